@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+#
+# tidewheel: make, make demo, make check, make bench, make install prefix=… DESTDIR=…
+#
+# All output is under build/. V=1 shows the commands. SAN=address,undefined builds with sanitizers
+# into build/san-…, SWITCH=ucontext without our assembly, ZSTD=no without zstd. DEPS=no never
+# installs anything. Targets that need packages install their tier of them first (deps.sh).
+
+VERSION  := 0.1.0
+SOVERSION := 0
+
+prefix      ?= /usr/local
+exec_prefix ?= $(prefix)
+bindir      ?= $(exec_prefix)/bin
+libdir      ?= $(exec_prefix)/lib
+includedir  ?= $(prefix)/include
+pkgconfigdir ?= $(libdir)/pkgconfig
+mandir      ?= $(prefix)/share/man
+
+ifeq ($(origin CC),default)
+CC := cc
+endif
+AR         ?= ar
+INSTALL    ?= install
+PKG_CONFIG ?= pkg-config
+CFLAGS     ?= -O2 -g
+DEPS       ?= $(if $(DEB_BUILD_OPTIONS),no,yes)
+SWITCH     ?= native
+ZSTD       ?= yes
+BUILD      ?= build
+ifdef SAN
+O := $(BUILD)/san-$(subst $(comma),-,$(SAN))
+else
+O := $(BUILD)
+endif
+comma := ,
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
+        -Wcast-qual -Wwrite-strings
+WARN += $(shell $(CC) -Wjump-misses-init -E -x c /dev/null >/dev/null 2>&1 && \
+                $(CC) --version | grep -q Free && echo -Wjump-misses-init)
+ifdef WERROR
+WARN += -Werror
+endif
+
+ALL_CPPFLAGS = -I. -Iinclude -D_GNU_SOURCE -DTDW_VERSION='"$(VERSION)"' $(CPPFLAGS)
+ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden $(WARN) $(CFLAGS)
+ALL_LDFLAGS = $(LDFLAGS)
+LIBS = $(if $(filter yes,$(ZSTD)),-lzstd)
+ifdef SAN
+ALL_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+ALL_LDFLAGS += -fsanitize=$(SAN)
+endif
+
+# ── Sources ────────────────────────────────────────────────────────────────────────────────────
+
+ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
+ifeq ($(SWITCH)-$(ARCH),native-x86_64)
+SWITCH_SRC := runtime/switch_x86_64.S runtime/switch_prepare.c
+else ifeq ($(SWITCH)-$(ARCH),native-aarch64)
+SWITCH_SRC := runtime/switch_aarch64.S runtime/switch_prepare.c
+else
+SWITCH_SRC := runtime/switch_ucontext.c
+endif
+COMPRESS_SRC := traces/compress_$(if $(filter yes,$(ZSTD)),zstd,none).c
+
+LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c)) $(SWITCH_SRC) \
+           $(wildcard sim/kernel/*.c) $(wildcard sim/explore/*.c) $(wildcard faults/*.c) \
+           $(filter-out traces/compress_%.c,$(wildcard traces/*.c)) $(COMPRESS_SRC)
+CLI_SRC := $(wildcard cli/*.c)
+TEST_SRC := $(wildcard tests/unit/*.c)
+BENCH_SRC := $(wildcard tests/bench/*.c)
+
+obj = $(addprefix $(O)/obj/,$(addsuffix .o,$(basename $(1))))
+LIB_OBJ := $(call obj,$(LIB_SRC))
+CLI_OBJ := $(call obj,$(CLI_SRC))
+TEST_OBJ := $(call obj,$(TEST_SRC))
+BENCH_OBJ := $(call obj,$(BENCH_SRC))
+
+LIB_A := $(O)/libtidewheel.a
+LIB_SO := $(O)/libtidewheel.so.$(VERSION)
+EXAMPLES := $(O)/examples/store $(O)/examples/store-bug
+
+.PHONY: all demo check bench big fuzz check-portable install uninstall clean format lint style \
+        deps deps-core deps-check deps-bench deps-portable
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+all: deps-core
+	$(Q)$(MAKE) --no-print-directory built
+
+.PHONY: built
+built: $(LIB_A) $(LIB_SO) $(O)/tdw $(EXAMPLES)
+
+# ── Compile and link ───────────────────────────────────────────────────────────────────────────
+
+$(O)/obj/%.o: %.c Makefile
+	$(call say,CC,$<)mkdir -p $(@D) && \
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+
+$(O)/obj/%.o: %.S Makefile
+	$(call say,AS,$<)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB_A): $(LIB_OBJ)
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+
+$(LIB_SO): $(LIB_OBJ) runtime/libtidewheel.map
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -shared \
+	    -Wl,-soname,libtidewheel.so.$(SOVERSION) -Wl,--version-script=runtime/libtidewheel.map \
+	    -o $@ $(LIB_OBJ) $(LIBS) && \
+	ln -sf $(@F) $(O)/libtidewheel.so.$(SOVERSION) && ln -sf $(@F) $(O)/libtidewheel.so
+
+$(O)/tdw: $(CLI_OBJ) $(LIB_A)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Programs of scenarios: each example is one folder; its -bug twin is the same sources with a macro.
+STORE_SRC := $(wildcard examples/store/*.c)
+STORE_OBJ := $(call obj,$(STORE_SRC))
+STORE_BUG_OBJ := $(STORE_OBJ:.o=.bug.o)
+
+$(O)/obj/%.bug.o: %.c Makefile
+	$(call say,CC,"$< (with the planted bug)")mkdir -p $(@D) && \
+	$(CC) $(ALL_CPPFLAGS) -DSTORE_BUG $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/examples/store: $(STORE_OBJ) $(LIB_A)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(O)/examples/store-bug: $(STORE_BUG_OBJ) $(LIB_A)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(O)/tests: $(TEST_OBJ) $(LIB_A)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+-include $(wildcard $(O)/obj/*/*.d $(O)/obj/*/*/*.d)
+
+clean:
+	rm -rf $(BUILD)
+
+# ── Check ──────────────────────────────────────────────────────────────────────────────────────
+
+check: deps-check
+	$(Q)$(MAKE) --no-print-directory built $(O)/tests fuzz-replay
+	$(Q)sh tests/style.sh
+	$(Q)sh tests/mistakes.sh $(O) "$(CC)" "$(ALL_CPPFLAGS) $(ALL_CFLAGS)"
+	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory fuzz T=5)
+	$(Q)sh tests/commands.sh $(O)
+	$(Q)$(O)/tests
+
+style:
+	$(Q)sh tests/style.sh
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+lint: deps-check
+	$(Q)cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 \
+	    --suppress=missingIncludeSystem -I. -Iinclude -DTDW_VERSION='""' runtime sim traces cli
+
+# A million tasks at once in each model; not part of check.
+big: deps-check
+	$(Q)$(MAKE) --no-print-directory $(O)/tests
+	$(Q)$(O)/tests --big
+
+# ── Fuzz ───────────────────────────────────────────────────────────────────────────────────────
+
+T ?= 60
+FUZZERS := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
+CLANG ?= clang
+FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+
+$(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(wildcard */*.h */*/*.h)
+	$(call say,FUZZ,$@)mkdir -p $(@D) && $(CLANG) $(ALL_CPPFLAGS) $(FUZZ_CFLAGS) -o $@ $< \
+	    $(filter %.c %.S,$(LIB_SRC)) $(LIBS)
+
+$(O)/fuzz/replay_%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/replay_main.o $(LIB_A)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+.PHONY: fuzz-replay
+fuzz-replay: $(addprefix $(O)/fuzz/replay_,$(FUZZERS))
+	$(Q)for f in $(FUZZERS); do \
+	    $(O)/fuzz/replay_$$f tests/fuzz/corpus_$${f#fuzz_}/* >/dev/null || exit 1; done
+
+fuzz: deps-check
+	$(Q)$(MAKE) --no-print-directory $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
+	$(Q)for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/new_$$f && \
+	    $(BUILD)/fuzz/$$f -max_total_time=$(T) -max_len=65536 -rss_limit_mb=2048 -print_final_stats=0 \
+	    -verbosity=0 $(BUILD)/fuzz/new_$$f tests/fuzz/corpus_$${f#fuzz_} || exit 1; \
+	    echo "  fuzzed  $$f for $(T) s"; done
+
+# ── Demo and bench ─────────────────────────────────────────────────────────────────────────────
+
+demo: deps-core
+	$(Q)$(MAKE) --no-print-directory built
+	$(Q)sh examples/demo.sh $(O)
+
+$(O)/bench: $(BENCH_OBJ) $(LIB_A)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(BENCH_LIBS)
+
+bench: deps-bench
+	$(Q)$(MAKE) --no-print-directory $(O)/bench BENCH_LIBS="-lboost_context"
+	$(Q)$(O)/bench $(BUILD)/bench.tsv
+
+# ── Portability: other compilers, other levels, another architecture, the same digests ─────────
+
+check-portable: deps-portable
+	$(Q)sh tests/portable.sh
+
+# ── Install ────────────────────────────────────────────────────────────────────────────────────
+
+install: built
+	$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/tidewheel \
+	    $(DESTDIR)$(pkgconfigdir)
+	$(INSTALL) -m 755 $(O)/tdw $(DESTDIR)$(bindir)/tdw
+	$(INSTALL) -m 644 $(LIB_A) $(DESTDIR)$(libdir)/libtidewheel.a
+	$(INSTALL) -m 755 $(LIB_SO) $(DESTDIR)$(libdir)/libtidewheel.so.$(VERSION)
+	ln -sf libtidewheel.so.$(VERSION) $(DESTDIR)$(libdir)/libtidewheel.so.$(SOVERSION)
+	ln -sf libtidewheel.so.$(VERSION) $(DESTDIR)$(libdir)/libtidewheel.so
+	$(INSTALL) -m 644 include/tidewheel/*.h $(DESTDIR)$(includedir)/tidewheel/
+	sed -e 's|@prefix@|$(prefix)|; s|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|' \
+	    -e 's|@version@|$(VERSION)|; s|@libs@|$(LIBS)|' runtime/tidewheel.pc.in \
+	    > $(DESTDIR)$(pkgconfigdir)/tidewheel.pc
+
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/tdw $(DESTDIR)$(libdir)/libtidewheel.* \
+	    $(DESTDIR)$(pkgconfigdir)/tidewheel.pc
+	rm -rf $(DESTDIR)$(includedir)/tidewheel
+
+# ── Packages ───────────────────────────────────────────────────────────────────────────────────
+
+deps: deps-core deps-check deps-bench deps-portable
+
+deps-core deps-check deps-bench deps-portable: deps-%:
+	$(Q)DEPS=$(DEPS) sh deps.sh $*
+deps-check deps-bench deps-portable: deps-core
