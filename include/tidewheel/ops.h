@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operations: the kernel's own submission entries, plus a few of ours.
+ *
+ * An operation is described by a `struct io_uring_sqe`, filled in by liburing's inline
+ * `io_uring_prep_*` functions: there is no op set to invent or to learn. This header includes
+ * <liburing.h> and adds
+ *   - upstream's numbers for opcodes that an older header lacks (each only where it is missing);
+ *   - private opcodes (>= TDW_OP_FIRST) for waits that have no io_uring opcode. Those below
+ *     TDW_OP_KERNEL are completed by the runtime itself on every backend; the others belong to a
+ *     kernel, simulated or real (there a worker runs the plain system call);
+ *   - TDW_OPCODES, the one table that says what each field of an entry means. The digest, traces,
+ *     findings and the fault points are derived from it: one fact, one place.
+ *
+ * Words of an entry that hold addresses never reach the digest; what they point to does, by
+ * content, as the table's columns say.
+ */
+#ifndef TIDEWHEEL_OPS_H
+#define TIDEWHEEL_OPS_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include <liburing.h>
+
+/* Opcodes that upstream added after the oldest header we build with (liburing 2.3). Enum values
+ * cannot be tested by the preprocessor, so ours carry our prefix and upstream's numbers. */
+enum {
+    TDW_OP_FTRUNCATE = 55, /* IORING_OP_FTRUNCATE, Linux 6.9 */
+    TDW_OP_BIND = 56,      /* IORING_OP_BIND, Linux 6.11 */
+    TDW_OP_LISTEN = 57,    /* IORING_OP_LISTEN, Linux 6.11 */
+};
+
+/* Private opcodes. Numbers are kept in traces: never re-use one. */
+enum {
+    TDW_OP_FIRST = 192,
+    TDW_OP_START = 192, /* a task begins */
+    TDW_OP_YIELD = 193,
+    TDW_OP_JOIN = 194,      /* addr: task; res: its result */
+    TDW_OP_LOCK = 195,      /* addr: struct tdw_mutex */
+    TDW_OP_COND_WAIT = 196, /* addr: struct tdw_cond, off: the mutex, held again at the end */
+    TDW_OP_SEM_TAKE = 197,  /* addr: struct tdw_sem */
+    TDW_OP_PUT = 198,       /* addr: struct tdw_chan, off: the item */
+    TDW_OP_TAKE = 199,      /* addr: struct tdw_chan, off: where the item goes */
+    TDW_OP_WG_WAIT = 200,   /* addr: struct tdw_wg */
+    TDW_OP_TOKEN = 201,     /* addr: struct tdw_token: until it is cancelled */
+    TDW_OP_KERNEL = 224,
+    TDW_OP_GETDENTS = 224, /* fd, addr: buffer, len */
+    TDW_OP_SETLKW = 225,   /* fd, addr: struct flock, len: F_SETLKW or F_OFD_SETLKW */
+    TDW_OP_FLOCK = 226,    /* fd, len: LOCK_SH, LOCK_EX */
+};
+
+/* What a 64-bit word of an entry is. */
+enum tdw_word {
+    TDW_W_VALUE,  /* a number: into the digest as it is */
+    TDW_W_ADDR,   /* an address: never looked at */
+    TDW_W_PATH,   /* a NUL-terminated string: into the digest by content */
+    TDW_W_TIME,   /* struct __kernel_timespec, by content */
+    TDW_W_IOVEC,  /* `len` struct iovec: their lengths */
+    TDW_W_FLOCK,  /* struct flock: type, whence, start, length */
+    TDW_W_OP,     /* the user_data of another op: its actor and ordinal */
+    TDW_W_TASK,   /* a task: its actor */
+    TDW_W_OBJECT, /* a named object of the runtime (lock, channel): its name */
+};
+
+/* Which way the bytes of the buffer at `addr` go, seen from the program. */
+enum tdw_buffer {
+    TDW_B_NONE,
+    TDW_B_OUT,  /* the kernel reads `len` bytes: must not change while in flight; digested */
+    TDW_B_OUTV, /* the same through an iovec */
+    TDW_B_IN,   /* the kernel writes up to `len` bytes: must not be used before completion */
+    TDW_B_INV,
+};
+
+/* How long an op takes by default on the simulated kernel: the row of its latency class. */
+enum tdw_class {
+    TDW_C_NONE,  /* never reaches a kernel, or completes at once */
+    TDW_C_CALL,  /* a call that touches memory only: lookup, cancel, pipe */
+    TDW_C_READ,  /* data from a device */
+    TDW_C_WRITE, /* data into the page cache */
+    TDW_C_FLUSH, /* a barrier on a device */
+    TDW_C_TIMER, /* exactly when it says */
+};
+
+/* X(NAME, number, addr, off, buffer, class) */
+#define TDW_OPCODES(X)                                                                             \
+    X(NOP, IORING_OP_NOP, VALUE, VALUE, NONE, CALL)                                                \
+    X(READV, IORING_OP_READV, IOVEC, VALUE, INV, READ)                                             \
+    X(WRITEV, IORING_OP_WRITEV, IOVEC, VALUE, OUTV, WRITE)                                         \
+    X(FSYNC, IORING_OP_FSYNC, VALUE, VALUE, NONE, FLUSH)                                           \
+    X(POLL_ADD, IORING_OP_POLL_ADD, VALUE, VALUE, NONE, CALL)                                      \
+    X(TIMEOUT, IORING_OP_TIMEOUT, TIME, VALUE, NONE, TIMER)                                        \
+    X(TIMEOUT_REMOVE, IORING_OP_TIMEOUT_REMOVE, OP, VALUE, NONE, CALL)                             \
+    X(ASYNC_CANCEL, IORING_OP_ASYNC_CANCEL, OP, VALUE, NONE, CALL)                                 \
+    X(LINK_TIMEOUT, IORING_OP_LINK_TIMEOUT, TIME, VALUE, NONE, TIMER)                              \
+    X(CONNECT, IORING_OP_CONNECT, ADDR, VALUE, NONE, CALL)                                         \
+    X(FALLOCATE, IORING_OP_FALLOCATE, VALUE, VALUE, NONE, WRITE)                                   \
+    X(OPENAT, IORING_OP_OPENAT, PATH, VALUE, NONE, CALL)                                           \
+    X(CLOSE, IORING_OP_CLOSE, VALUE, VALUE, NONE, CALL)                                            \
+    X(STATX, IORING_OP_STATX, PATH, ADDR, NONE, CALL)                                              \
+    X(READ, IORING_OP_READ, ADDR, VALUE, IN, READ)                                                 \
+    X(WRITE, IORING_OP_WRITE, ADDR, VALUE, OUT, WRITE)                                             \
+    X(RENAMEAT, IORING_OP_RENAMEAT, PATH, PATH, NONE, WRITE)                                       \
+    X(UNLINKAT, IORING_OP_UNLINKAT, PATH, VALUE, NONE, WRITE)                                      \
+    X(MKDIRAT, IORING_OP_MKDIRAT, PATH, VALUE, NONE, WRITE)                                        \
+    X(SYMLINKAT, IORING_OP_SYMLINKAT, PATH, PATH, NONE, WRITE)                                     \
+    X(LINKAT, IORING_OP_LINKAT, PATH, PATH, NONE, WRITE)                                           \
+    X(SOCKET, IORING_OP_SOCKET, VALUE, VALUE, NONE, CALL)                                          \
+    X(FTRUNCATE, TDW_OP_FTRUNCATE, VALUE, VALUE, NONE, WRITE)                                      \
+    X(START, TDW_OP_START, VALUE, VALUE, NONE, NONE)                                               \
+    X(YIELD, TDW_OP_YIELD, VALUE, VALUE, NONE, NONE)                                               \
+    X(JOIN, TDW_OP_JOIN, TASK, VALUE, NONE, NONE)                                                  \
+    X(LOCK, TDW_OP_LOCK, OBJECT, VALUE, NONE, NONE)                                                \
+    X(COND_WAIT, TDW_OP_COND_WAIT, OBJECT, OBJECT, NONE, NONE)                                     \
+    X(SEM_TAKE, TDW_OP_SEM_TAKE, OBJECT, VALUE, NONE, NONE)                                        \
+    X(PUT, TDW_OP_PUT, OBJECT, ADDR, NONE, NONE)                                                   \
+    X(TAKE, TDW_OP_TAKE, OBJECT, ADDR, NONE, NONE)                                                 \
+    X(WG_WAIT, TDW_OP_WG_WAIT, OBJECT, VALUE, NONE, NONE)                                          \
+    X(TOKEN, TDW_OP_TOKEN, OBJECT, VALUE, NONE, NONE)                                              \
+    X(GETDENTS, TDW_OP_GETDENTS, ADDR, VALUE, NONE, READ)                                          \
+    X(SETLKW, TDW_OP_SETLKW, FLOCK, VALUE, NONE, CALL)                                             \
+    X(FLOCK, TDW_OP_FLOCK, VALUE, VALUE, NONE, CALL)
+
+/* One row of the table, for lookup by opcode. `name` is NULL for an opcode we do not know. */
+struct tdw_opcode {
+    const char *name;
+    uint8_t addr, off; /* enum tdw_word */
+    uint8_t buffer;    /* enum tdw_buffer */
+    uint8_t class;     /* enum tdw_class */
+};
+
+/* The row of `opcode`; its name is "?" where the table has none. Never NULL. */
+const struct tdw_opcode *tdw_opcode(uint8_t opcode);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scenarios: what a test program is made of.
+ *
+ *     static void agree(void *unused) { … tdw_check(n == 5, "read %d bytes", n); }
+ *     TDW_SCENARIO(agreement, .stackful = agree, .doc = "readers see what writers wrote");
+ *     int main(int argc, char **argv) { return tdw_main(argc, argv); }
+ *
+ * A scenario is one program in up to three models; the explorer runs it under many seeds, and in
+ * lockstep checks that all models do the same. It runs as task "test" on host "main", and may make
+ * further hosts. A run fails when a check fails, at a finding, at a deadlock or livelock, or when
+ * the process dies.
+ */
+#ifndef TIDEWHEEL_SCENARIO_H
+#define TIDEWHEEL_SCENARIO_H
+
+#include <tidewheel/stackful.h>
+#include <tidewheel/stackless.h>
+#include <tidewheel/sys.h>
+#include <tidewheel/world.h>
+
+struct tdw_co {
+    tdw_step_fn *step;
+    size_t bytes;
+};
+/* A stackless function as a scenario: TDW_FRAME(agree, struct agree). Its frame starts zeroed. */
+#define TDW_FRAME(co, type)                                                                        \
+    {                                                                                              \
+        .step = (co), .bytes = sizeof(type)                                                        \
+    }
+
+struct tdw_scenario {
+    const char *name, *doc;
+    void (*callback)(void *unused);
+    struct tdw_co stackless;
+    void (*stackful)(void *unused);
+};
+
+/* Scenarios are found through their section, programs through a note. */
+#define TDW_SCENARIO(name_, ...)                                                                   \
+    static const struct tdw_scenario tdw_scenario_##name_ = {.name = #name_, __VA_ARGS__};         \
+    __attribute__((used, section("tdw_scenarios"))) static const struct tdw_scenario               \
+        *const tdw_scenario_entry_##name_ = &tdw_scenario_##name_
+
+struct tdw__note {
+    uint32_t name_bytes, desc_bytes, type;
+    char name[12];
+    uint32_t version;
+};
+
+/* The program: options of `tdw run` (see tdw-run(1)); the value is the exit code. */
+int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,
+              const struct tdw_scenario *const *end);
+
+#define tdw_main(argc, argv)                                                                       \
+    (__extension__({                                                                               \
+        __attribute__((used, aligned(4), section(".note.tidewheel"))) static const struct tdw__note \
+            tdw_note_ = {10, 4, 1, "tidewheel", 1};                                                \
+        extern const struct tdw_scenario *const __start_tdw_scenarios[];                           \
+        extern const struct tdw_scenario *const __stop_tdw_scenarios[];                            \
+        tdw__main((argc), (argv), __start_tdw_scenarios, __stop_tdw_scenarios);                    \
+    }))
+
+/* The run fails if `condition` is false, with the text and values behind it. The present step goes
+ * on to its next wait; then the run ends. */
+#define tdw_check(condition, ...)                                                                  \
+    ((condition) ? (void)0 : tdw__check_failed(TDW_SITE("check"), #condition, __VA_ARGS__))
+void tdw__check_failed(const struct tdw_site *site, const char *condition, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A line with virtual time and task, shown for failing and replayed runs. */
+void tdw_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A parameter of the scenario: --param name=value if given, else a choice in [low, high], low in
+ * the calm run. */
+uint64_t tdw_param(const char *name, uint64_t low, uint64_t high);
+
+#endif

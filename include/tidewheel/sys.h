@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls that never wait, on the running task's process.
+ *
+ * What may wait is an op (verbs.h); these are plain calls: they take no virtual time, take effect
+ * at once, and are an event of their own (TDW_E_SYS). Each has the arguments of the call of the
+ * same name in libc, and answers with its result or with -errno; errno itself is not touched.
+ * Where libc's wrapper hides a flag or a result of the kernel's call, the kernel's form is meant:
+ * getcwd and readlink give the length.
+ *
+ * The waiting forms are refused here with -EINVAL: F_SETLKW and F_OFD_SETLKW, and flock without
+ * LOCK_NB or LOCK_UN.
+ */
+#ifndef TIDEWHEEL_SYS_H
+#define TIDEWHEEL_SYS_H
+
+#include <tidewheel/ops.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct flock;
+struct statfs;
+struct timespec;
+
+/* X(NAME, number, name). Numbers are kept in traces: never re-use one. */
+#define TDW_SYS_CALLS(X)                                                                           \
+    X(LSEEK, 1, "lseek")                                                                           \
+    X(FCNTL, 2, "fcntl")                                                                           \
+    X(DUP, 3, "dup")                                                                               \
+    X(DUP2, 4, "dup2")                                                                             \
+    X(DUP3, 5, "dup3")                                                                             \
+    X(PIPE2, 6, "pipe2")                                                                           \
+    X(EVENTFD, 7, "eventfd")                                                                       \
+    X(TRUNCATE, 8, "truncate")                                                                     \
+    X(ACCESS, 9, "access")                                                                         \
+    X(FACCESSAT, 10, "faccessat")                                                                  \
+    X(READLINK, 11, "readlink")                                                                    \
+    X(READLINKAT, 12, "readlinkat")                                                                \
+    X(CHMOD, 13, "chmod")                                                                          \
+    X(FCHMOD, 14, "fchmod")                                                                        \
+    X(CHOWN, 15, "chown")                                                                          \
+    X(FCHOWN, 16, "fchown")                                                                        \
+    X(GETCWD, 17, "getcwd")                                                                        \
+    X(CHDIR, 18, "chdir")                                                                          \
+    X(FCHDIR, 19, "fchdir")                                                                        \
+    X(STATFS, 20, "statfs")                                                                        \
+    X(FSTATFS, 21, "fstatfs")                                                                      \
+    X(UMASK, 22, "umask")                                                                          \
+    X(FLOCK, 23, "flock")                                                                          \
+    X(UTIMENSAT, 24, "utimensat")                                                                  \
+    X(GETPID, 25, "getpid")
+
+enum tdw_sys_call {
+#define TDW_SYS_ENUM(NAME, number, name) TDW_SYS_##NAME = number,
+    TDW_SYS_CALLS(TDW_SYS_ENUM)
+#undef TDW_SYS_ENUM
+};
+
+/* "lseek", …; "?" for an unknown number. */
+const char *tdw_sys_name(uint8_t call);
+
+/* With SEEK_DATA and SEEK_HOLE, in pages of 4096 bytes. */
+int64_t tdw_sys_lseek(int fd, int64_t offset, int whence);
+
+/* F_DUPFD(_CLOEXEC), F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETLK, F_GETLK, F_OFD_SETLK,
+ * F_OFD_GETLK, F_GETPIPE_SZ; -EINVAL for any other. */
+int tdw_sys_fcntl(int fd, int cmd, ... /* int, or struct flock * */);
+
+int tdw_sys_dup(int fd);
+int tdw_sys_dup2(int fd, int to);
+int tdw_sys_dup3(int fd, int to, int flags);
+int tdw_sys_pipe2(int fds[2], int flags);
+int tdw_sys_eventfd(unsigned value, int flags);
+
+int tdw_sys_truncate(const char *path, int64_t length);
+int tdw_sys_access(const char *path, int mode);
+int tdw_sys_faccessat(int dirfd, const char *path, int mode, int flags);
+int tdw_sys_readlink(const char *path, char *buffer, size_t bytes);
+int tdw_sys_readlinkat(int dirfd, const char *path, char *buffer, size_t bytes);
+
+int tdw_sys_chmod(const char *path, mode_t mode);
+int tdw_sys_fchmod(int fd, mode_t mode);
+int tdw_sys_chown(const char *path, uid_t owner, gid_t group);
+int tdw_sys_fchown(int fd, uid_t owner, gid_t group);
+/* Virtual time. `path` NULL: `dirfd` itself. */
+int tdw_sys_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags);
+
+int tdw_sys_getcwd(char *buffer, size_t bytes);
+int tdw_sys_chdir(const char *path);
+int tdw_sys_fchdir(int fd);
+int tdw_sys_statfs(const char *path, struct statfs *result);
+int tdw_sys_fstatfs(int fd, struct statfs *result);
+int tdw_sys_umask(mode_t mask);
+int tdw_sys_flock(int fd, int operation);
+int tdw_sys_getpid(void);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Verbs: each operation once, with the same arguments in every model.
+ *
+ *     callback    TDW_ON(&g->op, got, pread, fd, g->buf, 512, 0);       static void got(op)
+ *     stackless   TDW_AWAIT(n, pread, me->fd, me->buf, 512, 0);
+ *     stackful    n = tdw_pread(fd, buf, 512, 0);
+ *     any         TDW_GO(&op, pread, fd, buf, 512, 0);                  collect it later
+ *
+ * A row of TDW_VERBS is the whole definition of a verb: its parameters and how they are put into
+ * the entry. It becomes tdw_prep_NAME(op, …); the macros of the models take the name and call
+ * that, so the faces of an operation cannot differ. Everything else about a verb (what is written
+ * where, which errors) is in the manual page of the system call that it is named after; results
+ * are >= 0 or -errno.
+ *
+ * Nothing that an argument points to may change until the op is delivered.
+ */
+#ifndef TIDEWHEEL_VERBS_H
+#define TIDEWHEEL_VERBS_H
+
+#include <tidewheel/ring.h>
+#include <tidewheel/sync.h>
+#include <tidewheel/task.h>
+
+static inline void tdw__prep(struct tdw_op *op, int opcode, int fd, const void *addr, uint32_t len,
+                             uint64_t off, uint32_t flags)
+{
+    io_uring_prep_rw(opcode, &op->sqe, fd, addr, len, off);
+    op->sqe.rw_flags = (__kernel_rwf_t)flags;
+}
+
+/* A time to wait, kept inside the entry (in words that TIMEOUT does not use), so that the caller
+ * has nothing to keep alive. */
+static inline void tdw__prep_time(struct tdw_op *op, int opcode, uint64_t ns)
+{
+    struct __kernel_timespec *time = (struct __kernel_timespec *)(void *)&op->sqe.addr3;
+
+    tdw__prep(op, opcode, -1, time, 1, 0, 0);
+    time->tv_sec = (long long)(ns / 1000000000u);
+    time->tv_nsec = (long long)(ns % 1000000000u);
+}
+
+#define TDW__ADDR(pointer) ((uint64_t)(uintptr_t)(pointer))
+
+/* V(name, parameters behind the op, statement that fills op->sqe) */
+#define TDW_VERBS(V)                                                                               \
+    V(nop, (struct tdw_op *op), io_uring_prep_nop(&op->sqe))                                       \
+    V(open, (struct tdw_op *op, const char *path, int flags, mode_t mode),                         \
+      io_uring_prep_openat(&op->sqe, AT_FDCWD, path, flags, mode))                                 \
+    V(openat, (struct tdw_op *op, int dir, const char *path, int flags, mode_t mode),              \
+      io_uring_prep_openat(&op->sqe, dir, path, flags, mode))                                      \
+    V(close, (struct tdw_op *op, int fd), io_uring_prep_close(&op->sqe, fd))                       \
+    V(read, (struct tdw_op *op, int fd, void *to, uint32_t bytes),                                 \
+      io_uring_prep_read(&op->sqe, fd, to, bytes, (uint64_t)-1))                                   \
+    V(write, (struct tdw_op *op, int fd, const void *from, uint32_t bytes),                        \
+      io_uring_prep_write(&op->sqe, fd, from, bytes, (uint64_t)-1))                                \
+    V(pread, (struct tdw_op *op, int fd, void *to, uint32_t bytes, uint64_t offset),               \
+      io_uring_prep_read(&op->sqe, fd, to, bytes, offset))                                         \
+    V(pwrite, (struct tdw_op *op, int fd, const void *from, uint32_t bytes, uint64_t offset),      \
+      io_uring_prep_write(&op->sqe, fd, from, bytes, offset))                                      \
+    V(preadv, (struct tdw_op *op, int fd, const struct iovec *to, uint32_t count, uint64_t offset),\
+      io_uring_prep_readv(&op->sqe, fd, to, count, offset))                                        \
+    V(pwritev,                                                                                     \
+      (struct tdw_op *op, int fd, const struct iovec *from, uint32_t count, uint64_t offset),      \
+      io_uring_prep_writev(&op->sqe, fd, from, count, offset))                                     \
+    V(fsync, (struct tdw_op *op, int fd), io_uring_prep_fsync(&op->sqe, fd, 0))                    \
+    V(fdatasync, (struct tdw_op *op, int fd),                                                      \
+      io_uring_prep_fsync(&op->sqe, fd, IORING_FSYNC_DATASYNC))                                    \
+    V(fallocate, (struct tdw_op *op, int fd, int mode, uint64_t offset, uint64_t bytes),           \
+      io_uring_prep_rw(IORING_OP_FALLOCATE, &op->sqe, fd, (const void *)(uintptr_t)bytes,          \
+                       (uint32_t)mode, offset))                                                    \
+    V(ftruncate, (struct tdw_op *op, int fd, uint64_t bytes),                                      \
+      tdw__prep(op, TDW_OP_FTRUNCATE, fd, NULL, 0, bytes, 0))                                      \
+    V(statx,                                                                                       \
+      (struct tdw_op *op, int dir, const char *path, int flags, uint32_t mask, struct statx *to),  \
+      io_uring_prep_rw(IORING_OP_STATX, &op->sqe, dir, path, mask, TDW__ADDR(to));                 \
+      op->sqe.statx_flags = (uint32_t)flags)                                                       \
+    V(unlink, (struct tdw_op *op, const char *path),                                               \
+      tdw__prep(op, IORING_OP_UNLINKAT, AT_FDCWD, path, 0, 0, 0))                                  \
+    V(unlinkat, (struct tdw_op *op, int dir, const char *path, int flags),                         \
+      tdw__prep(op, IORING_OP_UNLINKAT, dir, path, 0, 0, (uint32_t)flags))                         \
+    V(rename, (struct tdw_op *op, const char *from, const char *to),                               \
+      tdw__prep(op, IORING_OP_RENAMEAT, AT_FDCWD, from, (uint32_t)AT_FDCWD, TDW__ADDR(to), 0))     \
+    V(renameat,                                                                                    \
+      (struct tdw_op *op, int from_dir, const char *from, int to_dir, const char *to,              \
+       uint32_t flags),                                                                            \
+      tdw__prep(op, IORING_OP_RENAMEAT, from_dir, from, (uint32_t)to_dir, TDW__ADDR(to), flags))   \
+    V(mkdir, (struct tdw_op *op, const char *path, mode_t mode),                                   \
+      tdw__prep(op, IORING_OP_MKDIRAT, AT_FDCWD, path, mode, 0, 0))                                \
+    V(mkdirat, (struct tdw_op *op, int dir, const char *path, mode_t mode),                        \
+      tdw__prep(op, IORING_OP_MKDIRAT, dir, path, mode, 0, 0))                                     \
+    V(linkat,                                                                                      \
+      (struct tdw_op *op, int from_dir, const char *from, int to_dir, const char *to, int flags),  \
+      tdw__prep(op, IORING_OP_LINKAT, from_dir, from, (uint32_t)to_dir, TDW__ADDR(to),             \
+                (uint32_t)flags))                                                                  \
+    V(symlinkat, (struct tdw_op *op, const char *target, int dir, const char *path),               \
+      tdw__prep(op, IORING_OP_SYMLINKAT, dir, target, 0, TDW__ADDR(path), 0))                      \
+    V(getdents, (struct tdw_op *op, int fd, void *to, uint32_t bytes),                             \
+      tdw__prep(op, TDW_OP_GETDENTS, fd, to, bytes, 0, 0))                                         \
+    V(setlkw, (struct tdw_op *op, int fd, int command, const struct flock *lock),                  \
+      tdw__prep(op, TDW_OP_SETLKW, fd, lock, (uint32_t)command, 0, 0))                             \
+    V(flock, (struct tdw_op *op, int fd, int operation),                                           \
+      tdw__prep(op, TDW_OP_FLOCK, fd, NULL, (uint32_t)operation, 0, 0))                            \
+    V(socket, (struct tdw_op *op, int domain, int type, int protocol),                             \
+      io_uring_prep_rw(IORING_OP_SOCKET, &op->sqe, domain, NULL, (uint32_t)protocol,               \
+                       (uint64_t)type))                                                            \
+    V(connect, (struct tdw_op *op, int fd, const struct sockaddr *to, socklen_t bytes),            \
+      io_uring_prep_connect(&op->sqe, fd, to, bytes))                                              \
+    V(poll, (struct tdw_op *op, int fd, uint32_t events),                                          \
+      io_uring_prep_poll_add(&op->sqe, fd, events))                                                \
+    /* Sleep: 0 when the time is over (TIMEOUT's -ETIME is a success here). */                     \
+    V(sleep, (struct tdw_op *op, uint64_t ns),                                                     \
+      tdw__prep_time(op, IORING_OP_TIMEOUT, ns);                                                   \
+      op->sqe.timeout_flags = IORING_TIMEOUT_ETIME_SUCCESS)                                        \
+    /* TIMEOUT as io_uring has it: -ETIME when it fires. */                                        \
+    V(timeout, (struct tdw_op *op, const struct __kernel_timespec *time, uint32_t flags),          \
+      tdw__prep(op, IORING_OP_TIMEOUT, -1, time, 1, 0, flags))                                     \
+    V(link_timeout, (struct tdw_op *op, uint64_t ns),                                              \
+      tdw__prep_time(op, IORING_OP_LINK_TIMEOUT, ns))                                              \
+    /* Cancel a TIMEOUT: 0, -ENOENT, -EBUSY… as TIMEOUT_REMOVE. */                                 \
+    V(timeout_remove, (struct tdw_op *op, const struct tdw_op *target),                            \
+      tdw__prep(op, IORING_OP_TIMEOUT_REMOVE, -1, (void *)(uintptr_t)target->sqe.user_data, 0, 0,  \
+                0))                                                                                \
+    /* Cancel one op: 0, it ends -ECANCELED · -EALREADY, too late, it ends by itself · -ENOENT, it \
+     * completed. Safe whatever became of the target since, as long as its memory is readable      \
+     * now. */                                                                                     \
+    V(cancel, (struct tdw_op *op, const struct tdw_op *target),                                    \
+      io_uring_prep_cancel64(&op->sqe, target->sqe.user_data, 0))                                  \
+    /* Cancel what is in flight on fd: how many were, or -ENOENT. */                               \
+    V(cancel_fd, (struct tdw_op *op, int fd),                                                      \
+      io_uring_prep_cancel_fd(&op->sqe, fd, IORING_ASYNC_CANCEL_ALL))                              \
+    /* Cancel all that the process has in flight, but for this op. */                              \
+    V(cancel_all, (struct tdw_op *op),                                                             \
+      io_uring_prep_cancel64(&op->sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL))      \
+    V(yield, (struct tdw_op *op), tdw__prep(op, TDW_OP_YIELD, -1, NULL, 0, 0, 0))                  \
+    /* Wait until the task ended: its result, cut to 31 bits. The task is gone afterwards. */      \
+    V(join, (struct tdw_op *op, struct tdw_task *task),                                            \
+      tdw__prep(op, TDW_OP_JOIN, -1, task, 0, 0, 0))                                               \
+    V(lock, (struct tdw_op *op, struct tdw_mutex *mutex),                                          \
+      tdw__prep(op, TDW_OP_LOCK, -1, mutex, 0, 0, 0))                                              \
+    V(cond_wait, (struct tdw_op *op, struct tdw_cond *cond, struct tdw_mutex *mutex),              \
+      tdw__prep(op, TDW_OP_COND_WAIT, -1, cond, 0, TDW__ADDR(mutex), 0))                           \
+    V(sem_take, (struct tdw_op *op, struct tdw_sem *sem),                                          \
+      tdw__prep(op, TDW_OP_SEM_TAKE, -1, sem, 0, 0, 0))                                            \
+    V(put, (struct tdw_op *op, struct tdw_chan *chan, void *item),                                 \
+      tdw__prep(op, TDW_OP_PUT, -1, chan, 0, TDW__ADDR(item), 0))                                  \
+    V(take, (struct tdw_op *op, struct tdw_chan *chan, void *item),                                \
+      tdw__prep(op, TDW_OP_TAKE, -1, chan, 0, TDW__ADDR(item), 0))                                 \
+    V(wg_wait, (struct tdw_op *op, struct tdw_wg *wg),                                             \
+      tdw__prep(op, TDW_OP_WG_WAIT, -1, wg, 0, 0, 0))                                              \
+    V(token_wait, (struct tdw_op *op, struct tdw_token *token),                                    \
+      tdw__prep(op, TDW_OP_TOKEN, -1, token, 0, 0, 0))
+
+#define TDW__PREP_VERB(name, parameters, fill)                                                     \
+    static inline void tdw_prep_##name parameters                                                  \
+    {                                                                                              \
+        fill;                                                                                      \
+    }
+TDW_VERBS(TDW__PREP_VERB)
+#undef TDW__PREP_VERB
+
+/* Fill `op` with a verb and submit it; `done` continues. The value is tdw_submit's. An op in
+ * flight is left as it is (-EBUSY). */
+#define TDW__SUBMIT(op_, done_, site_, flags_, verb, ...)                                          \
+    (__extension__({                                                                               \
+        struct tdw_op *tdw_op_ = (op_);                                                            \
+        const struct tdw_site *tdw_at_ = (site_);                                                  \
+        int tdw_ret_;                                                                              \
+        if (__builtin_expect(tdw_op_idle(tdw_op_), 1)) {                                           \
+            tdw_prep_##verb(tdw_op_, ##__VA_ARGS__);                                               \
+            tdw_op_->sqe.flags |= (flags_);                                                        \
+            tdw_op_->done = (done_);                                                               \
+            tdw_ret_ = tdw__submit(tdw_op_, tdw_at_);                                              \
+        } else {                                                                                   \
+            tdw_ret_ = tdw__refuse_busy(tdw_op_, tdw_at_);                                         \
+        }                                                                                          \
+        tdw_ret_;                                                                                  \
+    }))
+
+/* ── Callback ──────────────────────────────────────────────────────────────────────────────────
+ * TDW_ON(op, done, verb, …) submits; the loop calls done(op) with op->res. 0 or a refusal of
+ * tdw_submit. TDW_ON_LINKED does the same with IOSQE_IO_LINK: the next submit of this step starts
+ * when this op has completed in full.
+ */
+#define TDW_ON(op, done, verb, ...)                                                                \
+    TDW__SUBMIT((op), (done), TDW_SITE(#verb), 0, verb, ##__VA_ARGS__)
+#define TDW_ON_LINKED(op, done, verb, ...)                                                         \
+    TDW__SUBMIT((op), (done), TDW_SITE(#verb), IOSQE_IO_LINK, verb, ##__VA_ARGS__)
+
+/* The same with a deadline: `timer` is a second op of the caller, which is idle again when `done`
+ * is called. When `ns` have passed the op is cancelled, and its result is -ETIME if that worked. */
+#define TDW_ON_WITHIN(op, timer, ns, done, verb, ...)                                              \
+    tdw__within((timer), (ns), TDW_SITE(#verb),                                                    \
+                TDW__SUBMIT((op), (done), TDW_SITE(#verb), IOSQE_IO_LINK, verb, ##__VA_ARGS__))
+int tdw__within(struct tdw_op *timer, uint64_t ns, const struct tdw_site *site, int submitted);
+
+/* Several ops, one continuation: `done` of the group is called when `left` has come down to 0. */
+struct tdw_group {
+    uint32_t left;
+    void (*done)(struct tdw_group *group);
+};
+struct tdw_member {
+    struct tdw_op op;
+    struct tdw_group *group;
+};
+tdw_done_fn tdw__member_done;
+#define TDW_ON_GROUP(member, group_, verb, ...)                                                    \
+    (__extension__({                                                                               \
+        struct tdw_member *tdw_member_ = (member);                                                 \
+        tdw_member_->group = (group_);                                                             \
+        int tdw_joined_ = TDW_ON(&tdw_member_->op, tdw__member_done, verb, ##__VA_ARGS__);         \
+        tdw_member_->group->left += tdw_joined_ == 0;                                              \
+        tdw_joined_;                                                                               \
+    }))
+
+/* ── Any model: start now, collect later ─────────────────────────────────────────────────────── */
+tdw_done_fn tdw__go_done;
+#define TDW_GO(op, verb, ...)                                                                      \
+    TDW__SUBMIT((op), tdw__go_done, TDW_SITE(#verb), 0, verb, ##__VA_ARGS__)
+#define TDW_GO_LINKED(op, verb, ...)                                                               \
+    TDW__SUBMIT((op), tdw__go_done, TDW_SITE(#verb), IOSQE_IO_LINK, verb, ##__VA_ARGS__)
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * World: the simulated kernel, its clock, its choices, and the hosts that live in it.
+ *
+ * A run is a pure function of (program, options): the same options give the same digest, on every
+ * machine. Worlds are independent of each other; one OS thread runs one at a time.
+ */
+#ifndef TIDEWHEEL_WORLD_H
+#define TIDEWHEEL_WORLD_H
+
+#include <tidewheel/choose.h>
+#include <tidewheel/event.h>
+#include <tidewheel/task.h>
+
+struct tdw_host;
+struct tdw_world;
+
+/* What may come next. */
+enum tdw_schedule {
+    TDW_TIMED,     /* what is due now; ties are choices; time moves when nothing is left to do */
+    TDW_ADVERSARY, /* anything that is not blocked; picking an op moves time to when it was due.
+                    * Timers keep their order, are never early, and are picked less often. */
+};
+
+/* Where answers come from when nothing overrides them. */
+enum tdw_strategy {
+    TDW_CALM,   /* always 0 */
+    TDW_RANDOM, /* drawn by hashing seed and key; every item equally likely to be next */
+};
+
+struct tdw_world_options {
+    uint64_t seed;
+    enum tdw_schedule schedule;
+    enum tdw_strategy strategy;
+    uint32_t ops_max;   /* in flight per process; 0: 1,048,576 */
+    size_t stack_bytes; /* of a stackful task; 0: TDW_STACK_BYTES */
+    uint64_t steps_max; /* after which a run counts as a livelock; 0: 100,000,000 */
+    bool watch_buffers; /* findings for buffers that are used while their op is in flight */
+};
+
+/* A new world with one host, "main"; NULL when memory is exhausted. */
+struct tdw_world *tdw_world_new(const struct tdw_world_options *options);
+/* As new, for the next run: pools and tables are kept. Taps stay. */
+void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *options);
+void tdw_world_free(struct tdw_world *world);
+
+/* Run main(arg) as the root task of host "main", and everything that comes of it, to the end.
+ * 0 or the error of tdw_loop_run. */
+int tdw_world_run(struct tdw_world *world, void (*main)(void *), void *arg);
+
+struct tdw_loop *tdw_world_loop(struct tdw_world *world);
+struct tdw_digest tdw_world_digest(const struct tdw_world *world);
+/* Steps (effects, completions, deliveries) and virtual time of the run so far. */
+uint64_t tdw_world_steps(const struct tdw_world *world);
+uint64_t tdw_world_now(const struct tdw_world *world);
+/* Findings of the run so far; each was an event. */
+uint32_t tdw_world_findings(const struct tdw_world *world);
+
+/* Everybody who has not ended: who waits for what, where; one line each, to `out`. */
+void tdw_world_waiters(struct tdw_world *world, void (*line)(void *out, const char *text),
+                       void *out);
+
+/* ── Recorded and overridden choices ───────────────────────────────────────────────────────────
+ * A choice's key stands for (kind, actor, point, ordinal). For `next` the key is the calm item and
+ * how often it was passed over, and the value the item that ran instead.
+ */
+struct tdw_answer {
+    uint64_t key, value;
+    uint32_t bound;
+    uint8_t kind;
+};
+
+/* Guided: answer the choices with these keys so; the rest as the strategy says. The array stays
+ * the caller's and must outlive the run. Answers that were never asked for, or whose bound no
+ * longer admits the value, are counted. */
+void tdw_world_guide(struct tdw_world *world, const struct tdw_answer *answers, size_t count);
+size_t tdw_world_unused_answers(const struct tdw_world *world);
+
+/* Strict: the choices of a run in the order in which they were asked; each must be asked again
+ * with the same key and bound. The first that is not ends the replay: `diverged` tells which. */
+void tdw_world_replay(struct tdw_world *world, const struct tdw_answer *answers, size_t count);
+/* The index of the first choice that differed; SIZE_MAX: none did. */
+size_t tdw_world_diverged(const struct tdw_world *world);
+
+/* ── Hosts ─────────────────────────────────────────────────────────────────────────────────────
+ * From a running task. A host has a disk; what is on it durably survives a crash.
+ */
+/* The host called `name`, made if there is none. Each boot runs main(arg) as the root task. */
+struct tdw_host *tdw_host(const char *name, void (*main)(void *), void *arg);
+/* 0, -EALREADY (it runs), -ENOMEM. */
+int tdw_host_boot(struct tdw_host *host);
+/* Power off: no further instruction of it runs, what was not durable is lost. -ESRCH: it does not
+ * run. -EDEADLK: it is the caller's own host. */
+int tdw_host_crash(struct tdw_host *host);
+bool tdw_host_running(const struct tdw_host *host);
+/* The disk, for setting up files before a boot. */
+struct tdw_disk *tdw_host_disk(struct tdw_host *host);
+
+/* Memory of the running process: gone when its host crashes, without a free. */
+void *tdw_malloc(size_t bytes);
+void tdw_free(void *block);
+
+/* Something worth comparing happened: an event with a name and a value. */
+void tdw_mark(const char *name, uint64_t value);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory by size class, for tasks and stackless frames.
+ *
+ * Classes are multiples of 64 bytes up to 4 KiB; each has a list of free blocks, and new blocks
+ * are cut from chunks. What is larger goes through malloc, behind a header that links it. All of
+ * it can be given back at once. Getting and putting a pooled block is a list operation; blocks
+ * come zeroed.
+ */
+#include <runtime/runtime.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE 64
+#define CLASSES 64
+#define CHUNK_BYTES (256 * 1024)
+
+struct chunk {
+    struct chunk *next;
+    char pad[LINE - sizeof(struct chunk *)];
+};
+
+struct large {
+    struct large *next, *prev;
+    char pad[LINE - 2 * sizeof(struct large *)];
+};
+
+struct block {
+    struct block *next;
+};
+
+struct tdw_memory {
+    struct block *free[CLASSES];
+    struct chunk *chunks;
+    char *cut, *end; /* the rest of the newest chunk */
+    struct large large;
+};
+
+struct tdw_memory *tdw__memory_new(void)
+{
+    struct tdw_memory *memory = calloc(1, sizeof *memory);
+
+    if (memory)
+        memory->large.next = memory->large.prev = &memory->large;
+    return memory;
+}
+
+void tdw__memory_free(struct tdw_memory *memory)
+{
+    if (!memory)
+        return;
+    while (memory->chunks) {
+        struct chunk *chunk = memory->chunks;
+
+        memory->chunks = chunk->next;
+        free(chunk);
+    }
+    for (struct large *large = memory->large.next, *next; large != &memory->large; large = next) {
+        next = large->next;
+        free(large);
+    }
+    free(memory);
+}
+
+static void *get_large(struct tdw_memory *memory, size_t bytes)
+{
+    struct large *large = calloc(1, sizeof *large + bytes);
+
+    if (!large)
+        return NULL;
+    large->next = memory->large.next;
+    large->prev = &memory->large;
+    large->next->prev = large->prev->next = large;
+    return large + 1;
+}
+
+static void *cut(struct tdw_memory *memory, size_t bytes)
+{
+    if (memory->cut + bytes > memory->end || !memory->cut) {
+        struct chunk *chunk = aligned_alloc(LINE, CHUNK_BYTES);
+
+        if (!chunk)
+            return NULL;
+        chunk->next = memory->chunks;
+        memory->chunks = chunk;
+        memory->cut = (char *)(chunk + 1);
+        memory->end = (char *)chunk + CHUNK_BYTES;
+    }
+    memory->cut += bytes;
+    return memory->cut - bytes;
+}
+
+void *tdw__memory_get(struct tdw_memory *memory, size_t bytes)
+{
+    const size_t class = (bytes + LINE - 1) / LINE;
+    void *block;
+
+    if (class >= CLASSES)
+        return get_large(memory, bytes);
+    if (memory->free[class]) {
+        block = memory->free[class];
+        memory->free[class] = memory->free[class]->next;
+    } else {
+        block = cut(memory, class * LINE);
+    }
+    return block ? memset(block, 0, class * LINE) : NULL;
+}
+
+void tdw__memory_put(struct tdw_memory *memory, void *block, size_t bytes)
+{
+    const size_t class = (bytes + LINE - 1) / LINE;
+
+    if (class >= CLASSES) {
+        struct large *large = (struct large *)block - 1;
+
+        large->next->prev = large->prev;
+        large->prev->next = large->next;
+        free(large);
+        return;
+    }
+    ((struct block *)block)->next = memory->free[class];
+    memory->free[class] = block;
+}

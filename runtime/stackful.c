@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Model: stackful coroutines. A pause switches to the loop's stack, a resume switches back.
+ *
+ *     loop ── resume: tdw__switch(&loop->main_sp, task->where) ──▶ task
+ *     loop ◀── pause: tdw__switch(&task->where, loop->main_sp) ── task
+ *
+ * `task->where` is the suspended stack; NULL when the function has returned. The last switch of a
+ * task leaves its stack for good: it is given back afterwards, from the loop's stack (settle).
+ */
+#include <runtime/runtime.h>
+#include <runtime/stack.h>
+#include <runtime/switch.h>
+
+/* On the loop's stack: run `task` until it waits or ends. */
+static void run(struct tdw_task *task)
+{
+    struct tdw_loop *loop = task->ring->loop;
+    struct tdw_stack *stack = task->stack;
+    void *fake = NULL;
+
+    loop->switches += 2;
+    tdw__asan_leave(&fake, stack->base, stack->bytes);
+    stack->tsan_loop = tdw__tsan_self();
+    tdw__tsan_switch(stack->tsan);
+    tdw__switch(&loop->main_sp, task->where);
+    tdw__asan_arrive(fake, NULL, NULL);
+}
+
+/* On the task's stack: back to the loop. With `fake` NULL the stack is left for good. */
+static inline void leave(struct tdw_task *task, void **fake)
+{
+    struct tdw_stack *stack = task->stack;
+
+    tdw__asan_leave(fake, stack->loop_base, stack->loop_bytes);
+    tdw__tsan_switch(stack->tsan_loop);
+    tdw__switch(&task->where, task->ring->loop->main_sp);
+}
+
+static void pause_task(struct tdw_task *task)
+{
+    void *fake = NULL;
+
+    leave(task, &fake);
+    tdw__asan_arrive(fake, &task->stack->loop_base, &task->stack->loop_bytes);
+}
+
+/* The first function on a task's stack. */
+static void first(void *arg)
+{
+    struct tdw_task *task = arg;
+    void *entry_arg = task->arg;
+
+    tdw__asan_arrive(NULL, &task->stack->loop_base, &task->stack->loop_bytes);
+    task->result = 0;
+    task->entry(entry_arg);
+    task->stack->done = true;
+    leave(task, NULL);
+    __builtin_unreachable();
+}
+
+static void run_and_look(struct tdw_task *task)
+{
+    run(task);
+    if (TDW_UNLIKELY(task->stack->done))
+        task->where = NULL;
+}
+
+void tdw__stackful_start(struct tdw_op *op)
+{
+    struct tdw_task *task = op->task;
+    struct tdw_stack *stack = task->stack;
+
+    task->where = tdw__switch_prepare(stack->base, stack->bytes, first, task);
+    run_and_look(task);
+}
+
+static void stackful_resume(struct tdw_op *op)
+{
+    run_and_look(op->task);
+}
+
+void tdw__resume(struct tdw_task *task)
+{
+    if (task->model == TDW_STACKFUL)
+        run_and_look(task);
+    else
+        tdw__stackless_start(&task->op);
+}
+
+void tdw__stackful_drop(struct tdw_task *task)
+{
+    if (task->stack)
+        tdw__stack_put(task->ring->loop->stacks, task->stack);
+    task->stack = NULL;
+    task->where = NULL;
+}
+
+/* ── Waits ─────────────────────────────────────────────────────────────────────────────────── */
+
+int tdw__await_own(const struct tdw_site *site)
+{
+    struct tdw_task *task = tdw__self;
+    int ret;
+
+    assert(task->model == TDW_STACKFUL);
+    task->site = site;
+    task->op.done = stackful_resume;
+    ret = tdw__submit(&task->op, site);
+    if (TDW_UNLIKELY(ret < 0))
+        return ret;
+    pause_task(task);
+    return task->op.res;
+}
+
+int tdw__await_own_within(uint64_t ns, const struct tdw_site *site)
+{
+    struct tdw_task *task = tdw__self;
+    struct tdw_op timer = {0};
+    int ret;
+
+    assert(task->model == TDW_STACKFUL);
+    task->site = site;
+    task->op.done = stackful_resume;
+    task->op.sqe.flags |= IOSQE_IO_LINK;
+    ret = tdw__submit(&task->op, site);
+    if (TDW_UNLIKELY(ret < 0))
+        return ret;
+    tdw__within(&timer, ns, site, 0);
+    pause_task(task); /* the timer is idle when the op is delivered */
+    return task->op.res;
+}
+
+int tdw_await(struct tdw_op *op)
+{
+    struct tdw_op *const ops[] = {op};
+
+    if (tdw__wait_for(ops, 1, 1, op->site))
+        pause_task(tdw__self);
+    return op->res;
+}
+
+int tdw_await_all(struct tdw_op *const ops[], uint32_t count)
+{
+    if (count > 0 && tdw__wait_for(ops, count, count, ops[0]->site))
+        pause_task(tdw__self);
+    return 0;
+}
+
+int tdw_await_any(struct tdw_op *const ops[], uint32_t count)
+{
+    if (tdw__wait_for(ops, count, 1, ops[0]->site))
+        pause_task(tdw__self);
+    return tdw__wait_done(ops, count);
+}
