@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of the file side's opcodes: which row performs which.
+ *
+ * The rows live beside what they are about: io.c (reading, writing, durability), name_ops.c
+ * (everything by path), poll.c, lock.c and unix.c. A new one is a row there and a line here.
+ * world.c asks once for each start.
+ */
+#include <sim/kernel/vfs.h>
+
+static const struct tdw_sim_opcode *const rows[256] = {
+    [IORING_OP_OPENAT] = &tdw__row_openat,
+    [IORING_OP_CLOSE] = &tdw__row_close,
+    [IORING_OP_READ] = &tdw__row_read,
+    [IORING_OP_WRITE] = &tdw__row_write,
+    [IORING_OP_READV] = &tdw__row_readv,
+    [IORING_OP_WRITEV] = &tdw__row_writev,
+    [IORING_OP_FSYNC] = &tdw__row_fsync,
+    [IORING_OP_FALLOCATE] = &tdw__row_fallocate,
+    [TDW_OP_FTRUNCATE] = &tdw__row_ftruncate,
+    [IORING_OP_STATX] = &tdw__row_statx,
+    [IORING_OP_UNLINKAT] = &tdw__row_unlinkat,
+    [IORING_OP_RENAMEAT] = &tdw__row_renameat,
+    [IORING_OP_MKDIRAT] = &tdw__row_mkdirat,
+    [IORING_OP_LINKAT] = &tdw__row_linkat,
+    [IORING_OP_SYMLINKAT] = &tdw__row_symlinkat,
+    [TDW_OP_GETDENTS] = &tdw__row_getdents,
+    [IORING_OP_POLL_ADD] = &tdw__row_poll_add,
+    [TDW_OP_SETLKW] = &tdw__row_setlkw,
+    [TDW_OP_FLOCK] = &tdw__row_flock,
+    [IORING_OP_SOCKET] = &tdw__row_socket,
+    [IORING_OP_CONNECT] = &tdw__row_connect,
+};
+
+const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode)
+{
+    return rows[opcode];
+}

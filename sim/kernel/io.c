@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading and writing: the rows READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE GETDENTS, and
+ * what they mean for regular files and directories.
+ *
+ * A row's start finds the open file, checks what does not depend on the file's state, and takes a
+ * reference; the effect is the kind's own (pipes, events and devices bring theirs). Bytes of a
+ * write are taken, and the buffer of a read is filled, at the effect.
+ *
+ * Offset -1 uses and moves the file position; kinds without one ignore the offset, as io_uring
+ * does. A write through O_APPEND goes to the end, whatever its offset. O_SYNC, O_DSYNC and their
+ * RWF_ forms make a write durable at its effect. O_DIRECT asks for offset and length in sectors;
+ * the buffer's address is not looked at, since it must not decide.
+ *
+ * Cost of a small read or write in a page used before: two dozen instructions and the memcpy.
+ */
+#include <sim/kernel/vfs.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <string.h>
+
+enum { SECTOR_BYTES = 512 };
+
+/* ── Regular files ─────────────────────────────────────────────────────────────────────────── */
+
+static bool misaligned(const struct tdw_file *file, const struct tdw_io *io, uint64_t pos)
+{
+    return file->flags & O_DIRECT && (pos % SECTOR_BYTES || io->left % SECTOR_BYTES);
+}
+
+/* As mounted with relatime, the default: only if it says something new. */
+static void touch_atime(struct tdw_file *file, uint64_t now_ns)
+{
+    struct tdw_attributes *a = &file->inode->now;
+    const uint64_t day_ns = 86400u * (uint64_t)1000000000u;
+
+    if (TDW_UNLIKELY(a->atime_ns <= a->mtime_ns || a->atime_ns <= a->ctime_ns ||
+                     now_ns - a->atime_ns >= day_ns) &&
+        !(file->flags & O_NOATIME))
+        a->atime_ns = now_ns;
+}
+
+static int32_t reg_read(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
+                        const struct tdw_op *op)
+{
+    struct tdw_inode *inode = file->inode;
+    const bool current = io->off == UINT64_MAX;
+    const uint64_t pos = current ? file->pos : io->off;
+    size_t left = io->left, done = 0;
+
+    (void)op;
+    if (misaligned(file, io, pos))
+        return -EINVAL;
+    if (pos >= inode->now.size || left == 0)
+        return 0;
+    if (left > inode->now.size - pos)
+        left = (size_t)(inode->now.size - pos);
+    for (const struct iovec *iov = io->iov; done < left; iov++) {
+        const size_t part = iov->iov_len < left - done ? iov->iov_len : left - done;
+
+        tdw__pages_read(inode, pos + done, iov->iov_base, part);
+        done += part;
+    }
+    touch_atime(file, tdw__now(process));
+    if (current)
+        file->pos = pos + done;
+    return (int32_t)done;
+}
+
+/* Write what fits. Returns the bytes written, or -errno if none. */
+static int64_t write_vectors(struct tdw_inode *inode, uint64_t pos, const struct iovec *iov,
+                             size_t left)
+{
+    size_t done = 0;
+
+    for (; done < left; iov++) {
+        const size_t part = iov->iov_len < left - done ? iov->iov_len : left - done;
+        const int64_t got = tdw__pages_write(inode, pos + done, iov->iov_base, part);
+
+        if (got < 0)
+            return done ? (int64_t)done : got;
+        done += (size_t)got;
+        if ((size_t)got < part)
+            break;
+    }
+    return (int64_t)done;
+}
+
+static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
+                         const struct tdw_op *op)
+{
+    struct tdw_inode *inode = file->inode;
+    const bool current = io->off == UINT64_MAX;
+    const bool append = (file->flags & O_APPEND && !(io->rw_flags & TDW_RWF_NOAPPEND)) ||
+                        io->rw_flags & RWF_APPEND;
+    const uint64_t max = inode->disk->file_bytes_max;
+    uint64_t pos = append ? inode->now.size : current ? file->pos : io->off;
+    size_t left = io->left;
+    int64_t done;
+
+    (void)op;
+    if (left == 0)
+        return 0;
+    if (pos >= max)
+        return -EFBIG;
+    if (left > max - pos)
+        left = (size_t)(max - pos);
+    if (misaligned(file, io, pos))
+        return -EINVAL;
+    done = write_vectors(inode, pos, io->iov, left);
+    if (done < 0)
+        return (int32_t)done;
+    pos += (uint64_t)done;
+    if (pos > inode->now.size)
+        inode->now.size = pos;
+    inode->now.mtime_ns = inode->now.ctime_ns = tdw__now(process);
+    if (current)
+        file->pos = pos;
+    if (TDW_UNLIKELY(file->flags & O_DSYNC || io->rw_flags & (RWF_DSYNC | RWF_SYNC))) {
+        const bool all = (file->flags & O_SYNC) == O_SYNC || io->rw_flags & RWF_SYNC;
+
+        tdw__inode_keep(inode, pos - (uint64_t)done, pos, !all);
+    }
+    return (int32_t)done;
+}
+
+const struct tdw_file_kind tdw__kind_reg = {
+    .name = "file", .positioned = true, .direct = true, .read = reg_read, .write = reg_write};
+
+static int32_t dir_read(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
+                        const struct tdw_op *op)
+{
+    (void)process, (void)file, (void)io, (void)op;
+    return -EISDIR;
+}
+
+const struct tdw_file_kind tdw__kind_dir = {
+    .name = "directory", .positioned = true, .read = dir_read};
+
+/* What O_PATH gives: it can be closed, copied, and named by. */
+const struct tdw_file_kind tdw__kind_path = {.name = "path"};
+
+/* ── READ, WRITE and their vectored forms ──────────────────────────────────────────────────── */
+
+int tdw__start_fd(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+
+    if (TDW_UNLIKELY(!file || op->sqe.flags & IOSQE_FIXED_FILE))
+        return -EBADF;
+    file->refs++;
+    *object = file;
+    return 0;
+}
+
+void tdw__release_fd(struct tdw_process *process, void *object)
+{
+    (void)process;
+    tdw__file_put(object);
+}
+
+static int check_rw_flags(int flags)
+{
+    const int known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+
+    if (flags & ~(known | TDW_RWF_NOAPPEND))
+        return -EOPNOTSUPP;
+    if (flags & RWF_HIPRI || (flags & RWF_APPEND && flags & TDW_RWF_NOAPPEND))
+        return -EINVAL;
+    return 0;
+}
+
+static int start_rw(struct tdw_process *process, struct tdw_op *op, void **object, uint8_t access)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    struct tdw_file *file = tdw__fd(process->files, sqe->fd);
+
+    if (TDW_UNLIKELY(!file || sqe->flags & IOSQE_FIXED_FILE || !(file->bits & access)))
+        return -EBADF;
+    if (TDW_UNLIKELY(sqe->rw_flags != 0)) {
+        const int err = check_rw_flags(sqe->rw_flags);
+
+        if (err)
+            return err;
+    }
+    if (TDW_UNLIKELY((int64_t)sqe->off < -1 && file->kind->positioned))
+        return -EINVAL;
+    if (TDW_UNLIKELY(sqe->flags & IOSQE_BUFFER_SELECT))
+        return -ENOBUFS;
+    if (TDW_UNLIKELY(!sqe->addr && sqe->len > 0))
+        return -EFAULT;
+    file->refs++;
+    *object = file;
+    return 0;
+}
+
+static int check_vectors(const struct iovec *iov, uint32_t count)
+{
+    if (count > UIO_MAXIOV)
+        return -EINVAL;
+    for (uint32_t i = 0; i < count; i++)
+        if (iov[i].iov_len > (size_t)SSIZE_MAX)
+            return -EINVAL;
+    return 0;
+}
+
+static int start_read(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    return start_rw(process, op, object, TDW_FILE_READ);
+}
+
+static int start_write(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    return start_rw(process, op, object, TDW_FILE_WRITE);
+}
+
+static int start_readv(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const int err = op->sqe.addr ? check_vectors(tdw__pointer(op->sqe.addr), op->sqe.len) : 0;
+
+    return err ? err : start_rw(process, op, object, TDW_FILE_READ);
+}
+
+static int start_writev(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const int err = op->sqe.addr ? check_vectors(tdw__pointer(op->sqe.addr), op->sqe.len) : 0;
+
+    return err ? err : start_rw(process, op, object, TDW_FILE_WRITE);
+}
+
+/* The transfer that an entry describes; `one` holds the vector of the plain forms. */
+static inline struct tdw_io io_of(const struct tdw_op *op, const struct tdw_file *file,
+                                  struct iovec *one, bool vectored)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    struct tdw_io io = {.iov = one,
+                        .off = sqe->off,
+                        .rw_flags = sqe->rw_flags,
+                        .nowait = file->flags & O_NONBLOCK || sqe->rw_flags & RWF_NOWAIT};
+    size_t total = sqe->len;
+
+    if (vectored) {
+        io.iov = tdw__pointer(sqe->addr);
+        total = 0;
+        for (uint32_t i = 0; i < sqe->len; i++) {
+            const size_t more = io.iov[i].iov_len;
+
+            total = more > TDW_IO_BYTES_MAX - total ? TDW_IO_BYTES_MAX : total + more;
+        }
+    } else {
+        *one = (struct iovec){tdw__pointer(sqe->addr), sqe->len};
+    }
+    io.left = total < TDW_IO_BYTES_MAX ? total : TDW_IO_BYTES_MAX;
+    return io;
+}
+
+static inline struct tdw_waitq *blocked_rw(const struct tdw_op *op, struct tdw_file *file,
+                                           bool write, bool vectored)
+{
+    struct iovec one;
+    struct tdw_io io;
+
+    if (TDW_LIKELY(!file->kind->blocked))
+        return NULL;
+    io = io_of(op, file, &one, vectored);
+    return io.nowait ? NULL : file->kind->blocked(file, &io, write);
+}
+
+static struct tdw_waitq *blocked_read(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    (void)process;
+    return blocked_rw(op, object, false, false);
+}
+
+static struct tdw_waitq *blocked_readv(struct tdw_process *process, struct tdw_op *op,
+                                       void *object)
+{
+    (void)process;
+    return blocked_rw(op, object, false, true);
+}
+
+static struct tdw_waitq *blocked_write(struct tdw_process *process, struct tdw_op *op,
+                                       void *object)
+{
+    (void)process;
+    return blocked_rw(op, object, true, false);
+}
+
+static struct tdw_waitq *blocked_writev(struct tdw_process *process, struct tdw_op *op,
+                                        void *object)
+{
+    (void)process;
+    return blocked_rw(op, object, true, true);
+}
+
+static int32_t effect_read(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_file *file = object;
+    struct iovec one;
+    struct tdw_io io = io_of(op, file, &one, false);
+
+    if (TDW_LIKELY(file->kind == &tdw__kind_reg))
+        return reg_read(process, file, &io, op);
+    return file->kind->read(process, file, &io, op);
+}
+
+static int32_t effect_readv(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_file *file = object;
+    struct tdw_io io = io_of(op, file, NULL, true);
+
+    return file->kind->read(process, file, &io, op);
+}
+
+static int32_t effect_write(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_file *file = object;
+    struct iovec one;
+    struct tdw_io io = io_of(op, file, &one, false);
+
+    if (TDW_LIKELY(file->kind == &tdw__kind_reg))
+        return reg_write(process, file, &io, op);
+    return file->kind->write(process, file, &io, op);
+}
+
+static int32_t effect_writev(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_file *file = object;
+    struct tdw_io io = io_of(op, file, NULL, true);
+
+    return file->kind->write(process, file, &io, op);
+}
+
+const struct tdw_sim_opcode tdw__row_read = {start_read, blocked_read, effect_read,
+                                             tdw__release_fd, true};
+const struct tdw_sim_opcode tdw__row_readv = {start_readv, blocked_readv, effect_readv,
+                                              tdw__release_fd, true};
+const struct tdw_sim_opcode tdw__row_write = {start_write, blocked_write, effect_write,
+                                              tdw__release_fd, true};
+const struct tdw_sim_opcode tdw__row_writev = {start_writev, blocked_writev, effect_writev,
+                                               tdw__release_fd, true};
+
+/* ── FSYNC ─────────────────────────────────────────────────────────────────────────────────── */
+
+static int start_fsync(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    const struct tdw_file *file = tdw__fd(process->files, sqe->fd);
+
+    if (sqe->fsync_flags & ~(uint32_t)IORING_FSYNC_DATASYNC || sqe->addr || sqe->buf_index)
+        return -EINVAL;
+    if (file && file->kind != &tdw__kind_reg && file->kind != &tdw__kind_dir)
+        return -EINVAL;
+    return tdw__start_fd(process, op, object);
+}
+
+static int32_t effect_fsync(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    const int64_t end = (int64_t)(sqe->off + sqe->len); /* inclusive; none: to the end */
+    struct tdw_file *file = object;
+
+    (void)process;
+    tdw__inode_keep(file->inode, (int64_t)sqe->off > 0 ? sqe->off : 0,
+                    end > 0 && end < INT64_MAX ? (uint64_t)end + 1 : INT64_MAX,
+                    sqe->fsync_flags & IORING_FSYNC_DATASYNC);
+    return 0;
+}
+
+const struct tdw_sim_opcode tdw__row_fsync = {start_fsync, NULL, effect_fsync, tdw__release_fd,
+                                              true};
+
+/* ── FALLOCATE, FTRUNCATE ──────────────────────────────────────────────────────────────────── */
+
+static int start_fallocate(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const int64_t off = (int64_t)op->sqe.off, bytes = (int64_t)op->sqe.addr;
+    const int mode = (int)op->sqe.len;
+    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+
+    if (!file)
+        return -EBADF;
+    if (off < 0 || bytes <= 0)
+        return -EINVAL;
+    if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE && mode != FALLOC_FL_ZERO_RANGE &&
+        mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE) &&
+        mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+        return -EOPNOTSUPP;
+    if (!(file->bits & TDW_FILE_WRITE))
+        return -EBADF;
+    if (!file->inode)
+        return S_ISFIFO(file->kind->mode) ? -ESPIPE : -ENODEV;
+    if (!tdw__is_reg(file->inode))
+        return tdw__is_dir(file->inode) ? -EISDIR : -ENODEV;
+    if (bytes > INT64_MAX - off || (uint64_t)(off + bytes) > file->disk->file_bytes_max)
+        return -EFBIG;
+    return tdw__start_fd(process, op, object);
+}
+
+static int32_t effect_fallocate(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_inode *inode = ((struct tdw_file *)object)->inode;
+    const uint64_t off = op->sqe.off, end = off + op->sqe.addr;
+    const uint32_t mode = op->sqe.len;
+    int err = 0;
+
+    if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+        err = tdw__pages_punch(inode, off, end);
+    if (!err && !(mode & FALLOC_FL_PUNCH_HOLE))
+        err = tdw__pages_reserve(inode, off, end);
+    if (err)
+        return err;
+    if (!(mode & FALLOC_FL_KEEP_SIZE) && end > inode->now.size)
+        inode->now.size = end;
+    inode->now.mtime_ns = inode->now.ctime_ns = tdw__now(process);
+    return 0;
+}
+
+const struct tdw_sim_opcode tdw__row_fallocate = {start_fallocate, NULL, effect_fallocate,
+                                                  tdw__release_fd, true};
+
+static int start_ftruncate(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+
+    if ((int64_t)op->sqe.off < 0)
+        return -EINVAL;
+    if (!file)
+        return -EBADF;
+    if (!file->inode || !tdw__is_reg(file->inode) || !(file->bits & TDW_FILE_WRITE))
+        return -EINVAL;
+    return tdw__start_fd(process, op, object);
+}
+
+static int32_t effect_ftruncate(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    return tdw__inode_resize(((struct tdw_file *)object)->inode, op->sqe.off, tdw__now(process));
+}
+
+const struct tdw_sim_opcode tdw__row_ftruncate = {start_ftruncate, NULL, effect_ftruncate,
+                                                  tdw__release_fd, true};
+
+/* ── GETDENTS ──────────────────────────────────────────────────────────────────────────────── */
+
+/* The kernel's struct linux_dirent64, without the name. */
+struct entry {
+    uint64_t ino;
+    int64_t off;
+    uint16_t bytes;
+    uint8_t type;
+} __attribute__((packed));
+
+/* Where the entries go, and how far they got. */
+struct listing {
+    char *buffer;
+    size_t room, used;
+};
+
+/* False if there is no room. `off`: where a later call goes on. */
+static bool list(struct listing *to, const struct tdw_inode *inode, const char *text,
+                 uint32_t length, uint64_t off)
+{
+    const size_t bytes = (sizeof(struct entry) + length + 1 + 7) & ~(size_t)7;
+    const struct entry entry = {.ino = inode->number,
+                                .off = (int64_t)off,
+                                .bytes = (uint16_t)bytes,
+                                .type = (uint8_t)(inode->now.mode >> 12)};
+
+    if (bytes > to->room - to->used)
+        return false;
+    memset(to->buffer + to->used, 0, bytes);
+    memcpy(to->buffer + to->used, &entry, sizeof(entry));
+    memcpy(to->buffer + to->used + sizeof(entry), text, length);
+    to->used += bytes;
+    return true;
+}
+
+static int start_getdents(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+
+    if (file && file->kind != &tdw__kind_dir)
+        return -ENOTDIR;
+    if (file && !op->sqe.addr)
+        return -EFAULT;
+    return tdw__start_fd(process, op, object);
+}
+
+static int32_t effect_getdents(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_file *file = object;
+    struct tdw_inode *dir = file->inode;
+    struct listing to = {.buffer = tdw__pointer(op->sqe.addr), .room = op->sqe.len};
+    const struct tdw_name *name = dir->names.head;
+    bool more = true;
+
+    if (dir->links_now == 0)
+        return -ENOENT;
+    if (file->pos == 0 && (more = list(&to, dir, ".", 1, 1)))
+        file->pos = 1;
+    if (more && file->pos == 1 && (more = list(&to, dir->names.parent, "..", 2, 2)))
+        file->pos = 2;
+    while (name && name->cookie < file->pos)
+        name = name->next;
+    for (; more && name; name = name->next) {
+        if (name->now && (more = list(&to, name->now, name->text, name->bytes, name->cookie + 1)))
+            file->pos = name->cookie + 1;
+    }
+    touch_atime(file, tdw__now(process));
+    return to.used || more ? (int32_t)to.used : -EINVAL;
+}
+
+const struct tdw_sim_opcode tdw__row_getdents = {start_getdents, NULL, effect_getdents,
+                                                 tdw__release_fd, false};

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of sim/kernel/ share: the simulated kernel behind the `sim` backend.
+ *
+ *     world    the virtual clock, the wheel, the choices; it holds hosts
+ *     host     a machine: a disk, and what runs on it; may crash and boot again
+ *     process  a ring of the runtime, a descriptor table, a working directory
+ *
+ * An op that is not the runtime's own reaches the kernel as `start` (world.c): its row in the
+ * table of opcodes resolves the descriptor and says whether it has to wait in a queue. When its
+ * time has come the row's `effect` changes the state and gives the result. Rows are the only
+ * thing that a subsystem (files, pipes, locks) adds.
+ */
+#ifndef TDW_KERNEL_H
+#define TDW_KERNEL_H
+
+#include <runtime/event.h>
+#include <runtime/runtime.h>
+#include <tidewheel/world.h>
+
+struct tdw_disk;  /* vfs.h: a host's files, volatile and durable */
+struct tdw_files; /* vfs.h: a process's descriptors, working directory, locks */
+
+/* Ops that wait for an object to become ready, oldest first. */
+struct tdw_waitq {
+    struct tdw_op *head;
+};
+
+struct tdw_process {
+    struct tdw_ring ring;
+    struct tdw_host *host;
+    struct tdw_files *files;
+    int32_t pid;
+    struct tdw_process *next; /* in the world, newest first */
+    struct tdw_allocation *memory; /* of tdw_malloc */
+};
+
+/* How the simulated kernel performs one opcode. The three functions are called in this order;
+ * `process` is the one that submitted. */
+struct tdw_sim_opcode {
+    /* Check arguments, resolve the descriptor, keep what the op holds in *object (a reference, e.g.
+     * to the open file). 0, or -errno: the op completes with it at once. NULL: nothing to do. */
+    int (*start)(struct tdw_process *process, struct tdw_op *op, void **object);
+    /* The queue in which the op has to wait at present, or NULL if it can take effect. May be NULL.
+     * Asked at start, and again whenever the op would take effect. */
+    struct tdw_waitq *(*blocked)(struct tdw_process *process, struct tdw_op *op, void *object);
+    /* Take effect: change the state, copy data, return the result (>= 0 or -errno). */
+    int32_t (*effect)(struct tdw_process *process, struct tdw_op *op, void *object);
+    /* Drop what start put into *object. NULL: nothing to do. */
+    void (*release)(struct tdw_process *process, void *object);
+    bool splits; /* may take effect before it completes (files) */
+};
+
+/* The row of an opcode; NULL: the kernel does not know it (-EINVAL). */
+const struct tdw_sim_opcode *tdw__sim_opcode(uint8_t opcode);
+
+/* All ops of the queue may go on: each gets its latency from now, and is asked again then. */
+void tdw__wake(struct tdw_waitq *queue);
+
+/* The process of the running task. */
+struct tdw_process *tdw__process(void);
+
+/* A call that never waits happened: an event, nothing else. `call` is enum tdw_sys_call. Returns
+ * `res`, so that calls can end with it. */
+int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t data, int64_t res);
+
+/* Virtual time of the world that `process` lives in, for st_mtime and its like. */
+static inline uint64_t tdw__now(const struct tdw_process *process)
+{
+    return process->ring.loop->now_ns;
+}
+
+#endif

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rows that work by name: OPENAT CLOSE STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT.
+ *
+ * All of them do their work at the effect: paths and directory descriptors are resolved then, as
+ * a kernel's worker does, so a concurrent rename or close is seen or not as the schedule says.
+ * Each row first looks up everything, then checks in Linux's order, then changes: a refusal
+ * leaves no trace. Memory that runs out on the way is given back.
+ *
+ * Permissions are stored and shown, not enforced: everything runs as uid 0.
+ */
+#include <sim/kernel/vfs.h>
+#include <linux/fs.h>
+#include <string.h>
+
+#define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
+
+/* ── OPENAT ────────────────────────────────────────────────────────────────────────────────── */
+
+/* The flags that count, of those given; what the rest says is ignored, as Linux does. */
+static int open_flags(const struct tdw_op *op)
+{
+    const int valid = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
+                      O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW |
+                      O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE;
+    int flags = (int)op->sqe.open_flags & valid;
+
+    if (flags & O_PATH)
+        flags &= O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC;
+    if (flags & (O_SYNC & ~O_DSYNC))
+        flags |= O_DSYNC;
+    return flags;
+}
+
+static int start_openat(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const int flags = open_flags(op);
+    const bool tmpfile = flags & TMPFILE_BIT;
+
+    (void)process, (void)object;
+    if (op->sqe.file_index || op->sqe.flags & IOSQE_FIXED_FILE)
+        return op->sqe.file_index ? -ENXIO : -EBADF;
+    if ((flags & (O_DIRECTORY | O_CREAT)) == (O_DIRECTORY | O_CREAT))
+        return -EINVAL;
+    if (tmpfile && (!(flags & O_DIRECTORY) || (flags & O_ACCMODE) == O_RDONLY))
+        return -EINVAL;
+    return tdw__path_check(tdw__pointer(op->sqe.addr), false);
+}
+
+/* May what exists be opened so? */
+static int check_open(const struct tdw_inode *inode, int flags)
+{
+    const bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+
+    if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+        return -EEXIST;
+    if (flags & O_CREAT && tdw__is_dir(inode))
+        return -EISDIR;
+    if (flags & O_DIRECTORY && !tdw__is_dir(inode))
+        return -ENOTDIR;
+    if (flags & O_PATH)
+        return 0;
+    if (tdw__is_lnk(inode))
+        return -ELOOP;
+    if (tdw__is_dir(inode) && writes)
+        return -EISDIR;
+    if (S_ISSOCK(inode->now.mode))
+        return -ENXIO;
+    return flags & O_DIRECT && !tdw__is_reg(inode) ? -EINVAL : 0;
+}
+
+static const struct tdw_file_kind *kind_of(const struct tdw_inode *inode, int flags)
+{
+    if (flags & O_PATH)
+        return &tdw__kind_path;
+    if (tdw__is_dir(inode))
+        return &tdw__kind_dir;
+    return tdw__is_reg(inode) ? &tdw__kind_reg : &tdw__kind_device;
+}
+
+/* A new regular file; named as the walk says unless it is an O_TMPFILE. Pinned. */
+static int create(const struct tdw_files *files, const struct tdw_walk *walk, int flags,
+                  uint32_t mode, uint64_t now_ns, struct tdw_inode **made)
+{
+    struct tdw_inode *inode =
+        tdw__inode_new(files->disk, S_IFREG | (mode & 07777 & ~files->umask), now_ns);
+    int err = 0;
+
+    if (!inode)
+        return -ENOMEM;
+    tdw__pin(inode);
+    if (flags & TMPFILE_BIT)
+        inode->linkable = !(flags & O_EXCL);
+    else
+        err = tdw__name_put(walk->dir, walk->text, walk->bytes, inode, now_ns);
+    if (err)
+        tdw__unpin(inode);
+    *made = inode;
+    return err;
+}
+
+/* What the walk found, opened; or made. Pinned. */
+static int find_or_create(struct tdw_process *process, const struct tdw_op *op, int flags,
+                          struct tdw_inode **found)
+{
+    const struct tdw_files *files = process->files;
+    const bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+    const uint32_t how =
+        (follow ? TDW_WALK_FOLLOW : 0u) | (flags & O_CREAT ? TDW_WALK_CREATE : 0u);
+    struct tdw_walk walk;
+    int err = tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), how, &walk);
+
+    if (err)
+        return err;
+    if (!walk.inode && !(flags & O_CREAT))
+        return -ENOENT;
+    if (flags & TMPFILE_BIT && !tdw__is_dir(walk.inode))
+        return -ENOTDIR;
+    if (!walk.inode || flags & TMPFILE_BIT)
+        return create(files, &walk, flags, op->sqe.len, tdw__now(process), found);
+    err = check_open(walk.inode, flags);
+    if (err)
+        return err;
+    if (flags & O_TRUNC && tdw__is_reg(walk.inode)) {
+        err = tdw__inode_resize(walk.inode, 0, tdw__now(process));
+        if (err)
+            return err;
+    }
+    tdw__pin(walk.inode);
+    *found = walk.inode;
+    return 0;
+}
+
+static int32_t effect_openat(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    const int flags = open_flags(op);
+    const int shown = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+    const int fd = tdw__fd_free(process->files, 0);
+    struct tdw_inode *inode;
+    struct tdw_file *file;
+    int err;
+
+    (void)object;
+    if (fd < 0)
+        return fd;
+    err = find_or_create(process, op, flags, &inode);
+    if (err)
+        return err;
+    file = tdw__file_new(inode->disk, kind_of(inode, flags),
+                         flags & O_PATH ? shown : shown | TDW_O_LARGEFILE, inode);
+    if (!file) {
+        tdw__unpin(inode);
+        return -ENOMEM;
+    }
+    tdw__fd_set(process->files, fd, file, flags & O_CLOEXEC);
+    return fd;
+}
+
+/* ── CLOSE ─────────────────────────────────────────────────────────────────────────────────── */
+
+static int start_close(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+
+    (void)process, (void)object;
+    if (sqe->off || sqe->addr || sqe->len || sqe->rw_flags || sqe->buf_index)
+        return -EINVAL;
+    if (sqe->flags & IOSQE_FIXED_FILE)
+        return -EBADF;
+    return sqe->file_index ? -ENXIO : 0;
+}
+
+static int32_t effect_close(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    (void)object;
+    return tdw__fd_close(process->files, op->sqe.fd);
+}
+
+/* ── STATX ─────────────────────────────────────────────────────────────────────────────────── */
+
+static int start_statx(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const uint32_t flags = op->sqe.statx_flags;
+    const char *path = tdw__pointer(op->sqe.addr);
+
+    (void)process, (void)object;
+    if (op->sqe.flags & IOSQE_FIXED_FILE)
+        return -EBADF;
+    if (flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH |
+                            AT_STATX_SYNC_TYPE) ||
+        (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || op->sqe.len & STATX__RESERVED)
+        return -EINVAL;
+    if (!path && flags & AT_EMPTY_PATH)
+        return op->sqe.off ? 0 : -EFAULT;
+    return op->sqe.off ? tdw__path_check(path, flags & AT_EMPTY_PATH) : -EFAULT;
+}
+
+/* fstat of what has no inode. */
+static void file_statx(const struct tdw_file *file, struct statx *stat)
+{
+    *stat = (struct statx){.stx_mask = STATX_BASIC_STATS,
+                           .stx_blksize = TDW_PAGE_BYTES,
+                           .stx_nlink = 1,
+                           .stx_mode = (uint16_t)file->kind->mode,
+                           .stx_ino = file->number};
+}
+
+static int32_t effect_statx(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    const struct tdw_files *files = process->files;
+    const uint32_t flags = op->sqe.statx_flags;
+    const char *path = tdw__pointer(op->sqe.addr);
+    struct statx *stat = tdw__pointer(op->sqe.off);
+    const struct tdw_file *file;
+    struct tdw_walk walk;
+    int err;
+
+    (void)object;
+    if (!path)
+        path = "";
+    file = *path || op->sqe.fd == AT_FDCWD ? NULL : tdw__fd_any(files, op->sqe.fd);
+    if (file && !file->inode) {
+        file_statx(file, stat);
+        return 0;
+    }
+    err = tdw__walk_existing(files, op->sqe.fd, path,
+                             (flags & AT_SYMLINK_NOFOLLOW ? 0u : TDW_WALK_FOLLOW) |
+                                 (flags & AT_EMPTY_PATH ? TDW_WALK_EMPTY : 0u),
+                             &walk);
+    if (!err)
+        tdw__inode_statx(walk.inode, stat);
+    return err;
+}
+
+/* ── UNLINKAT ──────────────────────────────────────────────────────────────────────────────── */
+
+static int start_unlinkat(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    (void)process, (void)object;
+    if (op->sqe.flags & IOSQE_FIXED_FILE)
+        return -EBADF;
+    if (op->sqe.unlink_flags & ~(uint32_t)AT_REMOVEDIR || op->sqe.off || op->sqe.len)
+        return -EINVAL;
+    return tdw__path_check(tdw__pointer(op->sqe.addr), false);
+}
+
+static int check_rmdir(const struct tdw_walk *walk)
+{
+    switch (walk->last) {
+    case TDW_LAST_DOTDOT:
+        return -ENOTEMPTY;
+    case TDW_LAST_DOT:
+        return -EINVAL;
+    case TDW_LAST_ROOT:
+        return -EBUSY;
+    case TDW_LAST_NAME:
+        break;
+    }
+    if (!walk->inode)
+        return -ENOENT;
+    if (!tdw__is_dir(walk->inode))
+        return -ENOTDIR;
+    return walk->inode->names.count > 0 ? -ENOTEMPTY : 0;
+}
+
+static int check_unlink(const struct tdw_walk *walk)
+{
+    if (walk->last != TDW_LAST_NAME)
+        return -EISDIR;
+    if (!walk->inode)
+        return -ENOENT;
+    if (tdw__is_dir(walk->inode))
+        return -EISDIR;
+    return walk->slash ? -ENOTDIR : 0;
+}
+
+static int32_t effect_unlinkat(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_walk walk;
+    int err = tdw__walk(process->files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT,
+                        &walk);
+
+    (void)object;
+    if (!err)
+        err = op->sqe.unlink_flags & AT_REMOVEDIR ? check_rmdir(&walk) : check_unlink(&walk);
+    if (!err)
+        tdw__name_remove(walk.name, tdw__now(process));
+    return err;
+}
+
+/* ── RENAMEAT ──────────────────────────────────────────────────────────────────────────────── */
+
+static int start_renameat(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const uint32_t flags = op->sqe.rename_flags;
+    const uint32_t both = RENAME_NOREPLACE | RENAME_EXCHANGE;
+    int err;
+
+    (void)process, (void)object;
+    if (op->sqe.flags & IOSQE_FIXED_FILE)
+        return -EBADF;
+    if (flags & ~both || (flags & both) == both)
+        return -EINVAL;
+    err = tdw__path_check(tdw__pointer(op->sqe.addr), false);
+    return err ? err : tdw__path_check(tdw__pointer(op->sqe.addr2), false);
+}
+
+/* What the kinds of both names and their trailing slashes allow. */
+static int check_rename_kinds(const struct tdw_walk *from, const struct tdw_walk *to,
+                              uint32_t flags)
+{
+    if (flags & RENAME_NOREPLACE && to->inode)
+        return -EEXIST;
+    if (flags & RENAME_EXCHANGE) {
+        if (!to->inode)
+            return -ENOENT;
+        if (!tdw__is_dir(to->inode) && to->slash)
+            return -ENOTDIR;
+    }
+    if (!tdw__is_dir(from->inode) &&
+        (from->slash || (!(flags & RENAME_EXCHANGE) && to->slash)))
+        return -ENOTDIR;
+    return 0;
+}
+
+/* Neither side may be above the other. */
+static int check_rename_places(const struct tdw_walk *from, const struct tdw_walk *to,
+                               uint32_t flags)
+{
+    if (from->dir == to->dir)
+        return 0;
+    if (tdw__is_dir(from->inode) && tdw__names_below(from->inode, to->dir))
+        return -EINVAL;
+    if (to->inode && tdw__is_dir(to->inode) && tdw__names_below(to->inode, from->dir))
+        return flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+    return 0;
+}
+
+static int check_rename_target(const struct tdw_walk *from, const struct tdw_walk *to)
+{
+    if (!to->inode)
+        return 0;
+    if (tdw__is_dir(from->inode) != tdw__is_dir(to->inode))
+        return tdw__is_dir(to->inode) ? -EISDIR : -ENOTDIR;
+    return tdw__is_dir(to->inode) && to->inode->names.count > 0 ? -ENOTEMPTY : 0;
+}
+
+static int32_t effect_renameat(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    const uint32_t flags = op->sqe.rename_flags;
+    struct tdw_walk from, to;
+    int err = tdw__walk(process->files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT,
+                        &from);
+
+    (void)object;
+    if (!err)
+        err = tdw__walk(process->files, (int)op->sqe.len, tdw__pointer(op->sqe.addr2),
+                        TDW_WALK_PARENT, &to);
+    if (err)
+        return err;
+    if (from.last != TDW_LAST_NAME)
+        return -EBUSY;
+    if (to.last != TDW_LAST_NAME)
+        return flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
+    if (!from.inode)
+        return -ENOENT;
+    err = check_rename_kinds(&from, &to, flags);
+    if (!err)
+        err = check_rename_places(&from, &to, flags);
+    if (err || from.inode == to.inode)
+        return err;
+    if (flags & RENAME_EXCHANGE) {
+        tdw__name_exchange(from.name, to.name, tdw__now(process));
+        return 0;
+    }
+    err = check_rename_target(&from, &to);
+    return err ? err : tdw__name_move(from.name, to.dir, to.text, to.bytes, tdw__now(process));
+}
+
+/* ── MKDIRAT, LINKAT, SYMLINKAT ────────────────────────────────────────────────────────────── */
+
+/* Where a new name is to go. Only a directory's may end in a slash. */
+static int walk_new(const struct tdw_files *files, int dirfd, uint64_t path, bool dir,
+                    struct tdw_walk *walk)
+{
+    const int err = tdw__walk(files, dirfd, tdw__pointer(path), TDW_WALK_PARENT, walk);
+
+    if (err)
+        return err;
+    if (walk->last != TDW_LAST_NAME || walk->inode)
+        return -EEXIST;
+    return walk->slash && !dir ? -ENOENT : 0;
+}
+
+static int start_mkdirat(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    (void)process, (void)object;
+    if (op->sqe.flags & IOSQE_FIXED_FILE)
+        return -EBADF;
+    if (op->sqe.off || op->sqe.rw_flags || op->sqe.buf_index)
+        return -EINVAL;
+    return tdw__path_check(tdw__pointer(op->sqe.addr), false);
+}
+
+static int32_t effect_mkdirat(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    const uint32_t mode = S_IFDIR | (op->sqe.len & 01777 & ~process->files->umask);
+    struct tdw_inode *inode;
+    struct tdw_walk walk;
+    int err = walk_new(process->files, op->sqe.fd, op->sqe.addr, true, &walk);
+
+    (void)object;
+    if (err)
+        return err;
+    inode = tdw__inode_new(process->files->disk, mode, tdw__now(process));
+    if (!inode)
+        return -ENOMEM;
+    err = tdw__name_put(walk.dir, walk.text, walk.bytes, inode, tdw__now(process));
+    if (err)
+        tdw__inode_settle(inode);
+    return err;
+}
+
+static int start_linkat(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const uint32_t flags = op->sqe.hardlink_flags;
+    int err;
+
+    (void)process, (void)object;
+    if (op->sqe.flags & IOSQE_FIXED_FILE)
+        return -EBADF;
+    if (flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    err = tdw__path_check(tdw__pointer(op->sqe.addr), flags & AT_EMPTY_PATH);
+    return err ? err : tdw__path_check(tdw__pointer(op->sqe.addr2), false);
+}
+
+static int32_t effect_linkat(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    const struct tdw_files *files = process->files;
+    const uint32_t flags = op->sqe.hardlink_flags;
+    struct tdw_walk from, to;
+    int err = tdw__walk_existing(files, op->sqe.fd, tdw__pointer(op->sqe.addr),
+                                 (flags & AT_SYMLINK_FOLLOW ? TDW_WALK_FOLLOW : 0u) |
+                                     (flags & AT_EMPTY_PATH ? TDW_WALK_EMPTY : 0u),
+                                 &from);
+
+    (void)object;
+    if (!err)
+        err = walk_new(files, (int)op->sqe.len, op->sqe.addr2, false, &to);
+    if (err)
+        return err;
+    if (tdw__is_dir(from.inode))
+        return -EPERM;
+    if (from.inode->links_now == 0 && !from.inode->linkable)
+        return -ENOENT;
+    if (from.inode->links_now >= TDW_LINKS_MAX)
+        return -EMLINK;
+    err = tdw__name_put(to.dir, to.text, to.bytes, from.inode, tdw__now(process));
+    if (!err)
+        from.inode->linkable = false;
+    return err;
+}
+
+static int start_symlinkat(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    int err;
+
+    (void)process, (void)object;
+    if (op->sqe.flags & IOSQE_FIXED_FILE)
+        return -EBADF;
+    if (op->sqe.len || op->sqe.rw_flags || op->sqe.buf_index)
+        return -EINVAL;
+    err = tdw__path_check(tdw__pointer(op->sqe.addr), false);
+    return err ? err : tdw__path_check(tdw__pointer(op->sqe.addr2), false);
+}
+
+static int32_t effect_symlinkat(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    const char *target = tdw__pointer(op->sqe.addr);
+    struct tdw_inode *inode;
+    struct tdw_walk walk;
+    int err = walk_new(process->files, op->sqe.fd, op->sqe.addr2, false, &walk);
+
+    (void)object;
+    if (err)
+        return err;
+    inode = tdw__inode_new(process->files->disk, S_IFLNK | 0777, tdw__now(process));
+    if (!inode)
+        return -ENOMEM;
+    inode->target = strdup(target);
+    inode->now.size = inode->kept.size = strlen(target);
+    err = inode->target
+              ? tdw__name_put(walk.dir, walk.text, walk.bytes, inode, tdw__now(process))
+              : -ENOMEM;
+    if (err)
+        tdw__inode_settle(inode);
+    return err;
+}
+
+const struct tdw_sim_opcode tdw__row_openat = {start_openat, NULL, effect_openat, NULL, true};
+const struct tdw_sim_opcode tdw__row_close = {start_close, NULL, effect_close, NULL, false};
+const struct tdw_sim_opcode tdw__row_statx = {start_statx, NULL, effect_statx, NULL, false};
+const struct tdw_sim_opcode tdw__row_unlinkat = {start_unlinkat, NULL, effect_unlinkat, NULL, true};
+const struct tdw_sim_opcode tdw__row_renameat = {start_renameat, NULL, effect_renameat, NULL, true};
+const struct tdw_sim_opcode tdw__row_mkdirat = {start_mkdirat, NULL, effect_mkdirat, NULL, true};
+const struct tdw_sim_opcode tdw__row_linkat = {start_linkat, NULL, effect_linkat, NULL, true};
+const struct tdw_sim_opcode tdw__row_symlinkat = {start_symlinkat, NULL, effect_symlinkat, NULL,
+                                                  true};

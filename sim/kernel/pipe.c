@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pipes: 16 slots of a page each, 64 KiB in all.
+ *
+ *     write end ─▶ [ slot ][ slot ] … 16 ─▶ read end
+ *
+ * A write starts a new slot for each page it fills; its odd bytes are put behind those of the
+ * last slot if they fit there, so small writes share a page. A write of PIPE_BUF bytes or fewer
+ * goes in whole or not at all; a longer one goes in as far as there is room, and its op completes
+ * with that count, as io_uring's does. So a write waits only while not one byte would go in, a
+ * read only while the pipe is empty and somebody could still write.
+ *
+ * The last write end to go gives readers 0, the last read end gives writers -EPIPE (there are no
+ * signals). O_DIRECT makes every write a packet. Blocks come from the disk's pool: nothing is
+ * allocated on an op's way. Called through the kinds of the two ends (io.c, poll.c).
+ */
+#include <sim/kernel/vfs.h>
+#include <poll.h>
+#include <stdlib.h>
+
+struct slot {
+    struct tdw_block *block;
+    uint32_t off, bytes;
+    bool packet;
+};
+
+struct tdw_pipe {
+    struct tdw_disk *disk;
+    struct slot slots[TDW_PIPE_SLOTS];
+    uint32_t first, used;
+    uint32_t readers, writers;         /* open files, not descriptors: 0 or 1 each */
+    struct tdw_waitq readable, writable;
+};
+
+static struct slot *slot_at(struct tdw_pipe *pipe, uint32_t i)
+{
+    return &pipe->slots[(pipe->first + i) % TDW_PIPE_SLOTS];
+}
+
+static struct tdw_waitq *read_blocked(struct tdw_file *file, const struct tdw_io *io, bool write)
+{
+    struct tdw_pipe *pipe = file->pipe;
+
+    (void)write;
+    return io->left > 0 && pipe->used == 0 && pipe->writers > 0 ? &pipe->readable : NULL;
+}
+
+/* The bytes of a write that would go into the last slot. */
+static size_t merged(struct tdw_pipe *pipe, size_t bytes)
+{
+    const struct slot *last = slot_at(pipe, pipe->used + TDW_PIPE_SLOTS - 1);
+    const size_t odd = bytes % TDW_PAGE_BYTES;
+
+    return pipe->used > 0 && !last->packet && last->off + last->bytes + odd <= TDW_PAGE_BYTES
+               ? odd
+               : 0;
+}
+
+static struct tdw_waitq *write_blocked(struct tdw_file *file, const struct tdw_io *io, bool write)
+{
+    struct tdw_pipe *pipe = file->pipe;
+
+    (void)write;
+    return io->left > 0 && pipe->readers > 0 && pipe->used == TDW_PIPE_SLOTS &&
+                   (file->flags & O_DIRECT || merged(pipe, io->left) == 0)
+               ? &pipe->writable
+               : NULL;
+}
+
+static void slot_free(struct tdw_pipe *pipe)
+{
+    tdw__pool_put(&pipe->disk->blocks, slot_at(pipe, 0)->block);
+    pipe->first = (pipe->first + 1) % TDW_PIPE_SLOTS;
+    pipe->used--;
+}
+
+static int32_t pipe_read(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
+                         const struct tdw_op *op)
+{
+    struct tdw_pipe *pipe = file->pipe;
+    const size_t wanted = io->left;
+    bool packet = false;
+
+    (void)process, (void)op;
+    if (wanted > 0 && pipe->used == 0)
+        return pipe->writers > 0 ? -EAGAIN : 0;
+    while (io->left > 0 && pipe->used > 0 && !packet) {
+        struct slot *slot = slot_at(pipe, 0);
+        const uint32_t part = io->left < slot->bytes ? (uint32_t)io->left : slot->bytes;
+
+        tdw__io_fill(io, slot->block->bytes + slot->off, part);
+        slot->off += part;
+        slot->bytes -= part;
+        packet = slot->packet;
+        if (slot->bytes == 0 || packet)
+            slot_free(pipe);
+    }
+    tdw__wake(&pipe->writable);
+    return (int32_t)(wanted - io->left);
+}
+
+static int32_t pipe_write(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
+                          const struct tdw_op *op)
+{
+    struct tdw_pipe *pipe = file->pipe;
+    const bool packet = file->flags & O_DIRECT;
+    const size_t wanted = io->left;
+    size_t odd;
+
+    (void)process, (void)op;
+    if (wanted == 0)
+        return 0;
+    if (pipe->readers == 0)
+        return -EPIPE;
+    odd = packet ? 0 : merged(pipe, wanted);
+    if (odd > 0) {
+        struct slot *last = slot_at(pipe, pipe->used - 1);
+
+        tdw__io_take(io, last->block->bytes + last->off + last->bytes, odd);
+        last->bytes += (uint32_t)odd;
+    }
+    while (io->left > 0 && pipe->used < TDW_PIPE_SLOTS) {
+        struct slot *slot = slot_at(pipe, pipe->used);
+        struct tdw_block *block = tdw__pool_get(&pipe->disk->blocks);
+        const uint32_t part = io->left < TDW_PAGE_BYTES ? (uint32_t)io->left : TDW_PAGE_BYTES;
+
+        if (!block)
+            return wanted > io->left ? (int32_t)(wanted - io->left) : -ENOMEM;
+        *slot = (struct slot){.block = block, .bytes = part, .packet = packet};
+        tdw__io_take(io, block->bytes, part);
+        pipe->used++;
+    }
+    if (wanted == io->left)
+        return -EAGAIN;
+    tdw__wake(&pipe->readable);
+    return (int32_t)(wanted - io->left);
+}
+
+static uint32_t read_ready(const struct tdw_file *file)
+{
+    const struct tdw_pipe *pipe = file->pipe;
+
+    return (pipe->used > 0 ? POLLIN | POLLRDNORM : 0) | (pipe->writers == 0 ? POLLHUP : 0);
+}
+
+static uint32_t write_ready(const struct tdw_file *file)
+{
+    const struct tdw_pipe *pipe = file->pipe;
+
+    return (pipe->used < TDW_PIPE_SLOTS ? POLLOUT | POLLWRNORM : 0) |
+           (pipe->readers == 0 ? POLLERR : 0);
+}
+
+static struct tdw_waitq *read_queue(struct tdw_file *file)
+{
+    return &file->pipe->readable;
+}
+
+static struct tdw_waitq *write_queue(struct tdw_file *file)
+{
+    return &file->pipe->writable;
+}
+
+static void pipe_settle(struct tdw_pipe *pipe)
+{
+    if (pipe->readers + pipe->writers > 0)
+        return;
+    while (pipe->used > 0)
+        slot_free(pipe);
+    free(pipe);
+}
+
+static void read_close(struct tdw_file *file)
+{
+    struct tdw_pipe *pipe = file->pipe;
+
+    pipe->readers--;
+    tdw__wake(&pipe->writable);
+    pipe_settle(pipe);
+}
+
+static void write_close(struct tdw_file *file)
+{
+    struct tdw_pipe *pipe = file->pipe;
+
+    pipe->writers--;
+    tdw__wake(&pipe->readable);
+    pipe_settle(pipe);
+}
+
+static const struct tdw_file_kind read_end = {.name = "pipe",
+                                              .mode = S_IFIFO | 0600,
+                                              .direct = true,
+                                              .blocked = read_blocked,
+                                              .read = pipe_read,
+                                              .ready = read_ready,
+                                              .ready_queue = read_queue,
+                                              .close = read_close};
+static const struct tdw_file_kind write_end = {.name = "pipe",
+                                               .mode = S_IFIFO | 0600,
+                                               .direct = true,
+                                               .blocked = write_blocked,
+                                               .write = pipe_write,
+                                               .ready = write_ready,
+                                               .ready_queue = write_queue,
+                                               .close = write_close};
+
+bool tdw__is_pipe(const struct tdw_file *file)
+{
+    return file->kind == &read_end || file->kind == &write_end;
+}
+
+/* Both open files; nothing if either cannot be made. */
+static int ends_new(struct tdw_disk *disk, int flags, struct tdw_file *ends[2])
+{
+    struct tdw_pipe *pipe = calloc(1, sizeof(*pipe));
+
+    ends[0] = pipe ? tdw__file_new(disk, &read_end, O_RDONLY | flags, NULL) : NULL;
+    if (!ends[0]) {
+        free(pipe);
+        return -ENFILE;
+    }
+    pipe->disk = disk;
+    pipe->readers = 1;
+    ends[0]->pipe = pipe;
+    ends[0]->number = disk->inode_next++;
+    ends[1] = tdw__file_new(disk, &write_end, O_WRONLY | flags, NULL);
+    if (!ends[1]) {
+        tdw__file_put(ends[0]);
+        return -ENFILE;
+    }
+    pipe->writers = 1;
+    ends[1]->pipe = pipe;
+    ends[1]->number = ends[0]->number;
+    return 0;
+}
+
+int tdw__pipe_open(struct tdw_files *files, int fds[2], int flags)
+{
+    struct tdw_file *ends[2];
+    int first, second, err;
+
+    if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
+        return -EINVAL;
+    first = tdw__fd_free(files, 0);
+    if (first < 0)
+        return first;
+    second = tdw__fd_free(files, (uint32_t)first + 1);
+    if (second < 0)
+        return second;
+    err = ends_new(files->disk, flags & (O_NONBLOCK | O_DIRECT), ends);
+    if (err)
+        return err;
+    tdw__fd_set(files, first, ends[0], flags & O_CLOEXEC);
+    tdw__fd_set(files, second, ends[1], flags & O_CLOEXEC);
+    fds[0] = first;
+    fds[1] = second;
+    return 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory of one size: the blocks, pages, inodes and open files of a disk.
+ *
+ * Chunks of `per_chunk` objects are taken from malloc and never given back before the pool ends;
+ * what is put back is handed out next, so a cached file's pages stay warm. A pool without objects
+ * owns nothing: a disk that nobody uses costs no chunk. Which address an object gets decides
+ * nothing (objects are compared by identity, never ordered by place).
+ *
+ * Cost: a load and a store. Called by all files of this folder that keep something on a disk.
+ */
+#include <sim/kernel/vfs.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_HEAD = 64 }; /* keeps the objects of a chunk on cache lines */
+
+void tdw__pool_init(struct tdw_pool *pool, uint32_t bytes, uint32_t per_chunk)
+{
+    *pool = (struct tdw_pool){.bytes = (bytes + 15u) & ~15u, .per_chunk = per_chunk};
+}
+
+void tdw__pool_fini(struct tdw_pool *pool)
+{
+    while (pool->chunks) {
+        void *chunk = pool->chunks;
+
+        memcpy(&pool->chunks, chunk, sizeof(void *));
+        free(chunk);
+    }
+    pool->free = NULL;
+}
+
+static bool grow(struct tdw_pool *pool)
+{
+    const size_t bytes = CHUNK_HEAD + (size_t)pool->bytes * pool->per_chunk;
+    char *chunk = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+
+    if (!chunk)
+        return false;
+    memcpy(chunk, &pool->chunks, sizeof(void *));
+    pool->chunks = chunk;
+    for (uint32_t i = pool->per_chunk; i-- > 0;)
+        tdw__pool_put(pool, chunk + CHUNK_HEAD + (size_t)i * pool->bytes);
+    return true;
+}
+
+void *tdw__pool_get(struct tdw_pool *pool)
+{
+    void *object = pool->free;
+
+    if (TDW_UNLIKELY(!object)) {
+        if (!grow(pool))
+            return NULL;
+        object = pool->free;
+    }
+    memcpy(&pool->free, object, sizeof(void *));
+    return object;
+}
+
+void *tdw__pool_get_zeroed(struct tdw_pool *pool)
+{
+    void *object = tdw__pool_get(pool);
+
+    return object ? memset(object, 0, pool->bytes) : NULL;
+}
+
+void tdw__pool_put(struct tdw_pool *pool, void *object)
+{
+    memcpy(object, &pool->free, sizeof(void *));
+    pool->free = object;
+}

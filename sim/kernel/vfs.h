@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file side of the simulated kernel: what its files share, and what world.c may use of it.
+ *
+ *     descriptor ─▶ open file ─▶ inode ─▶ pages          desc.c  inode.c  page.c
+ *                      │           └────▶ names ─▶ inode  dir.c, walked by path.c
+ *                      └─▶ pipe, eventfd, socket          pipe.c  eventfd.c  unix.c
+ *
+ * Everything that survives a process lives on a disk, and everything on a disk exists twice: as
+ * it is now (volatile: what programs see) and as it was kept (durable: what a power cut leaves).
+ * Attributes, pages and names each carry both states side by side and are shared until they
+ * differ, so making something durable costs what changed, never what is there.
+ *
+ * Results are those of Linux, as 0 or more, or -errno. Nothing here waits: a row of the table of
+ * opcodes names the queue in which an op has to wait (kernel.h). Nothing depends on addresses:
+ * they are compared for equality only. Times are virtual, inode numbers count up per disk.
+ *
+ * Lifetimes. An inode lives while a name, now or kept, leads to it, or while somebody pins it (an
+ * open file, a working directory, the parent link of a directory in it). An open file lives while
+ * a descriptor or an op in flight refers to it. A descriptor table is shared by counting.
+ *
+ * Order of the end: release the ops of a process (each drops its open file), tdw__files_free,
+ * then tdw__disk_crash or tdw__disk_free. Both assert that no table and no open file is left.
+ */
+#ifndef TDW_VFS_H
+#define TDW_VFS_H
+
+#include <sim/kernel/kernel.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+enum {
+    TDW_PAGE_BYTES = 4096,
+    TDW_NAME_BYTES_MAX = 255,
+    TDW_PATH_BYTES_MAX = 4096, /* with the NUL */
+    TDW_SYMLINKS_MAX = 40,
+    TDW_LINKS_MAX = 65000,
+    TDW_FDS_MAX = 1024, /* the soft limit that a process starts with */
+    TDW_PIPE_SLOTS = 16,
+    TDW_TREE_BITS = 6,
+    TDW_TREE_SLOTS = 1 << TDW_TREE_BITS,
+    TDW_TREE_HEIGHT_MAX = 9,
+};
+#define TDW_FILE_BYTES_MAX INT64_MAX
+#define TDW_RWF_NOAPPEND 0x20 /* RWF_NOAPPEND, Linux 6.9 */
+#if defined(__aarch64__)
+#define TDW_O_LARGEFILE 0400000 /* what F_GETFL shows on a 64-bit machine, where O_LARGEFILE is 0 */
+#else
+#define TDW_O_LARGEFILE 0100000
+#endif
+#define TDW_IO_BYTES_MAX 0x7ffff000u /* what one read or write moves at most */
+
+/* ── Memory of one size (pool.c) ───────────────────────────────────────────────────────────────
+ * All of it is given back when the disk is freed. NULL when memory is exhausted; zeroed only
+ * where the name says so.
+ */
+struct tdw_pool {
+    void *free, *chunks;
+    uint32_t bytes, per_chunk;
+};
+void tdw__pool_init(struct tdw_pool *pool, uint32_t bytes, uint32_t per_chunk);
+void tdw__pool_fini(struct tdw_pool *pool);
+void *tdw__pool_get(struct tdw_pool *pool);
+void *tdw__pool_get_zeroed(struct tdw_pool *pool);
+void tdw__pool_put(struct tdw_pool *pool, void *object);
+
+/* ── Pages (page.c) ────────────────────────────────────────────────────────────────────────────
+ * A block is never written while two refer to it: the one that wants to change it takes a copy.
+ */
+struct tdw_block {
+    uint8_t bytes[TDW_PAGE_BYTES];
+    uint32_t refs;
+} __attribute__((aligned(64)));
+
+/* What stands in the place of a block that needs no memory. A page that is not in the tree is
+ * TDW_PRISTINE: the keyed pattern as far as it reaches, zeros beyond. */
+#define TDW_HOLE ((struct tdw_block *)0)
+#define TDW_PRISTINE ((struct tdw_block *)1)
+#define TDW_RESERVED ((struct tdw_block *)2) /* space allocated, never written: zeros */
+
+static inline bool tdw__is_block(const struct tdw_block *block)
+{
+    return (uintptr_t)block > 2;
+}
+
+enum tdw_page_bits {
+    TDW_PAGE_DIRTY = 1, /* in the list: now and kept differ */
+    TDW_PAGE_CUT = 2,   /* a truncation or hole took it since it was kept: with the next durable
+                           size, the kept content is gone even if the page itself is not synced */
+    TDW_PAGE_WHOLE = 4, /* its end was cut: becomes durable with the next durable size */
+};
+
+struct tdw_page {
+    struct tdw_block *now, *kept;
+    uint64_t index;
+    struct tdw_page *next, *prev; /* while dirty */
+    uint32_t bits;                /* enum tdw_page_bits */
+};
+
+struct tdw_page_node {
+    void *slots[TDW_TREE_SLOTS]; /* nodes; pages at the lowest level */
+    uint32_t used;
+};
+
+/* The content of a regular file. */
+struct tdw_pages {
+    void *root;              /* height 0: the page 0; else a node */
+    struct tdw_page *recent; /* the page used last, or NULL */
+    struct tdw_page *dirty;
+    uint64_t allocated;                /* pages that take space, now */
+    uint64_t pattern;                  /* key of the content it was seeded with */
+    uint64_t pattern_now, pattern_kept; /* bytes that the pattern reaches */
+    uint32_t height;
+    bool cut; /* some dirty page has the bit TDW_PAGE_CUT or TDW_PAGE_WHOLE */
+};
+
+struct tdw_inode;
+
+/* Copy out `bytes` at `off`, all of which lie within the size. */
+void tdw__pages_read(struct tdw_inode *inode, uint64_t off, void *to, size_t bytes);
+/* Copy in. Returns the bytes written, which may be less when space or memory ends, or -ENOSPC,
+ * -ENOMEM if none. The caller sets the size. */
+int64_t tdw__pages_write(struct tdw_inode *inode, uint64_t off, const void *from, size_t bytes);
+/* Everything from `size` on is gone, and reads as zeros should the file grow again. */
+int tdw__pages_cut(struct tdw_inode *inode, uint64_t size);
+/* [off, end) reads as zeros from now on; whole pages give their space back. */
+int tdw__pages_punch(struct tdw_inode *inode, uint64_t off, uint64_t end);
+/* Space for [off, end), if space is limited. 0 or -ENOSPC; a refusal changes nothing. */
+int tdw__pages_reserve(struct tdw_inode *inode, uint64_t off, uint64_t end);
+/* Make the content of [off, end) durable, and with it that of pages which a truncation took. */
+void tdw__pages_keep(struct tdw_inode *inode, uint64_t off, uint64_t end);
+/* The power went: the content is what was kept. */
+void tdw__pages_revert(struct tdw_inode *inode);
+void tdw__pages_free(struct tdw_inode *inode);
+/* The file takes no space any more, though its content is there; it takes space again. */
+void tdw__pages_uncount(struct tdw_inode *inode);
+void tdw__pages_recount(struct tdw_inode *inode);
+/* The first offset >= `off` below the size where there is data (or, `hole`, where there is none).
+ * The size itself counts as a hole. -ENXIO if none. */
+int64_t tdw__pages_seek(struct tdw_inode *inode, uint64_t off, bool hole);
+/* The 64-bit little-endian word `word` of a seeded file's content. */
+uint64_t tdw__pattern(uint64_t key, uint64_t word);
+
+/* ── Inodes (inode.c) ──────────────────────────────────────────────────────────────────────── */
+
+struct tdw_attributes {
+    uint64_t size;
+    uint64_t atime_ns, mtime_ns, ctime_ns;
+    uint32_t mode, uid, gid;
+    uint32_t spare;
+};
+
+/* One name in a directory, now and as kept; either may be absent (NULL), never both. */
+struct tdw_name {
+    struct tdw_name *hash_next;
+    struct tdw_inode *dir;
+    struct tdw_inode *now, *kept;
+    struct tdw_name *next, *prev;             /* in the directory, oldest first */
+    struct tdw_name *dirty_next, *dirty_prev; /* in the directory, while now and kept differ */
+    struct tdw_name *ring_next, *ring_prev;   /* names that become durable together: a rename */
+    uint64_t cookie;                          /* place in the directory, for getdents */
+    uint64_t changed;                         /* number of the name operation that made `now` */
+    uint64_t hash;
+    uint32_t bytes;
+    bool dirty;
+    bool renamed; /* while it becomes durable: together with others */
+    char text[];  /* with a NUL */
+};
+
+struct tdw_names {
+    struct tdw_name *head, *tail, *dirty;
+    struct tdw_inode *parent; /* pinned; itself at the root */
+    struct tdw_name *self;    /* the name, now, that leads here; NULL: removed, or the root */
+    uint64_t cookie_next;
+    uint32_t count, subdirs; /* names now, and how many of them are directories */
+};
+
+struct tdw_lock;
+
+struct tdw_inode {
+    struct tdw_disk *disk;
+    uint64_t number;
+    struct tdw_attributes now, kept;
+    uint64_t btime_ns;
+    uint32_t links_now, links_kept; /* names that lead here */
+    uint32_t pins;
+    bool linkable; /* made by O_TMPFILE without O_EXCL: may be given a first name */
+    bool marked;   /* reached, while the disk looks for what survived */
+    bool forgotten; /* only a kept name leads here; takes no space now */
+
+    struct tdw_lock *locks, *flocks; /* lock.c: record locks by owner and start; whole-file locks */
+    struct tdw_waitq lock_queue;
+
+    struct tdw_inode *next, *prev; /* of the disk */
+    struct tdw_inode *lost_next;   /* while it is settled together with others */
+    union {
+        struct tdw_pages pages; /* S_IFREG */
+        struct tdw_names names; /* S_IFDIR */
+        char *target;           /* S_IFLNK */
+        uint32_t device;        /* S_IFCHR: enum tdw_device */
+    };
+};
+
+enum tdw_device { TDW_DEV_NULL = 3, TDW_DEV_ZERO = 5, TDW_DEV_RANDOM = 8, TDW_DEV_URANDOM = 9 };
+
+static inline bool tdw__is_reg(const struct tdw_inode *inode)
+{
+    return S_ISREG(inode->now.mode);
+}
+static inline bool tdw__is_dir(const struct tdw_inode *inode)
+{
+    return S_ISDIR(inode->now.mode);
+}
+static inline bool tdw__is_lnk(const struct tdw_inode *inode)
+{
+    return S_ISLNK(inode->now.mode);
+}
+
+/* A new inode without a name, unpinned. `mode` has the type. NULL when memory is exhausted. */
+struct tdw_inode *tdw__inode_new(struct tdw_disk *disk, uint32_t mode, uint64_t now_ns);
+/* Names or pins were lost: free what nothing leads to any more. */
+void tdw__inode_settle(struct tdw_inode *inode);
+void tdw__inode_free(struct tdw_inode *inode);
+/* The power went: attributes, content and names are those that were kept. */
+void tdw__inode_revert(struct tdw_inode *inode);
+static inline void tdw__pin(struct tdw_inode *inode)
+{
+    inode->pins++;
+}
+void tdw__unpin(struct tdw_inode *inode);
+/* st_nlink. */
+uint32_t tdw__inode_links(const struct tdw_inode *inode);
+int tdw__inode_resize(struct tdw_inode *inode, uint64_t size, uint64_t now_ns);
+/* fsync: `data_only` as fdatasync. `end` is exclusive. A directory's names become durable. */
+void tdw__inode_keep(struct tdw_inode *inode, uint64_t off, uint64_t end, bool data_only);
+void tdw__inode_statx(const struct tdw_inode *inode, struct statx *stat);
+
+/* ── Names (dir.c) ─────────────────────────────────────────────────────────────────────────────
+ * These change the name alone, both directions of counting, and the directory's times; who calls
+ * them has checked. `put` may fail for want of memory, before it changes anything.
+ */
+struct tdw_name *tdw__name_find(struct tdw_inode *dir, const char *text, uint32_t bytes);
+int tdw__name_put(struct tdw_inode *dir, const char *text, uint32_t bytes,
+                  struct tdw_inode *inode, uint64_t now_ns);
+void tdw__name_remove(struct tdw_name *name, uint64_t now_ns);
+/* `from` gets a new place, replacing what is there. */
+int tdw__name_move(struct tdw_name *from, struct tdw_inode *dir, const char *text, uint32_t bytes,
+                   uint64_t now_ns);
+void tdw__name_exchange(struct tdw_name *a, struct tdw_name *b, uint64_t now_ns);
+/* The names of `dir` as they are now become durable. */
+void tdw__names_keep(struct tdw_inode *dir);
+/* A name just put becomes durable by itself: initial contents. */
+void tdw__names_seed(struct tdw_name *name);
+/* The power went: the names of `dir` are those that were kept. Counts and parents are left to the
+ * disk, which finds out what survived. */
+void tdw__names_revert(struct tdw_inode *dir);
+/* All names of `dir` are forgotten, now and kept: nothing leads to it any more. */
+void tdw__names_purge(struct tdw_inode *dir);
+/* The same without looking at what they lead to: all of that goes too. */
+void tdw__names_drop(struct tdw_inode *dir);
+/* Is `dir` the directory `inode`, or below it? Returns the child of `inode` on the way, `dir` if
+ * they are the same, NULL if not. */
+struct tdw_inode *tdw__names_below(struct tdw_inode *inode, struct tdw_inode *dir);
+/* The path of `dir` from `root`, ending in a NUL. Its length with the NUL; -ENOENT (removed),
+ * -ERANGE. "(unreachable)" precedes a path that does not pass `root`. */
+int tdw__names_path(struct tdw_inode *dir, struct tdw_inode *root, char *text, size_t bytes);
+
+/* ── The disk (disk.c) ─────────────────────────────────────────────────────────────────────── */
+
+struct tdw_disk {
+    struct tdw_pool blocks, pages, nodes, inodes, files, locks, waits;
+    struct tdw_inode *root;
+    struct tdw_inode *inodes_all;
+    struct tdw_name **buckets;
+    uint32_t bucket_mask, names;
+    uint64_t inode_next;
+    uint64_t names_changed; /* name operations so far */
+    uint64_t seed;          /* of /dev/urandom */
+    uint64_t bytes_max;     /* capacity; 0: none */
+    uint64_t file_bytes_max;
+    uint64_t pages_used;
+    struct tdw_lock_wait *lock_waits; /* ops that wait for a record lock, for EDEADLK */
+    uint32_t tables, opens;           /* descriptor tables and open files that refer to it */
+};
+
+/* An empty disk: a root directory, and /dev with null, zero, random and urandom, all durable.
+ * NULL when memory is exhausted. */
+struct tdw_disk *tdw__disk_new(void);
+void tdw__disk_free(struct tdw_disk *disk);
+/* The power went. What was not made durable is lost (the calm rule). No table may be left. */
+void tdw__disk_crash(struct tdw_disk *disk);
+/* Initial contents, durable at once; directories on the way are made. 0 or -errno (-EEXIST,
+ * -ENOTDIR, -ENAMETOOLONG, -ENOSPC, -ENOMEM). A file's content is a pattern keyed by
+ * `pattern_key`, which takes no memory until it is written. */
+int tdw__disk_seed_file(struct tdw_disk *disk, const char *path, uint64_t size,
+                        uint64_t pattern_key);
+int tdw__disk_seed_dir(struct tdw_disk *disk, const char *path); /* existing: 0 */
+int tdw__disk_seed_symlink(struct tdw_disk *disk, const char *path, const char *target);
+
+/* ── Open files (desc.c) ───────────────────────────────────────────────────────────────────── */
+
+enum tdw_file_bits {
+    TDW_FILE_READ = 1,
+    TDW_FILE_WRITE = 2,
+    TDW_FILE_PATH = 4, /* O_PATH: names a place, cannot be read or written */
+    TDW_FILE_INODE = 8, /* of the kinds that have an inode */
+};
+
+/* One read or write: where the bytes are, and how far it got. */
+struct tdw_io {
+    const struct iovec *iov;
+    size_t skip; /* bytes of the first vector that are done */
+    size_t left; /* bytes to go in all */
+    uint64_t off;
+    int rw_flags;
+    bool nowait; /* answers -EAGAIN instead of waiting */
+};
+
+struct tdw_file;
+
+/* What kind of thing an open file is. A new kind is a new row and nothing else. */
+struct tdw_file_kind {
+    const char *name;
+    uint32_t mode;   /* st_mode of what has no inode */
+    bool positioned; /* has a file position */
+    bool direct;     /* may be O_DIRECT */
+    /* In which queue has a read or write to wait? NULL: in none. */
+    struct tdw_waitq *(*blocked)(struct tdw_file *file, const struct tdw_io *io, bool write);
+    int32_t (*read)(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
+                    const struct tdw_op *op);
+    int32_t (*write)(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
+                     const struct tdw_op *op);
+    uint32_t (*ready)(const struct tdw_file *file); /* POLLIN, …; NULL: always */
+    struct tdw_waitq *(*ready_queue)(struct tdw_file *file); /* NULL: that never changes */
+    void (*close)(struct tdw_file *file); /* the last reference went */
+};
+
+/* An open file description. */
+struct tdw_file {
+    const struct tdw_file_kind *kind;
+    uint32_t refs;
+    uint8_t bits; /* enum tdw_file_bits */
+    int flags;    /* as F_GETFL answers them */
+    uint64_t pos;
+    struct tdw_disk *disk;
+    struct tdw_inode *inode; /* or NULL */
+    union {
+        struct tdw_pipe *pipe;
+        struct tdw_eventfd *eventfd;
+        int socket_type; /* SOCK_STREAM, … */
+    };
+    uint64_t number; /* st_ino of what has no inode */
+};
+
+extern const struct tdw_file_kind tdw__kind_reg, tdw__kind_dir, tdw__kind_device, tdw__kind_path;
+
+/* A process's descriptors, root, working directory and umask. */
+struct tdw_files {
+    uint32_t refs;
+    uint32_t fds_limit; /* no descriptor >= it is given out */
+    uint32_t fds_size;
+    uint32_t fd_free; /* no descriptor below it is free */
+    uint32_t umask;
+    struct tdw_file **fds;
+    uint64_t *cloexec; /* one bit for each */
+    struct tdw_disk *disk;
+    struct tdw_inode *root, *cwd;
+};
+
+/* A table whose descriptors 0, 1, 2 are /dev/null; root and working directory "/". */
+struct tdw_files *tdw__files_new(struct tdw_disk *disk);
+struct tdw_files *tdw__files_clone(const struct tdw_files *files); /* fork */
+struct tdw_files *tdw__files_share(struct tdw_files *files);       /* CLONE_FILES */
+/* execve: closes what is O_CLOEXEC. A shared table is left to its others: use the one returned
+ * (NULL when memory is exhausted, and nothing changed). */
+struct tdw_files *tdw__files_exec(struct tdw_files *files);
+/* One user fewer; the last one closes everything, drops its locks and wakes who waits for them. */
+void tdw__files_free(struct tdw_files *files);
+void tdw__files_limit(struct tdw_files *files, uint32_t fds_limit); /* RLIMIT_NOFILE */
+int tdw__files_chdir(struct tdw_files *files, const char *path);    /* 0 or -errno */
+int tdw__files_chroot(struct tdw_files *files, const char *path);
+
+/* An open file with one reference, or NULL. It takes over the caller's pin of `inode`. */
+struct tdw_file *tdw__file_new(struct tdw_disk *disk, const struct tdw_file_kind *kind, int flags,
+                               struct tdw_inode *inode);
+void tdw__file_close(struct tdw_file *file); /* the last reference went */
+static inline void tdw__file_put(struct tdw_file *file)
+{
+    if (--file->refs == 0)
+        tdw__file_close(file);
+}
+
+/* The open file of `fd`, or NULL. `any` also finds what was opened with O_PATH. */
+static inline struct tdw_file *tdw__fd_any(const struct tdw_files *files, int fd)
+{
+    return (uint32_t)fd < files->fds_size ? files->fds[fd] : NULL;
+}
+static inline struct tdw_file *tdw__fd(const struct tdw_files *files, int fd)
+{
+    struct tdw_file *file = tdw__fd_any(files, fd);
+
+    return TDW_LIKELY(file != NULL && !(file->bits & TDW_FILE_PATH)) ? file : NULL;
+}
+/* The lowest free descriptor >= `from`, with memory for it; -EMFILE, -ENOMEM. */
+int tdw__fd_free(struct tdw_files *files, uint32_t from);
+/* `fd` (free) refers to `file` from now on and takes over the caller's reference. */
+void tdw__fd_set(struct tdw_files *files, int fd, struct tdw_file *file, bool cloexec);
+bool tdw__fd_cloexec(const struct tdw_files *files, int fd);
+void tdw__fd_set_cloexec(struct tdw_files *files, int fd, bool cloexec);
+int tdw__fd_close(struct tdw_files *files, int fd);
+int tdw__fd_dup(struct tdw_files *files, int fd, int from, bool cloexec); /* F_DUPFD */
+int tdw__fd_dup3(struct tdw_files *files, int fd, int to, int flags);
+int tdw__fd_setfl(struct tdw_file *file, int flags);
+
+/* Copy between a transfer and memory, and move it on. */
+void tdw__io_fill(struct tdw_io *io, const void *from, size_t bytes); /* into the program's */
+void tdw__io_take(struct tdw_io *io, void *to, size_t bytes);         /* out of the program's */
+
+/* ── Paths (path.c) ────────────────────────────────────────────────────────────────────────── */
+
+enum tdw_walk_flags {
+    TDW_WALK_FOLLOW = 1, /* a symlink at the end is followed */
+    TDW_WALK_PARENT = 2, /* for the name, not what it names: no symlink at the end is followed, a
+                            trailing slash is reported and nothing else */
+    TDW_WALK_CREATE = 4, /* the name may be created: a trailing slash is -EISDIR */
+    TDW_WALK_EMPTY = 8,  /* AT_EMPTY_PATH: "" is what dirfd refers to */
+};
+enum tdw_last { TDW_LAST_NAME, TDW_LAST_DOT, TDW_LAST_DOTDOT, TDW_LAST_ROOT };
+
+/* Where a path leads. Nothing is pinned: it is good until the next change. */
+struct tdw_walk {
+    struct tdw_inode *inode; /* what it names; NULL: the last name does not exist in `dir` */
+    struct tdw_inode *dir;
+    struct tdw_name *name; /* the name of `inode`, NULL where it has none ("..", "/") */
+    const char *text;      /* the last name, not NUL-terminated */
+    uint32_t bytes;
+    enum tdw_last last;
+    bool slash; /* something follows the last name: slashes */
+};
+
+/* 0 (also if only the last name does not exist), or -errno. */
+int tdw__walk(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,
+              struct tdw_walk *walk);
+/* The same, but -ENOENT if it does not exist. */
+int tdw__walk_existing(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,
+                       struct tdw_walk *walk);
+/* Does `path` fail before anything is looked up: -EFAULT, -ENOENT, -ENAMETOOLONG? */
+int tdw__path_check(const char *path, bool empty);
+
+/* ── Rows of the table of opcodes ──────────────────────────────────────────────────────────── */
+
+/* The row of `opcode` if it is one of the file side's, else NULL. (file_ops.c) */
+const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode);
+
+/* io.c: READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE GETDENTS */
+extern const struct tdw_sim_opcode tdw__row_read, tdw__row_write, tdw__row_readv, tdw__row_writev,
+    tdw__row_fsync, tdw__row_fallocate, tdw__row_ftruncate, tdw__row_getdents;
+/* name_ops.c: OPENAT CLOSE STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT */
+extern const struct tdw_sim_opcode tdw__row_openat, tdw__row_close, tdw__row_statx,
+    tdw__row_unlinkat, tdw__row_renameat, tdw__row_mkdirat, tdw__row_linkat, tdw__row_symlinkat;
+/* poll.c, lock.c, unix.c */
+extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_setlkw, tdw__row_flock,
+    tdw__row_socket, tdw__row_connect;
+
+/* An address in an entry. */
+static inline void *tdw__pointer(uint64_t word)
+{
+    return (void *)(uintptr_t)word;
+}
+
+/* A row's start that takes the open file of sqe->fd into *object; its release. (io.c) */
+int tdw__start_fd(struct tdw_process *process, struct tdw_op *op, void **object);
+void tdw__release_fd(struct tdw_process *process, void *object);
+
+/* ── Pipes, events, sockets ────────────────────────────────────────────────────────────────── */
+
+int tdw__pipe_open(struct tdw_files *files, int fds[2], int flags);
+int tdw__eventfd_open(struct tdw_files *files, uint32_t value, int flags);
+bool tdw__is_pipe(const struct tdw_file *file);
+
+/* ── Locks (lock.c) ────────────────────────────────────────────────────────────────────────── */
+
+/* A lock that is held: a range of a file by a process (owner: its descriptor table) or by an open
+ * file (OFD); or, in the list `flocks`, a whole file by an open file. */
+struct tdw_lock {
+    struct tdw_lock *next;
+    const void *owner;
+    int64_t start, end; /* both inclusive */
+    short type;         /* F_RDLCK, F_WRLCK */
+    bool by_file;       /* OFD */
+    int32_t pid;
+};
+
+/* An op that waits for a record lock. */
+struct tdw_lock_wait {
+    struct tdw_lock_wait *next, *prev; /* of the disk, while it waits for a process's lock */
+    struct tdw_file *file;
+    struct tdw_lock want;
+    bool waits, deadlock;
+};
+
+/* The fcntl commands F_SETLK, F_GETLK, F_OFD_SETLK, F_OFD_GETLK. */
+int tdw__lock_set(struct tdw_process *process, struct tdw_file *file, int cmd,
+                  const struct flock *lock);
+int tdw__lock_get(struct tdw_process *process, struct tdw_file *file, int cmd, struct flock *lock);
+/* flock without waiting. */
+int tdw__flock(struct tdw_file *file, int operation);
+/* A process closed a descriptor of `inode`: its record locks go (owner: its table). An open file
+ * ended: its whole-file and OFD locks go (owner: the file). */
+void tdw__locks_drop(struct tdw_inode *inode, const void *owner);
+
+#endif

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The `sim` backend: an io_uring that is not the kernel.
+ *
+ *     start ─▶ blocked ──wake──▶ pending ─▶ effect ─▶ (effected) ─▶ complete
+ *                 ▲                 │
+ *                 └── still blocked ┘
+ *
+ * An op of the kernel's starts when it is submitted: arguments are checked, the descriptor is
+ * resolved, its latency is drawn. It then waits in the queue of the object that blocks it, or for
+ * its time. When that has come it takes effect, and completes together with that, unless a choice
+ * said that the effect comes earlier: then it can be lost from sight in between, which is the state
+ * "written, but not yet acknowledged" that programs must survive.
+ *
+ * Timers (TIMEOUT, LINK_TIMEOUT) and cancellation are here; all else is a row of the table.
+ */
+#include <sim/kernel/vfs.h>
+#include <sim/kernel/world.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct tdw_process *process_of(const struct tdw_op *op)
+{
+    return tdw_of(op->task->ring, struct tdw_process, ring);
+}
+
+struct tdw_process *tdw__process(void)
+{
+    return tdw_of(tdw__self->ring, struct tdw_process, ring);
+}
+
+/* ── Pending ───────────────────────────────────────────────────────────────────────────────── */
+
+/* The op may go on after `latency_ns`. While it is pending, `place` keeps the latency. */
+static void pend(struct tdw_world *world, struct tdw_op *op, uint64_t latency_ns)
+{
+    const uint64_t now = world->loop.now_ns;
+
+    if (op->state != TDW_EFFECTED)
+        op->state = TDW_PENDING;
+    op->place = latency_ns;
+    op->due_ns = latency_ns > TDW_NEVER - 1 - now ? TDW_NEVER - 1 : now + latency_ns;
+    tdw__schedule_add(world, op);
+}
+
+static void block(struct tdw_waitq *queue, struct tdw_op *op, uint64_t latency_ns)
+{
+    struct tdw_op **at = &queue->head;
+
+    op->state = TDW_BLOCKED;
+    op->due_ns = latency_ns;
+    op->next = NULL;
+    while (*at)
+        at = &(*at)->next;
+    *at = op;
+}
+
+void tdw__wake(struct tdw_waitq *queue)
+{
+    struct tdw_op *op = queue->head;
+
+    queue->head = NULL;
+    while (op) {
+        struct tdw_op *next = op->next;
+
+        pend(tdw__world(op->task->ring->loop), op, op->due_ns);
+        op = next;
+    }
+}
+
+/* ── Time-outs ─────────────────────────────────────────────────────────────────────────────── */
+
+static void start_timeout(struct tdw_world *world, struct tdw_op *op)
+{
+    const struct __kernel_timespec *time = (const void *)(uintptr_t)op->sqe.addr;
+    const uint64_t now = world->loop.now_ns;
+    uint64_t ns;
+
+    if (op->sqe.len != 1 || op->sqe.off != 0 ||
+        (op->sqe.timeout_flags & ~(IORING_TIMEOUT_ABS | IORING_TIMEOUT_ETIME_SUCCESS))) {
+        tdw__post(op, -EINVAL, 0, 0);
+        return;
+    }
+    if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec > 999999999) {
+        tdw__post(op, -EINVAL, 0, 0);
+        return;
+    }
+    ns = (uint64_t)time->tv_sec > UINT64_MAX / 1000000000u - 1
+             ? TDW_NEVER
+             : (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
+    if (op->sqe.timeout_flags & IORING_TIMEOUT_ABS)
+        ns = ns > now ? ns - now : 0;
+    pend(world, op, ns);
+}
+
+/* Does the op carry its own time (tdw_prep_sleep)? Then it is a sleep, and to wake is no error. */
+static bool is_sleep(const struct tdw_op *op)
+{
+    return op->sqe.addr == (uintptr_t)&op->sqe.addr3;
+}
+
+/* ── Cancel ────────────────────────────────────────────────────────────────────────────────── */
+
+static bool matches(const struct tdw_op *cancel, const struct tdw_op *op)
+{
+    if (op == cancel || op->state == TDW_POSTED)
+        return false;
+    if (cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ANY)
+        return true;
+    return op->sqe.fd == cancel->sqe.fd && op->sqe.opcode < TDW_OP_FIRST;
+}
+
+/* By descriptor, or all: how many there were, or -ENOENT. The order is that of their slots. */
+static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel)
+{
+    const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
+    int32_t count = 0;
+
+    for (uint32_t i = 0; i < ring->slots_used; i++) {
+        struct tdw_op *op = ring->slots[i].op;
+        int ret;
+
+        if (!op || !matches(cancel, op))
+            continue;
+        ret = tdw__cancel(op, -ECANCELED);
+        if (ret == 0)
+            count++;
+        if (!all)
+            return ret;
+    }
+    return count > 0 ? count : -ENOENT;
+}
+
+static int32_t cancel_effect(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_op *target;
+
+    (void)object;
+    if (op->sqe.cancel_flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY))
+        return cancel_many(&process->ring, op);
+    target = tdw__find(&process->ring, op->sqe.addr);
+    return target && target != op ? tdw__cancel(target, -ECANCELED) : -ENOENT;
+}
+
+static int32_t timeout_remove_effect(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_op *target = tdw__find(&process->ring, op->sqe.addr);
+
+    (void)object;
+    if (!target || target->sqe.opcode != IORING_OP_TIMEOUT)
+        return -ENOENT;
+    return tdw__cancel(target, -ECANCELED);
+}
+
+static int cancel_start(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const uint32_t known = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY;
+
+    (void)process, (void)object;
+    return op->sqe.cancel_flags & ~known ? -EINVAL : 0;
+}
+
+static int32_t nop_effect(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    (void)process, (void)op, (void)object;
+    return 0;
+}
+
+const struct tdw_sim_opcode *tdw__sim_opcode(uint8_t opcode)
+{
+    static const struct tdw_sim_opcode nop = {.effect = nop_effect};
+    static const struct tdw_sim_opcode cancel = {.start = cancel_start, .effect = cancel_effect};
+    static const struct tdw_sim_opcode timeout_remove = {.effect = timeout_remove_effect};
+
+    switch (opcode) {
+    case IORING_OP_NOP:
+        return &nop;
+    case IORING_OP_ASYNC_CANCEL:
+        return &cancel;
+    case IORING_OP_TIMEOUT_REMOVE:
+        return &timeout_remove;
+    default:
+        return tdw__file_opcode(opcode);
+    }
+}
+
+/* ── Start ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void warn_unknown(struct tdw_world *world, const struct tdw_op *op)
+{
+    uint64_t *word = &world->warned[op->sqe.opcode / 64];
+    const uint64_t bit = 1ull << (op->sqe.opcode % 64);
+
+    if (!(*word & bit))
+        fprintf(stderr, "tidewheel: %s:%u: the simulated kernel has no opcode %u; -EINVAL\n",
+                op->site->file, op->site->line, op->sqe.opcode);
+    *word |= bit;
+}
+
+static uint32_t draw(struct tdw_world *world, const struct tdw_op *op, uint8_t kind, uint32_t bound)
+{
+    return tdw__choose(&world->loop, &(struct tdw_choice){
+                                         .kind = kind,
+                                         .ordinal = op->ordinal,
+                                         .bound = bound,
+                                         .actor = op->task->actor,
+                                     });
+}
+
+static void start_row(struct tdw_world *world, struct tdw_op *op, const struct tdw_sim_opcode *row)
+{
+    struct tdw_process *process = process_of(op);
+    struct tdw_slot *slot = tdw__slot(&process->ring, op);
+    const uint8_t class = tdw_opcode(op->sqe.opcode)->class;
+    struct tdw_waitq *queue;
+    uint64_t latency;
+
+    if (row->start) {
+        const int ret = row->start(process, op, &slot->object);
+
+        if (ret < 0) {
+            tdw__post(op, ret, 0, 0);
+            return;
+        }
+    }
+    if (world->options.watch_buffers)
+        tdw__buffer_start(op);
+    latency = tdw__latency_ns(class, draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND));
+    queue = row->blocked ? row->blocked(process, op, slot->object) : NULL;
+    if (queue) {
+        block(queue, op, latency);
+    } else if (row->splits) {
+        const uint64_t quarters = draw(world, op, TDW_CHOOSE_EFFECT, TDW_EFFECT_BOUND);
+
+        /* After the effect, `place` is the time until it completes. */
+        op->bits &= (uint8_t)~TDW_OP_EARLY;
+        if (quarters > 0) {
+            op->bits |= TDW_OP_EARLY;
+            pend(world, op, latency * quarters / TDW_EFFECT_BOUND);
+            op->place = latency - latency * quarters / TDW_EFFECT_BOUND;
+        } else {
+            pend(world, op, latency);
+        }
+    } else {
+        pend(world, op, latency);
+    }
+}
+
+static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
+{
+    struct tdw_world *world = tdw__world(ring->loop);
+    const struct tdw_sim_opcode *row;
+
+    op->state = TDW_PENDING;
+    if (op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT) {
+        if (op->task->bits & TDW_TASK_STOPPING)
+            tdw__post(op, -ECANCELED, 0, 0);
+        else
+            start_timeout(world, op);
+        return;
+    }
+    row = tdw__sim_opcode(op->sqe.opcode);
+    if (TDW_UNLIKELY(!row)) {
+        warn_unknown(world, op);
+        tdw__post(op, -EINVAL, 0, 0);
+        return;
+    }
+    start_row(world, op, row);
+}
+
+/* ── Step: the op's time has come ──────────────────────────────────────────────────────────── */
+
+static void take_effect(struct tdw_world *world, struct tdw_op *op)
+{
+    const struct tdw_sim_opcode *row = tdw__sim_opcode(op->sqe.opcode);
+    struct tdw_process *process = process_of(op);
+    void *object = tdw__slot(&process->ring, op)->object;
+    struct tdw_waitq *queue = row->blocked ? row->blocked(process, op, object) : NULL;
+    uint64_t data;
+    int32_t res;
+
+    if (queue) {
+        block(queue, op, op->place);
+        return;
+    }
+    if (world->options.watch_buffers)
+        tdw__buffer_stop(op);
+    res = row->effect(process, op, object);
+    data = tdw_opcode(op->sqe.opcode)->buffer == TDW_B_NONE ? 0 : tdw__buffer_effect(op, res);
+    if (TDW_LIKELY(!(op->bits & TDW_OP_EARLY))) {
+        tdw__post(op, res, 0, data);
+        return;
+    }
+    op->res = res;
+    op->state = TDW_EFFECTED;
+    tdw__event(&world->loop, (struct tdw_event){
+                                 .kind = TDW_E_EFFECT,
+                                 .opcode = op->sqe.opcode,
+                                 .actor = op->task->actor,
+                                 .ordinal = op->ordinal,
+                                 .res = res,
+                                 .data = data,
+                                 .op = op,
+                                 .site = op->site,
+                             });
+    pend(world, op, op->place);
+}
+
+static void sim_step(struct tdw_loop *loop, struct tdw_op *op)
+{
+    struct tdw_task *self = tdw__self;
+
+    tdw__self = op->task; /* work inside the kernel belongs to the op that caused it */
+    loop->last = op->task;
+    if (op->state == TDW_EFFECTED)
+        tdw__post(op, op->res, 0, 0);
+    else if (op->sqe.opcode == IORING_OP_TIMEOUT)
+        tdw__post(op, is_sleep(op) ? 0 : -ETIME, 0, 0);
+    else if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
+        tdw__link_timeout_fires(op);
+    else
+        take_effect(tdw__world(loop), op);
+    tdw__self = self;
+}
+
+/* ── Out again ─────────────────────────────────────────────────────────────────────────────── */
+
+static void unblock(struct tdw_op *op, const struct tdw_sim_opcode *row)
+{
+    struct tdw_process *process = process_of(op);
+    struct tdw_waitq *queue = row->blocked(process, op, tdw__slot(&process->ring, op)->object);
+    struct tdw_op **at = &queue->head;
+
+    while (*at != op)
+        at = &(*at)->next;
+    *at = op->next;
+}
+
+static void sim_forget(struct tdw_ring *ring, struct tdw_op *op)
+{
+    if (op->state == TDW_BLOCKED)
+        unblock(op, tdw__sim_opcode(op->sqe.opcode));
+    else
+        tdw__schedule_remove(tdw__world(ring->loop), op);
+}
+
+static int sim_withdraw(struct tdw_ring *ring, struct tdw_op *op)
+{
+    const struct tdw_sim_opcode *row = tdw__sim_opcode(op->sqe.opcode);
+
+    /* What a worker of the real kernel has begun cannot be stopped; timers and waits can. */
+    if (op->state == TDW_PENDING && row && !row->blocked)
+        return -EALREADY;
+    sim_forget(ring, op);
+    tdw__buffer_stop(op);
+    return 0;
+}
+
+static void sim_release(struct tdw_ring *ring, struct tdw_op *op, void *object)
+{
+    const struct tdw_sim_opcode *row = tdw__sim_opcode(op->sqe.opcode);
+
+    if (row && row->release)
+        row->release(tdw_of(ring, struct tdw_process, ring), object);
+}
+
+const struct tdw_backend_ops tdw__sim_backend = {
+    .name = "sim",
+    .start = sim_start,
+    .next = tdw__schedule_next,
+    .step = sim_step,
+    .withdraw = sim_withdraw,
+    .forget = sim_forget,
+    .release = sim_release,
+};
+
+/* ── Worlds ────────────────────────────────────────────────────────────────────────────────── */
+
+static void set_options(struct tdw_world *world, const struct tdw_world_options *options)
+{
+    struct tdw_loop *loop = &world->loop;
+
+    world->options = *options;
+    if (!world->options.ops_max)
+        world->options.ops_max = 1u << 20;
+    world->seed_key = tdw__mix(options->seed, TDW_K3);
+    loop->choose = tdw__sim_choose;
+    loop->steps_max = options->steps_max ? options->steps_max : 100000000;
+    if (options->stack_bytes)
+        loop->stack_bytes = options->stack_bytes;
+}
+
+struct tdw_world *tdw_world_new(const struct tdw_world_options *options)
+{
+    struct tdw_world *world = aligned_alloc(64, (sizeof *world + 63) / 64 * 64);
+
+    if (!world)
+        return NULL;
+    memset(world, 0, sizeof *world);
+    if (tdw__loop_init(&world->loop, &tdw__sim_backend) < 0) {
+        free(world);
+        return NULL;
+    }
+    tdw__wheel_init(&world->wheel);
+    world->choices.diverged = SIZE_MAX;
+    set_options(world, options);
+    return world;
+}
+
+void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *options)
+{
+    struct tdw_loop *loop = &world->loop;
+
+    tdw__hosts_free(world);
+    tdw__wheel_reset(&world->wheel);
+    world->pending.count = world->timers.count = loop->ready.count = 0;
+    tdw__choices_reset(&world->choices);
+    tdw__names_reset(loop->names);
+    world->pids = 0;
+    loop->now_ns = loop->seq = loop->steps = 0;
+    loop->switches = loop->frames = loop->deliveries = 0;
+    loop->digest = (struct tdw_digest){0, 0};
+    loop->last = NULL;
+    loop->tasks_alive = loop->findings = 0;
+    loop->stop = false;
+    set_options(world, options);
+}
+
+void tdw_world_free(struct tdw_world *world)
+{
+    if (!world)
+        return;
+    tdw__hosts_free(world);
+    tdw__choices_reset(&world->choices);
+    tdw__wheel_fini(&world->wheel);
+    free(world->pending.items);
+    free(world->timers.items);
+    tdw__loop_fini(&world->loop);
+    free(world);
+}
+
+int tdw_world_run(struct tdw_world *world, void (*main)(void *), void *arg)
+{
+    struct tdw_host *host = tdw__host_in(world, "main", main, arg);
+
+    if (!host || tdw_host_boot(host) < 0)
+        return -ENOMEM;
+    return tdw_loop_run(&world->loop);
+}
+
+struct tdw_loop *tdw_world_loop(struct tdw_world *world)
+{
+    return &world->loop;
+}
+
+struct tdw_digest tdw_world_digest(const struct tdw_world *world)
+{
+    return world->loop.digest;
+}
+
+uint64_t tdw_world_steps(const struct tdw_world *world)
+{
+    return world->loop.steps;
+}
+
+uint64_t tdw_world_now(const struct tdw_world *world)
+{
+    return world->loop.now_ns;
+}
+
+uint32_t tdw_world_findings(const struct tdw_world *world)
+{
+    return world->loop.findings;
+}
+
+void tdw_mark(const char *name, uint64_t value)
+{
+    tdw__event(tdw__self->ring->loop, (struct tdw_event){
+                                          .kind = TDW_E_MARK,
+                                          .actor = tdw__self->actor,
+                                          .off = value,
+                                          .data = tdw__hash_text(name),
+                                          .name = name,
+                                      });
+}
+
+int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t data, int64_t res)
+{
+    tdw__event(tdw__self->ring->loop, (struct tdw_event){
+                                          .kind = TDW_E_SYS,
+                                          .opcode = call,
+                                          .fd = fd,
+                                          .actor = tdw__self->actor,
+                                          .off = off,
+                                          .len = len,
+                                          .data = tdw__mix2(data ^ TDW_K0, (uint64_t)res ^ TDW_K1),
+                                          .res = (int32_t)res,
+                                      });
+    return (int)res;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a world: what world.c, schedule.c, choices.c and host.c share. The subsystems of
+ * the kernel (files, pipes, locks) see only kernel.h.
+ */
+#ifndef TDW_WORLD_INSIDE_H
+#define TDW_WORLD_INSIDE_H
+
+#include <sim/kernel/kernel.h>
+#include <sim/kernel/wheel.h>
+#include <string.h>
+
+/* A latency choice has this many values. */
+#define TDW_LATENCY_BOUND 4096u
+/* An effect choice: together with complete, or after 1/4, 2/4, 3/4 of the latency. */
+#define TDW_EFFECT_BOUND 4u
+/* How much rarer an adversary picks the next timer than each other op. */
+#define TDW_TIMER_WEIGHT 16u
+
+/* Answers by key, and the position in a strict replay. */
+struct tdw_choices {
+    const struct tdw_answer *answers; /* guided: the caller's */
+    uint32_t *table;                  /* guided: key -> index + 1, open addressing */
+    uint32_t table_max;
+    size_t count, used;
+    const struct tdw_answer *script; /* strict: the caller's */
+    size_t script_count, script_at, diverged;
+    uint64_t asked; /* next choices so far: the random walk's counter */
+};
+
+struct tdw_host {
+    struct tdw_world *world;
+    struct tdw_host *next;
+    const char *name;
+    void (*main)(void *);
+    void *arg;
+    struct tdw_process *process; /* NULL: powered off */
+    struct tdw_disk *disk;
+    uint32_t boots;
+};
+
+struct tdw_world {
+    struct tdw_loop loop; /* first: the backend finds the world by its loop */
+    struct tdw_wheel wheel;  /* timed: all that is due later */
+    struct tdw_heap pending; /* adversary: ops that may take effect, but for timers */
+    struct tdw_heap timers;  /* adversary */
+    struct tdw_choices choices;
+    struct tdw_world_options options;
+    uint64_t seed_key;
+    struct tdw_host *hosts;
+    struct tdw_process *processes; /* dead ones too, until the reset: others may refer to them */
+    int32_t pids;
+    uint64_t warned[4]; /* opcodes that the kernel was asked for and does not know */
+};
+
+static inline struct tdw_world *tdw__world(struct tdw_loop *loop)
+{
+    return tdw_of(loop, struct tdw_world, loop);
+}
+
+extern const struct tdw_backend_ops tdw__sim_backend;
+
+/* schedule.c: the item that comes next; putting an op that is due later where it waits. */
+struct tdw_op *tdw__schedule_next(struct tdw_loop *loop, uint64_t deadline_ns);
+void tdw__schedule_add(struct tdw_world *world, struct tdw_op *op);
+void tdw__schedule_remove(struct tdw_world *world, struct tdw_op *op);
+
+/* choices.c */
+uint32_t tdw__sim_choose(struct tdw_loop *loop, const struct tdw_choice *choice);
+/* Which of `count` candidates is next. `calm` is the calm one, `weight` the sum of all weights,
+ * `pick` maps a draw below `weight` to a candidate. */
+struct tdw_candidates {
+    struct tdw_world *world;
+    uint32_t count;
+    uint64_t weight;
+    struct tdw_op *calm;
+    struct tdw_op *(*pick)(struct tdw_world *world, uint64_t draw);
+    struct tdw_op *(*find)(struct tdw_world *world, uint64_t item);
+};
+struct tdw_op *tdw__choose_next(const struct tdw_candidates *candidates);
+/* Do answers come from anywhere but the strategy, or does somebody listen? Then the calm item has
+ * to be known at every `next`. */
+static inline bool tdw__choices_explicit(const struct tdw_world *world)
+{
+    return world->choices.count || world->choices.script || world->loop.taps;
+}
+void tdw__choices_reset(struct tdw_choices *choices);
+/* The key of an item: (actor, ordinal, phase). */
+uint64_t tdw__item_key(const struct tdw_op *op);
+
+/* latency.c: the time for a value of the latency choice. */
+uint64_t tdw__latency_ns(uint8_t class, uint32_t value);
+
+/* host.c */
+struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),
+                              void *arg);
+void tdw__hosts_free(struct tdw_world *world);
+struct tdw_process *tdw__process_new(struct tdw_host *host);
+
+/* The buffers of ops in flight (buffers.c): begin to watch; stop, before the effect or a cancel;
+ * after the effect: the hash of the bytes that the kernel took in. */
+void tdw__buffer_start(struct tdw_op *op);
+void tdw__buffer_stop(struct tdw_op *op);
+uint64_t tdw__buffer_effect(struct tdw_op *op, int32_t res);
+
+#endif
