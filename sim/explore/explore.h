@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The explorer: many runs of scenarios, and what came of them.
+ *
+ *     main.c       a program's command line: the order of things
+ *     options.c    the table of options, from which parsing, help and environment are made
+ *     scenario.c   what scenarios call: checks, logs, parameters
+ *     run.c        one run of one scenario in one model
+ *     lockstep.c   the same choices in all models: equal digests, or the first event that differs
+ *     explorer.c   many runs, in worker processes
+ *     report.c     what a person, and a program (--json), is told
+ *     replay.c     a kept run, strict
+ *
+ * A run is named by (scenario, model, schedule, strategy, seed); that is all it takes to repeat it.
+ */
+#ifndef TDW_EXPLORE_H
+#define TDW_EXPLORE_H
+
+#include <runtime/event.h>
+#include <stdio.h>
+#include <tidewheel/scenario.h>
+#include <tidewheel/trace.h>
+
+/* Exit codes of every verb. */
+enum tdw_exit {
+    TDW_EXIT_OK = 0,
+    TDW_EXIT_FAILED = 1,
+    TDW_EXIT_USAGE = 2,
+    TDW_EXIT_DIVERGED = 3,
+    TDW_EXIT_NOTHING = 4,
+    TDW_EXIT_UNSUPPORTED = 5,
+    TDW_EXIT_NEVER_FIRED = 6,
+    TDW_EXIT_IO = 7,
+    TDW_EXIT_BUG = 70,
+    TDW_EXIT_STOPPED = 75,
+    TDW_EXIT_SKIPPED = 77,
+    TDW_EXIT_BISECT_SKIP = 125,
+    TDW_EXIT_INTERRUPTED = 130,
+};
+
+enum { TDW_MODELS = 3, TDW_PARAMS_MAX = 32, TDW_NAMES_MAX = 64 };
+
+struct tdw_param_value {
+    const char *name;
+    uint64_t value;
+};
+
+struct tdw_options {
+    uint64_t runs, seed, time_ns, max_steps;
+    uint32_t jobs;
+    unsigned models; /* bit by enum tdw_model */
+    enum tdw_schedule schedule;
+    enum tdw_strategy strategy;
+    bool lockstep, json, list, help, version, bisect, quiet;
+    const char *trace_dir, *replay;
+    struct tdw_param_value params[TDW_PARAMS_MAX];
+    uint32_t params_count;
+    const char *names[TDW_NAMES_MAX]; /* of scenarios; none: all */
+    uint32_t names_count;
+};
+
+/* 0, or -EINVAL after the reason was printed. Environment first (TDW_SEED …), then arguments. */
+int tdw__options_parse(struct tdw_options *options, int argc, char **argv);
+void tdw__options_help(const char *program);
+const char *tdw__schedule_name(enum tdw_schedule schedule);
+const char *tdw__strategy_name(enum tdw_strategy strategy);
+const char *tdw__model_name(enum tdw_model model);
+/* The known word that is nearest to `word` (edit distance), or NULL if none is near. `next`
+ * enumerates the known words. */
+const char *tdw__nearest(const char *word, const char *const *words, size_t count);
+
+/* ── One run ───────────────────────────────────────────────────────────────────────────────── */
+
+struct tdw_run {
+    const struct tdw_scenario *scenario;
+    enum tdw_model model;
+    uint64_t seed;
+};
+
+struct tdw_outcome {
+    bool failed;
+    struct tdw_digest digest;
+    uint64_t steps, now_ns;
+    uint64_t hash; /* of the failure: check and place, the same for the same mistake */
+    char site[160];
+    struct tdw_failure failure;
+};
+
+bool tdw__scenario_has(const struct tdw_scenario *scenario, enum tdw_model model);
+/* Runs in `world`, which is reset first; its taps listen. */
+void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
+              struct tdw_outcome *outcome);
+void tdw__world_options(const struct tdw_options *options, uint64_t seed,
+                        struct tdw_world_options *to);
+
+/* The options of the run in progress, for tdw_param. */
+extern _Thread_local const struct tdw_options *tdw__running;
+
+/* ── Lockstep ──────────────────────────────────────────────────────────────────────────────── */
+
+/* Find the first event in which two models differ, and describe it in `text`. */
+void tdw__lockstep_explain(struct tdw_world *world, const struct tdw_options *options,
+                           const struct tdw_run *a, const struct tdw_run *b, char *text,
+                           size_t bytes);
+/* One line for an event, for people. */
+void tdw__event_text(const struct tdw_event *event, char *text, size_t bytes);
+
+/* ── Many runs ─────────────────────────────────────────────────────────────────────────────── */
+
+/* What became of one scenario. */
+struct tdw_result {
+    const struct tdw_scenario *scenario;
+    uint64_t runs, failures, steps;
+    uint64_t digest_sum[TDW_MODELS]; /* over all runs, in any order */
+    struct tdw_digest first[TDW_MODELS];
+    unsigned models;
+    bool nondeterministic, interrupted, stopped;
+    struct tdw_run failed; /* the failing run with the smallest seed */
+    struct tdw_outcome outcome;
+    int signal; /* the worker died of it in that run */
+    double seconds;
+    char trace[512]; /* where the failing run was kept; or empty */
+};
+
+/* 0 or -errno (a worker could not be started). */
+int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
+                 struct tdw_result *result);
+
+/* ── Telling ───────────────────────────────────────────────────────────────────────────────── */
+
+void tdw__report_head(const struct tdw_options *options, const char *program);
+void tdw__report_result(const struct tdw_options *options, const char *program,
+                        struct tdw_world *world, const struct tdw_result *result);
+void tdw__report_json(const struct tdw_options *options, const char *program,
+                      const struct tdw_result *results, size_t count, int code);
+void tdw__digest_text(struct tdw_digest digest, char text[33]);
+
+/* ── Keeping and replaying ─────────────────────────────────────────────────────────────────── */
+
+/* Run again and write the trace to `path`. 0 or -errno. */
+int tdw__keep(struct tdw_world *world, const struct tdw_options *options, const char *program,
+              const struct tdw_run *run, const char *path);
+/* Replay a kept run, comparing every choice and event; an exit code. */
+int tdw__replay(const struct tdw_options *options, const struct tdw_scenario *const *begin,
+                const struct tdw_scenario *const *end);
+
+#endif

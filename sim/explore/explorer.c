@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many runs of one scenario, in worker processes.
+ *
+ * Worker w of n takes the seeds s+w, s+w+n, … in ascending order and writes what it found into its
+ * part of a shared mapping; the parent only waits and adds up. When a run fails, no worker goes on
+ * to a larger seed, so the failure that is told is the one with the smallest seed, however many
+ * workers there are. A worker that dies of a signal leaves behind which run it was in: that is a
+ * failure like any other.
+ *
+ * The first run of each worker is done twice, and a failing one too: if the digests differ, the
+ * program depends on something that the simulator does not control.
+ */
+#include <sim/explore/explore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct shared {
+    uint64_t limit; /* no seed above this one needs to be run */
+    int stop;       /* the signal that said so */
+    struct part {
+        struct tdw_result result;
+        struct tdw_run current;
+        bool done;
+    } parts[];
+};
+
+static struct shared *listening; /* for the signal handler of the parent */
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ── Worker ────────────────────────────────────────────────────────────────────────────────── */
+
+static void note_failure(struct shared *shared, struct part *part, const struct tdw_run *run,
+                         const struct tdw_outcome *outcome)
+{
+    uint64_t limit = __atomic_load_n(&shared->limit, __ATOMIC_RELAXED);
+
+    part->result.failures++;
+    if (part->result.failures == 1) {
+        part->result.failed = *run;
+        part->result.outcome = *outcome;
+    }
+    while (run->seed < limit && !__atomic_compare_exchange_n(&shared->limit, &limit, run->seed,
+                                                             false, __ATOMIC_RELAXED,
+                                                             __ATOMIC_RELAXED))
+        ;
+}
+
+/* Once more: is it the same run? */
+static bool repeats(struct tdw_world *world, const struct tdw_options *options,
+                    const struct tdw_run *run, const struct tdw_outcome *outcome)
+{
+    struct tdw_world_options world_options;
+    struct tdw_outcome again;
+
+    tdw__world_options(options, run->seed, &world_options);
+    tdw_world_reset(world, &world_options);
+    tdw__run(world, options, run, &again);
+    return tdw_digest_equal(again.digest, outcome->digest) && again.failed == outcome->failed;
+}
+
+/* One seed in all models. False: the worker has found what it can find. */
+static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
+                     struct shared *shared, struct part *part, uint64_t seed, bool first)
+{
+    struct tdw_result *result = &part->result;
+    struct tdw_run reference = {.scenario = NULL};
+    struct tdw_digest digest = {0, 0};
+
+    for (int m = 0; m < TDW_MODELS; m++) {
+        const struct tdw_run run = {result->scenario, (enum tdw_model)m, seed};
+        struct tdw_world_options world_options;
+        struct tdw_outcome outcome;
+
+        if (!(result->models & 1u << m))
+            continue;
+        part->current = run;
+        tdw__world_options(options, seed, &world_options);
+        tdw_world_reset(world, &world_options);
+        tdw__run(world, options, &run, &outcome);
+        result->runs++;
+        result->steps += outcome.steps;
+        result->digest_sum[m] += tdw__mix(outcome.digest.lo ^ seed, outcome.digest.hi);
+        if (seed == options->seed)
+            result->first[m] = outcome.digest;
+
+        if ((first || outcome.failed) && !repeats(world, options, &run, &outcome))
+            result->nondeterministic = true;
+        if (!outcome.failed && options->lockstep && reference.scenario &&
+            !tdw_digest_equal(digest, outcome.digest)) {
+            outcome.failed = true;
+            outcome.hash = TDW_K0;
+            outcome.site[0] = '\0';
+            tdw__lockstep_explain(world, options, &reference, &run, outcome.failure.text,
+                                  sizeof outcome.failure.text);
+        }
+        if (outcome.failed || result->nondeterministic) {
+            note_failure(shared, part, &run, &outcome);
+            return false;
+        }
+        if (!reference.scenario) {
+            reference = run;
+            digest = outcome.digest;
+        }
+    }
+    return true;
+}
+
+static void work(const struct tdw_options *options, struct shared *shared, struct part *part,
+                 uint32_t which, uint32_t workers)
+{
+    const uint64_t end_ns = options->time_ns ? now_ns() + options->time_ns : 0;
+    struct tdw_world_options world_options;
+    struct tdw_world *world;
+
+    tdw__world_options(options, options->seed, &world_options);
+    world = tdw_world_new(&world_options);
+    if (!world)
+        return;
+    for (uint64_t i = which; end_ns || i < options->runs; i += workers) {
+        const uint64_t seed = options->seed + i;
+
+        if (end_ns && now_ns() >= end_ns)
+            break;
+        if (seed > __atomic_load_n(&shared->limit, __ATOMIC_RELAXED) ||
+            __atomic_load_n(&shared->stop, __ATOMIC_RELAXED))
+            break;
+        if (!run_seed(world, options, shared, part, seed, i == which))
+            break;
+    }
+    tdw_world_free(world);
+    part->done = true;
+}
+
+/* ── Parent ────────────────────────────────────────────────────────────────────────────────── */
+
+static void on_signal(int signal)
+{
+    if (listening)
+        __atomic_store_n(&listening->stop, signal, __ATOMIC_RELAXED);
+}
+
+static void listen_to_signals(struct shared *shared)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    listening = shared;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, shared ? &action : &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    sigaction(SIGTERM, shared ? &action : &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    sigaction(SIGUSR1, shared ? &action : &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+}
+
+static void add_part(struct tdw_result *result, const struct part *part)
+{
+    result->runs += part->result.runs;
+    result->steps += part->result.steps;
+    result->nondeterministic |= part->result.nondeterministic;
+    for (int m = 0; m < TDW_MODELS; m++) {
+        result->digest_sum[m] += part->result.digest_sum[m];
+        result->first[m].lo |= part->result.first[m].lo;
+        result->first[m].hi |= part->result.first[m].hi;
+    }
+    if (!part->result.failures)
+        return;
+    if (!result->failures || part->result.failed.seed < result->failed.seed) {
+        result->failed = part->result.failed;
+        result->outcome = part->result.outcome;
+        result->signal = part->result.signal;
+    }
+    result->failures += part->result.failures;
+}
+
+/* A worker ended; by a signal, it left behind the run that it was in. */
+static void collect(struct shared *shared, struct part *part, int status)
+{
+    struct tdw_outcome outcome = {.failed = true};
+
+    if (part->done)
+        return;
+    part->result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    if (part->result.signal)
+        snprintf(outcome.failure.text, sizeof outcome.failure.text, "the process died of signal %d "
+                 "(%s)", part->result.signal, strsignal(part->result.signal));
+    else
+        snprintf(outcome.failure.text, sizeof outcome.failure.text,
+                 "the process exited with %d in the middle of a run", WEXITSTATUS(status));
+    part->result.runs++;
+    if (part->current.scenario)
+        note_failure(shared, part, &part->current, &outcome);
+}
+
+static int run_workers(const struct tdw_options *options, struct shared *shared, uint32_t workers)
+{
+    pid_t *pids = calloc(workers, sizeof *pids);
+    uint32_t started = 0;
+
+    if (!pids)
+        return -ENOMEM;
+    fflush(NULL);
+    for (; started < workers; started++) {
+        pids[started] = fork();
+        if (pids[started] < 0)
+            break;
+        if (pids[started] == 0) {
+            work(options, shared, &shared->parts[started], started, workers);
+            _exit(0);
+        }
+    }
+    for (uint32_t i = 0; i < started; i++) {
+        int status;
+
+        while (waitpid(pids[i], &status, 0) < 0 && errno == EINTR)
+            ;
+        collect(shared, &shared->parts[i], status);
+    }
+    free(pids);
+    return started == workers ? 0 : -EAGAIN;
+}
+
+int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
+                 struct tdw_result *result)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const uint32_t jobs = options->jobs == UINT32_MAX ? (uint32_t)(cores > 0 ? cores : 1)
+                                                      : options->jobs;
+    const uint32_t workers = jobs == 0 ? 1 : jobs;
+    const size_t bytes = sizeof(struct shared) + workers * sizeof(struct part);
+    struct shared *shared =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const uint64_t began = now_ns();
+    int ret = 0;
+
+    *result = (struct tdw_result){.scenario = scenario};
+    if (shared == MAP_FAILED)
+        return -ENOMEM;
+    shared->limit = UINT64_MAX;
+    for (int m = 0; m < TDW_MODELS; m++)
+        if ((options->models & 1u << m) && tdw__scenario_has(scenario, (enum tdw_model)m))
+            result->models |= 1u << m;
+    for (uint32_t i = 0; i < workers; i++) {
+        shared->parts[i].result.scenario = scenario;
+        shared->parts[i].result.models = result->models;
+    }
+    listen_to_signals(shared);
+    if (jobs == 0)
+        work(options, shared, &shared->parts[0], 0, 1);
+    else if (result->models)
+        ret = run_workers(options, shared, workers);
+    listen_to_signals(NULL);
+    for (uint32_t i = 0; i < workers; i++)
+        add_part(result, &shared->parts[i]);
+    result->interrupted = shared->stop == SIGINT;
+    result->stopped = shared->stop && !result->interrupted;
+    result->seconds = (double)(now_ns() - began) / 1e9;
+    munmap(shared, bytes);
+    return ret;
+}

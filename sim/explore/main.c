@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The main function of every scenario program: the order in which things are done.
+ *
+ *     options → (list, help, replay) → explore each scenario → keep what failed → tell → exit code
+ *
+ * `tdw run PROGRAM` executes the program, so both are the same.
+ */
+#include <sim/explore/explore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool is_selected(const struct tdw_options *options, const struct tdw_scenario *scenario)
+{
+    for (uint32_t i = 0; i < options->names_count; i++)
+        if (strcmp(options->names[i], scenario->name) == 0)
+            return true;
+    return options->names_count == 0;
+}
+
+static int check_names(const struct tdw_options *options, const struct tdw_scenario *const *begin,
+                       size_t count)
+{
+    for (uint32_t i = 0; i < options->names_count; i++) {
+        const char *words[256];
+        bool found = false;
+        const char *near;
+
+        for (size_t j = 0; j < count && j < 256; j++) {
+            words[j] = begin[j]->name;
+            found |= strcmp(begin[j]->name, options->names[i]) == 0;
+        }
+        if (found)
+            continue;
+        near = tdw__nearest(options->names[i], words, count < 256 ? count : 256);
+        fprintf(stderr, "tidewheel: there is no scenario '%s'%s%s%s; --list names them\n",
+                options->names[i], near ? "; did you mean " : "", near ? near : "",
+                near ? "?" : "");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static void list(const struct tdw_scenario *const *begin, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        printf("%-20s", begin[i]->name);
+        for (int m = 0; m < TDW_MODELS; m++)
+            printf(" %-10s", tdw__scenario_has(begin[i], (enum tdw_model)m)
+                                 ? tdw__model_name((enum tdw_model)m)
+                                 : "-");
+        printf(" %s\n", begin[i]->doc ? begin[i]->doc : "");
+    }
+}
+
+/* Make the directories of `path`, which ends with a slash. */
+static int make_dirs(const char *path)
+{
+    char part[512];
+
+    snprintf(part, sizeof part, "%s", path);
+    for (char *at = part + 1; *at; at++) {
+        if (*at != '/')
+            continue;
+        *at = '\0';
+        if (mkdir(part, 0777) < 0 && errno != EEXIST)
+            return -errno;
+        *at = '/';
+    }
+    return 0;
+}
+
+/* Keep the failing run, if it can be run in this process (it did not die of it). */
+static int keep(const struct tdw_options *options, const char *program, struct tdw_result *result)
+{
+    struct tdw_world_options world_options;
+    struct tdw_world *world;
+    char dir[400];
+    int ret;
+
+    if (!result->failures || result->signal || result->nondeterministic)
+        return 0;
+    snprintf(dir, sizeof dir, "%s/", options->trace_dir ? options->trace_dir : "build/failures");
+    ret = make_dirs(dir);
+    if (ret < 0)
+        return ret;
+    tdw__world_options(options, result->failed.seed, &world_options);
+    world = tdw_world_new(&world_options);
+    if (!world)
+        return -ENOMEM;
+    snprintf(result->trace, sizeof result->trace, "%s%s-%s-%llu.tdw", dir, result->scenario->name,
+             tdw__model_name(result->failed.model), (unsigned long long)result->failed.seed);
+    ret = tdw__keep(world, options, program, &result->failed, result->trace);
+    tdw_world_free(world);
+    if (ret < 0)
+        result->trace[0] = '\0';
+    return ret;
+}
+
+static int exit_code(const struct tdw_result *results, size_t count, bool io_failed)
+{
+    uint64_t runs = 0;
+    int code = TDW_EXIT_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        runs += results[i].runs;
+        if (results[i].nondeterministic)
+            return TDW_EXIT_DIVERGED;
+        if (results[i].failures)
+            code = TDW_EXIT_FAILED;
+        else if (code == TDW_EXIT_OK && results[i].interrupted)
+            code = TDW_EXIT_INTERRUPTED;
+        else if (code == TDW_EXIT_OK && results[i].stopped)
+            code = TDW_EXIT_STOPPED;
+    }
+    if (code == TDW_EXIT_OK && io_failed)
+        return TDW_EXIT_IO;
+    return code == TDW_EXIT_OK && runs == 0 ? TDW_EXIT_NOTHING : code;
+}
+
+static int explore_all(const struct tdw_options *options, const char *program,
+                       const struct tdw_scenario *const *begin, size_t count)
+{
+    struct tdw_result *results = calloc(count ? count : 1, sizeof *results);
+    size_t done = 0;
+    bool io_failed = false;
+    int code;
+
+    if (!results)
+        return TDW_EXIT_BUG;
+    tdw__report_head(options, program);
+    for (size_t i = 0; i < count; i++) {
+        struct tdw_result *result = &results[done];
+        int ret;
+
+        if (!is_selected(options, begin[i]))
+            continue;
+        if (tdw__explore(options, begin[i], result) < 0) {
+            fprintf(stderr, "tidewheel: no worker process could be started\n");
+            free(results);
+            return TDW_EXIT_IO;
+        }
+        done++;
+        ret = keep(options, program, result);
+        if (ret < 0) {
+            fprintf(stderr, "tidewheel: the failing run could not be kept: %s\n", strerror(-ret));
+            io_failed = true;
+        }
+        tdw__report_result(options, program, NULL, result);
+        if (result->interrupted || result->stopped)
+            break;
+    }
+    code = exit_code(results, done, io_failed);
+    if (options->json)
+        tdw__report_json(options, program, results, done, code);
+    free(results);
+    return code;
+}
+
+int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,
+              const struct tdw_scenario *const *end)
+{
+    const size_t count = (size_t)(end - begin);
+    struct tdw_options options;
+
+    if (tdw__options_parse(&options, argc, argv) < 0)
+        return TDW_EXIT_USAGE;
+    if (options.help) {
+        tdw__options_help(argv[0]);
+        return TDW_EXIT_OK;
+    }
+    if (options.version) {
+        printf("tidewheel %s\n", TDW_VERSION);
+        return TDW_EXIT_OK;
+    }
+    if (options.list) {
+        list(begin, count);
+        return TDW_EXIT_OK;
+    }
+    if (options.replay)
+        return tdw__replay(&options, begin, end);
+    if (check_names(&options, begin, count) < 0)
+        return options.bisect ? TDW_EXIT_BISECT_SKIP : TDW_EXIT_USAGE;
+    if ((options.models & (options.models - 1)) != 0)
+        options.lockstep = true; /* all models, or several: they must agree */
+    return explore_all(&options, argv[0], begin, count);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is told of the runs: a line a scenario, a paragraph a failure, or one JSON object.
+ *
+ * The paragraph of a failure says what failed, where, in which task and at what virtual time, and
+ * ends with the command that replays it.
+ */
+#include <sim/explore/explore.h>
+#include <string.h>
+
+void tdw__digest_text(struct tdw_digest digest, char text[33])
+{
+    snprintf(text, 33, "%016llx%016llx", (unsigned long long)digest.hi,
+             (unsigned long long)digest.lo);
+}
+
+static void models_text(unsigned models, char *text, size_t bytes)
+{
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (int m = 0; m < TDW_MODELS; m++)
+        if (models & 1u << m)
+            at += (size_t)snprintf(text + at, bytes - at, "%s%s", at ? "," : "",
+                                   tdw__model_name((enum tdw_model)m));
+}
+
+void tdw__report_head(const struct tdw_options *options, const char *program)
+{
+    char models[64];
+
+    if (options->json || options->quiet)
+        return;
+    models_text(options->models, models, sizeof models);
+    printf("%s: seed %llu, %s%llu%s, schedule %s, strategy %s, models %s%s\n", program,
+           (unsigned long long)options->seed, options->time_ns ? "for " : "",
+           options->time_ns ? (unsigned long long)(options->time_ns / 1000000000u)
+                            : (unsigned long long)options->runs,
+           options->time_ns ? " s" : " runs", tdw__schedule_name(options->schedule),
+           tdw__strategy_name(options->strategy), models, options->lockstep ? " in lockstep" : "");
+}
+
+static void report_failure(const struct tdw_options *options, const char *program,
+                           const struct tdw_result *result)
+{
+    const struct tdw_failure *failure = &result->outcome.failure;
+    char digest[33];
+
+    tdw__digest_text(result->outcome.digest, digest);
+    printf("  FAILED  %s, %s, seed %llu\n", result->scenario->name,
+           tdw__model_name(result->failed.model), (unsigned long long)result->failed.seed);
+    printf("    %s\n", failure->text);
+    if (failure->task[0])
+        printf("    in %s at %s, %.3f us of virtual time, step %llu\n", failure->task,
+               result->outcome.site, (double)failure->now_ns / 1e3,
+               (unsigned long long)result->outcome.steps);
+    if (result->nondeterministic)
+        printf("    and the same seed did not give the same run again: the program depends on "
+               "something outside the simulation\n");
+    if (result->trace[0])
+        printf("    kept as %s; replay it with\n      %s --replay %s\n", result->trace, program,
+               result->trace);
+    printf("    repeat it with\n      %s %s -s %llu -n 1 -m %s --schedule %s --strategy %s", program,
+           result->scenario->name, (unsigned long long)result->failed.seed,
+           result->outcome.failure.text[0] == 'l' && strncmp(failure->text, "lockstep", 8) == 0
+               ? "all"
+               : tdw__model_name(result->failed.model),
+           tdw__schedule_name(options->schedule), tdw__strategy_name(options->strategy));
+    for (uint32_t i = 0; i < options->params_count; i++)
+        printf(" -p %s=%llu", options->params[i].name,
+               (unsigned long long)options->params[i].value);
+    printf("\n");
+}
+
+void tdw__report_result(const struct tdw_options *options, const char *program,
+                        struct tdw_world *world, const struct tdw_result *result)
+{
+    (void)world;
+    if (options->json)
+        return;
+    if (!options->quiet || result->failures) {
+        const double seconds = result->seconds > 0 ? result->seconds : 1e-9;
+
+        printf("%-20s %9llu runs  %8.0f /s  %12llu steps  %s\n", result->scenario->name,
+               (unsigned long long)result->runs, (double)result->runs / seconds,
+               (unsigned long long)result->steps, result->failures ? "failed" : "ok");
+    }
+    if (result->failures) {
+        report_failure(options, program, result);
+    } else if (!options->quiet) {
+        for (int m = 0; m < TDW_MODELS; m++) {
+            char digest[33];
+
+            if (!(result->models & 1u << m))
+                continue;
+            tdw__digest_text(result->first[m], digest);
+            printf("  %-10s seed %llu: digest %s   all runs: %016llx\n",
+                   tdw__model_name((enum tdw_model)m), (unsigned long long)options->seed, digest,
+                   (unsigned long long)result->digest_sum[m]);
+        }
+    }
+    fflush(stdout);
+}
+
+static void json_text(const char *text)
+{
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            printf("\\%c", *text);
+        else if ((unsigned char)*text < 0x20)
+            printf("\\u%04x", *text);
+        else
+            putchar(*text);
+    }
+    putchar('"');
+}
+
+static void json_result(const struct tdw_options *options, const struct tdw_result *result)
+{
+    const char *comma = "";
+
+    printf("    {\"name\": ");
+    json_text(result->scenario->name);
+    printf(", \"runs\": %llu, \"failures\": %llu, \"steps\": %llu, \"seconds\": %.3f, \"digests\": {",
+           (unsigned long long)result->runs, (unsigned long long)result->failures,
+           (unsigned long long)result->steps, result->seconds);
+    for (int m = 0; m < TDW_MODELS; m++) {
+        char digest[33];
+
+        if (!(result->models & 1u << m))
+            continue;
+        tdw__digest_text(result->first[m], digest);
+        printf("%s\"%s\": {\"first\": \"%s\", \"all\": \"%016llx\"}", comma,
+               tdw__model_name((enum tdw_model)m), digest,
+               (unsigned long long)result->digest_sum[m]);
+        comma = ", ";
+    }
+    printf("}");
+    if (result->failures) {
+        printf(", \"failure\": {\"seed\": %llu, \"model\": \"%s\", \"schedule\": \"%s\", \"text\": ",
+               (unsigned long long)result->failed.seed, tdw__model_name(result->failed.model),
+               tdw__schedule_name(options->schedule));
+        json_text(result->outcome.failure.text);
+        printf(", \"task\": ");
+        json_text(result->outcome.failure.task);
+        printf(", \"site\": ");
+        json_text(result->outcome.site);
+        printf(", \"trace\": ");
+        json_text(result->trace);
+        printf(", \"deterministic\": %s}", result->nondeterministic ? "false" : "true");
+    }
+    printf("}");
+}
+
+void tdw__report_json(const struct tdw_options *options, const char *program,
+                      const struct tdw_result *results, size_t count, int code)
+{
+    printf("{\n  \"program\": ");
+    json_text(program);
+    printf(",\n  \"version\": \"%s\", \"seed\": %llu, \"schedule\": \"%s\", \"strategy\": \"%s\",\n"
+           "  \"exit\": %d,\n  \"scenarios\": [\n",
+           TDW_VERSION, (unsigned long long)options->seed, tdw__schedule_name(options->schedule),
+           tdw__strategy_name(options->strategy), code);
+    for (size_t i = 0; i < count; i++) {
+        json_result(options, &results[i]);
+        printf("%s\n", i + 1 < count ? "," : "");
+    }
+    printf("  ]\n}\n");
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One run of one scenario in one model, and what became of it.
+ *
+ * The world's root task spawns task "test" in the model asked for; everything else is the
+ * scenario's. How the run ended (deadlock, livelock, a daemon that survived) is turned into the
+ * same kind of failure as a check that failed: a text and a place.
+ */
+#include <sim/explore/explore.h>
+#include <string.h>
+
+bool tdw__scenario_has(const struct tdw_scenario *scenario, enum tdw_model model)
+{
+    switch (model) {
+    case TDW_CALLBACK:
+        return scenario->callback != NULL;
+    case TDW_STACKLESS:
+        return scenario->stackless.step != NULL;
+    case TDW_STACKFUL:
+        return scenario->stackful != NULL;
+    }
+    return false;
+}
+
+static void start_test(void *arg)
+{
+    static const struct tdw_site site = {"(scenario)", "main", "spawn", 0};
+    const struct tdw_run *run = arg;
+    const struct tdw_scenario *scenario = run->scenario;
+    struct tdw_task *task = NULL;
+
+    switch (run->model) {
+    case TDW_CALLBACK:
+        task = tdw__spawn(TDW_CALLBACK, "test", scenario->callback, NULL, &site);
+        break;
+    case TDW_STACKLESS:
+        task = tdw__spawn_stackless("test", scenario->stackless.step, scenario->stackless.bytes,
+                                    &site);
+        break;
+    case TDW_STACKFUL:
+        task = tdw__spawn(TDW_STACKFUL, "test", scenario->stackful, NULL, &site);
+        break;
+    }
+    if (!task)
+        tdw__finding(tdw_loop(), tdw_self(), &site, "the test could not be started: %s",
+                     strerror(errno));
+}
+
+void tdw__world_options(const struct tdw_options *options, uint64_t seed,
+                        struct tdw_world_options *to)
+{
+    *to = (struct tdw_world_options){
+        .seed = seed,
+        .schedule = options->schedule,
+        .strategy = options->strategy,
+        .steps_max = options->max_steps,
+        .watch_buffers = true,
+    };
+}
+
+struct lines {
+    char *to;
+    size_t bytes, at;
+};
+
+static void add_line(void *out, const char *text)
+{
+    struct lines *lines = out;
+    const int n = snprintf(lines->to + lines->at, lines->bytes - lines->at, "; %s", text);
+
+    lines->at += (size_t)n < lines->bytes - lines->at ? (size_t)n : lines->bytes - lines->at - 1;
+}
+
+/* The end of the loop as a finding, unless there is an earlier one. */
+static void judge_end(struct tdw_world *world, int ret)
+{
+    struct tdw_loop *loop = tdw_world_loop(world);
+    char waiters[300] = "";
+    struct lines lines = {waiters, sizeof waiters, 0};
+
+    if (ret == 0)
+        return;
+    tdw_world_waiters(world, add_line, &lines);
+    if (ret == -EDEADLK)
+        tdw__finding(loop, NULL, NULL, "deadlock: nothing can come%s", waiters);
+    else if (ret == -ELOOP)
+        tdw__finding(loop, NULL, NULL, "livelock: no end after %llu steps%s",
+                     (unsigned long long)loop->steps, waiters);
+    else if (ret == -EOWNERDEAD)
+        tdw__finding(loop, NULL, NULL, "a daemon survived its cancellation%s", waiters);
+    else
+        tdw__finding(loop, NULL, NULL, "the run could not go on: %s", strerror(-ret));
+}
+
+void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
+              struct tdw_outcome *outcome)
+{
+    struct tdw_loop *loop = tdw_world_loop(world);
+    struct tdw_world_options world_options;
+    const struct tdw_site *site;
+    struct tdw_run copy = *run;
+
+    tdw__world_options(options, run->seed, &world_options);
+    tdw__running = options;
+    judge_end(world, tdw_world_run(world, start_test, &copy));
+    tdw__running = NULL;
+
+    *outcome = (struct tdw_outcome){
+        .failed = loop->findings > 0,
+        .digest = loop->digest,
+        .steps = loop->steps,
+        .now_ns = loop->now_ns,
+    };
+    if (!outcome->failed)
+        return;
+    site = loop->failure.site;
+    outcome->failure = loop->failure;
+    outcome->failure.site = NULL;
+    snprintf(outcome->site, sizeof outcome->site, "%s:%u", site ? site->file : "",
+             site ? site->line : 0);
+    outcome->hash = tdw__mix(tdw__hash_text(outcome->site), site ? 0 : outcome->failure.text[0]);
+}
