@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The store's scenarios, each in three models. See store.h for what the store is.
+ *
+ *     build/examples/store -n 1000                  1,000 seeds of each scenario, in lockstep
+ *     build/examples/store-bug durability           the same with a planted bug
+ */
+#include "store.h"
+
+struct scene scene;
+
+void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
+                void (*clients_main)(void *))
+{
+    memset(&scene, 0, sizeof scene);
+    scene.crashes = crashes;
+    scene.patience_ns = patience_ns;
+    tdw_chan_init(&scene.requests, "requests", scene.requests_room, BATCH_MAX);
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        tdw_chan_init(&scene.clients[i].replies, "replies", scene.clients[i].replies_room,
+                      ATTEMPTS_MAX);
+    tdw_wg_init(&scene.running, "clients");
+    tdw_wg_add(&scene.running, CLIENTS);
+    scene.server = tdw_host("server", server_main, NULL);
+    scene.client_host = tdw_host("clients", clients_main, NULL);
+    tdw_host_boot(scene.server);
+    tdw_host_boot(scene.client_host);
+}
+
+TDW_SCENARIO(agreement, .doc = "a get sees the last put",
+             .callback = store_callback,
+             .stackless = TDW_FRAME(store_stackless, struct test_frame),
+             .stackful = store_stackful);
+
+TDW_SCENARIO(durability, .doc = "what was acknowledged survives a power cut",
+             .callback = store_callback_crash,
+             .stackless = TDW_FRAME(store_stackless_crash, struct test_frame),
+             .stackful = store_stackful_crash);
+
+TDW_SCENARIO(patience, .doc = "a client gives up, and nothing is lost by it",
+             .callback = store_callback_patience,
+             .stackless = TDW_FRAME(store_stackless_patience, struct test_frame),
+             .stackful = store_stackful_patience);
+
+int main(int argc, char **argv)
+{
+    return tdw_main(argc, argv);
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A small durable key-value store: what its three versions share.
+ *
+ *     clients ── requests ──▶ server ── log: pwrite, fdatasync ──▶ disk
+ *        ▲                      │  └─── snapshot: write, fsync, rename, fsync of the directory
+ *        └────── replies ◀──────┘
+ *
+ * The server appends what a batch of requests puts to a log, makes it durable, and only then
+ * answers (group commit). When the log has grown it writes the whole table to a new snapshot,
+ * renames it over the old one, and empties the log. After a crash it reads the snapshot and then
+ * the log, up to the first record whose checksum is wrong.
+ *
+ * The promise: what was acknowledged is there after a crash. STORE_BUG breaks it in one place.
+ *
+ * Here are the file format, the table, the requests, and the memory of the scenario (channels, and
+ * what the clients know), which belongs to no host. What a version adds is how it waits.
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include <string.h>
+#include <tidewheel/scenario.h>
+
+enum {
+    CLIENTS = 3,
+    KEYS_EACH = 4, /* each client has its own keys, so it knows what they must hold */
+    KEYS = CLIENTS * KEYS_EACH,
+    PUTS_EACH = 8,
+    ATTEMPTS_MAX = 256,
+    BATCH_MAX = 8,
+    RECORD_BYTES = 24,
+    LOG_ROOM = 64 * RECORD_BYTES,
+    SNAPSHOT_AT = 12 * RECORD_BYTES, /* of log; small, so that every run makes some */
+    SNAPSHOT_BYTES = 16 + KEYS * 16,
+};
+
+#ifdef STORE_BUG
+enum { ACKNOWLEDGE_EARLY = 1 };
+#else
+enum { ACKNOWLEDGE_EARLY = 0 };
+#endif
+
+/* ── Requests, and the scenario's memory ───────────────────────────────────────────────────── */
+
+struct request {
+    bool is_put;
+    uint32_t client, key;
+    uint64_t value; /* to put, or as it was got */
+};
+
+struct client_view {
+    struct tdw_chan replies;
+    void *replies_room[ATTEMPTS_MAX];
+    struct request requests[ATTEMPTS_MAX]; /* each attempt has its own: the server may hold it */
+    uint32_t attempts;
+    uint64_t tried[KEYS_EACH], acknowledged[KEYS_EACH];
+};
+
+struct scene {
+    struct tdw_chan requests;
+    void *requests_room[BATCH_MAX];
+    struct client_view clients[CLIENTS];
+    struct tdw_wg running;
+    struct tdw_host *server, *client_host;
+    uint64_t patience_ns; /* of a client for an answer; 0: endless */
+    bool crashes;
+};
+
+extern struct scene scene; /* of the run in progress: set up anew by each */
+
+/* ── The table and its files ───────────────────────────────────────────────────────────────── */
+
+struct store {
+    uint64_t value[KEYS], order[KEYS]; /* order: of the put, to tell old from new */
+    uint64_t next_order;
+    int log, dir, tmp;
+    uint64_t log_bytes;
+    struct request *batch[BATCH_MAX];
+    uint32_t batch_count;
+    uint8_t buffer[LOG_ROOM];
+    uint32_t buffer_bytes;
+};
+
+static inline uint32_t store_sum(const uint8_t *from, uint32_t bytes)
+{
+    uint32_t sum = 2166136261u; /* FNV-1a */
+
+    for (uint32_t i = 0; i < bytes; i++)
+        sum = (sum ^ from[i]) * 16777619u;
+    return sum;
+}
+
+static inline void store_put_u64(uint8_t *to, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        to[i] = (uint8_t)(value >> (8 * i));
+}
+
+static inline uint64_t store_get_u64(const uint8_t *from)
+{
+    uint64_t value = 0;
+
+    for (int i = 0; i < 8; i++)
+        value |= (uint64_t)from[i] << (8 * i);
+    return value;
+}
+
+static inline void store_set(struct store *store, uint32_t key, uint64_t order, uint64_t value)
+{
+    if (key >= KEYS || order < store->order[key])
+        return;
+    store->order[key] = order;
+    store->value[key] = value;
+    if (order >= store->next_order)
+        store->next_order = order + 1;
+}
+
+/* Record: checksum of the rest (4), key (4), order (8), value (8); little endian. */
+static inline void store_encode(uint8_t *to, uint32_t key, uint64_t order, uint64_t value)
+{
+    store_put_u64(to, (uint64_t)key << 32);
+    store_put_u64(to + 8, order);
+    store_put_u64(to + 16, value);
+    store_put_u64(to, (uint64_t)key << 32 | store_sum(to + 4, RECORD_BYTES - 4));
+}
+
+/* Apply the log's records; returns how many bytes of it are whole. */
+static inline uint64_t store_replay_log(struct store *store, int32_t bytes)
+{
+    int32_t at = 0;
+
+    for (; at + RECORD_BYTES <= bytes; at += RECORD_BYTES) {
+        const uint8_t *from = store->buffer + at;
+
+        if ((uint32_t)store_get_u64(from) != store_sum(from + 4, RECORD_BYTES - 4))
+            break;
+        store_set(store, (uint32_t)(store_get_u64(from) >> 32), store_get_u64(from + 8),
+                  store_get_u64(from + 16));
+    }
+    return (uint64_t)at;
+}
+
+/* Snapshot: checksum of the entries (8), their number (8), then (order, value) of each key. */
+static inline void store_encode_snapshot(struct store *store)
+{
+    uint8_t *to = store->buffer + 16;
+
+    for (uint32_t key = 0; key < KEYS; key++, to += 16) {
+        store_put_u64(to, store->order[key]);
+        store_put_u64(to + 8, store->value[key]);
+    }
+    store_put_u64(store->buffer, store_sum(store->buffer + 16, KEYS * 16));
+    store_put_u64(store->buffer + 8, KEYS);
+}
+
+static inline void store_load_snapshot(struct store *store, int32_t bytes)
+{
+    tdw_check(bytes == SNAPSHOT_BYTES &&
+                  store_get_u64(store->buffer) == store_sum(store->buffer + 16, KEYS * 16),
+              "a snapshot of %d bytes", bytes);
+    for (uint32_t key = 0; key < KEYS; key++)
+        store_set(store, key, store_get_u64(store->buffer + 16 + key * 16),
+                  store_get_u64(store->buffer + 24 + key * 16));
+}
+
+/* A first request has come: gather those that wait behind it, and encode what they put. */
+static inline void store_gather(struct store *store, void *first)
+{
+    void *item = first;
+
+    store->batch_count = store->buffer_bytes = 0;
+    do {
+        struct request *request = item;
+
+        store->batch[store->batch_count++] = request;
+        if (!request->is_put)
+            continue;
+        store_encode(store->buffer + store->buffer_bytes, request->key, store->next_order,
+                     request->value);
+        store_set(store, request->key, store->next_order, request->value);
+        store->buffer_bytes += RECORD_BYTES;
+    } while (store->batch_count < BATCH_MAX && tdw_chan_trytake(&scene.requests, &item) == 0);
+}
+
+/* Answer all requests of the batch. */
+static inline void store_answer(struct store *store)
+{
+    for (uint32_t i = 0; i < store->batch_count; i++) {
+        struct request *request = store->batch[i];
+
+        if (!request->is_put)
+            request->value = store->value[request->key];
+        tdw_chan_tryput(&scene.clients[request->client].replies, request);
+    }
+}
+
+/* The server's host has booted: it serves the channels. */
+static inline void store_connect(void)
+{
+    tdw_chan_serve(&scene.requests);
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        tdw_chan_serve(&scene.clients[i].replies);
+}
+
+/* Cut its power: what was on its way to it is gone. */
+static inline void store_power_off(void)
+{
+    tdw_host_crash(scene.server);
+    tdw_chan_clear(&scene.requests);
+}
+
+/* ── The clients' side ─────────────────────────────────────────────────────────────────────── */
+
+static const uint64_t RETRY_NS = 300000;
+
+/* A fresh request. Puts count up for each key, so a value tells how old it is. */
+static inline struct request *client_request(uint32_t client, bool is_put, uint32_t key,
+                                             uint64_t value)
+{
+    struct client_view *view = &scene.clients[client];
+    struct request *request = &view->requests[view->attempts++];
+
+    tdw_check(view->attempts < ATTEMPTS_MAX, "%u attempts", view->attempts);
+    *request = (struct request){is_put, client, client * KEYS_EACH + key, value};
+    return request;
+}
+
+static inline uint64_t client_next_value(uint32_t client, uint32_t key)
+{
+    return ++scene.clients[client].tried[key];
+}
+
+static inline void client_acknowledged(const struct request *request)
+{
+    scene.clients[request->client].acknowledged[request->key % KEYS_EACH] = request->value;
+}
+
+/* What was got must be at least as new as what was acknowledged, and not newer than what was
+ * tried. */
+static inline void client_check(const struct request *request)
+{
+    const struct client_view *view = &scene.clients[request->client];
+    const uint32_t key = request->key % KEYS_EACH;
+
+    tdw_check(request->value >= view->acknowledged[key], "key %u: got %llu, but %llu was acknowledged",
+              request->key, (unsigned long long)request->value,
+              (unsigned long long)view->acknowledged[key]);
+    tdw_check(request->value <= view->tried[key], "key %u: got %llu, but %llu was the last put",
+              request->key, (unsigned long long)request->value,
+              (unsigned long long)view->tried[key]);
+}
+
+/* Which key the client's next put is for, and how long after its start the server crashes. */
+static inline uint32_t client_choose_key(void)
+{
+    return tdw_choose("key", KEYS_EACH);
+}
+
+static inline uint64_t scene_crash_after_ns(void)
+{
+    return (1 + tdw_choose("crash after", 64)) * 60000ull;
+}
+
+/* Set up the scenario's memory; the hosts run these as their main functions. */
+void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
+                void (*clients_main)(void *));
+
+/* The test tasks of each version. */
+void store_callback(void *unused);
+void store_stackful(void *unused);
+void store_callback_crash(void *unused);
+void store_stackful_crash(void *unused);
+void store_callback_patience(void *unused);
+void store_stackful_patience(void *unused);
+TDW_CO_EXTERN(store_stackless);
+TDW_CO_EXTERN(store_stackless_crash);
+TDW_CO_EXTERN(store_stackless_patience);
+
+struct test_frame {
+    struct tdw_frame frame;
+    int n;
+};
+
+#endif
