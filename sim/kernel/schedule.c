@@ -194,19 +194,21 @@ static const struct tdw_item *least(const struct tdw_heap *heap, const struct td
 static struct tdw_op *calm_of_all(const struct tdw_world *world)
 {
     const struct tdw_loop *loop = &world->loop;
-    const struct tdw_item *best = NULL;
+    const struct tdw_item *best = NULL, *first = NULL;
+    uint64_t now = loop->now_ns;
 
+    first = least(&loop->ready, NULL, 0, first);
+    first = least(&world->pending, NULL, 0, first);
+    first = least(&world->timers, NULL, 0, first);
+    /* With nothing due now it is asked at the next instant at which something is, as in timed. */
+    if (first->due_ns > now)
+        now = first->due_ns;
     if (loop->last) {
-        best = least(&loop->ready, loop->last, loop->now_ns, best);
-        best = least(&world->pending, loop->last, loop->now_ns, best);
-        best = least(&world->timers, loop->last, loop->now_ns, best);
+        best = least(&loop->ready, loop->last, now, best);
+        best = least(&world->pending, loop->last, now, best);
+        best = least(&world->timers, loop->last, now, best);
     }
-    if (!best) {
-        best = least(&loop->ready, NULL, 0, best);
-        best = least(&world->pending, NULL, 0, best);
-        best = least(&world->timers, NULL, 0, best);
-    }
-    return best->op;
+    return (best ? best : first)->op;
 }
 
 static struct tdw_op *take_any(struct tdw_world *world, struct tdw_op *op)
