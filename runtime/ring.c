@@ -269,11 +269,9 @@ static void chain_go_on(struct tdw_ring *ring, uint32_t link, bool lives)
         const uint32_t after = ring->slots[link].link;
 
         ring->slots[link].link = TDW_NO_SLOT;
-        if (!(next->bits & TDW_OP_FIRING)) {
-            if (next->state != TDW_HELD)
-                ring->loop->backend->withdraw(ring, next);
-            tdw__post(next, -ECANCELED, 0, 0);
-        }
+        if (next->state != TDW_HELD)
+            ring->loop->backend->withdraw(ring, next);
+        tdw__post(next, -ECANCELED, 0, 0);
         if (after != TDW_NO_SLOT)
             chain_go_on(ring, after, lives);
     } else if (lives) {
@@ -420,11 +418,15 @@ int tdw__cancel(struct tdw_op *op, int32_t res)
 
 void tdw__link_timeout_fires(struct tdw_op *timer)
 {
-    struct tdw_op *op = tdw__slot(timer->task->ring, timer)->object;
+    struct tdw_ring *ring = timer->task->ring;
+    struct tdw_slot *slot = tdw__slot(ring, timer);
+    struct tdw_op *op = slot->object;
     const bool quiet = timer->bits & TDW_OP_QUIET;
     int ret;
 
-    timer->bits |= TDW_OP_FIRING;
+    /* Out of the chain first: what follows the timer follows the op, which may end later. */
+    tdw__slot(ring, op)->link = slot->link;
+    slot->link = TDW_NO_SLOT;
     ret = tdw__cancel(op, quiet ? -ETIME : -ECANCELED);
     tdw__post(timer, ret == 0 ? -ETIME : ret, 0, 0);
 }

@@ -63,7 +63,6 @@ struct tdw_stacks {
 /* ── Overflow ──────────────────────────────────────────────────────────────────────────────── */
 
 static struct sigaction previous_segv; /* what the process itself has only once */
-static bool segv_installed;
 static _Thread_local char *signal_stack;
 
 static void say(const char *text)
@@ -97,6 +96,7 @@ static int watch_overflow(void)
     const size_t bytes = 65536;
     stack_t stack = {.ss_size = bytes};
     struct sigaction action = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction present;
 
     if (!signal_stack) {
         signal_stack = malloc(bytes);
@@ -105,10 +105,11 @@ static int watch_overflow(void)
         stack.ss_sp = signal_stack;
         sigaltstack(&stack, NULL);
     }
-    if (!segv_installed) {
+    sigaction(SIGSEGV, NULL, &present);
+    if (present.sa_sigaction != on_segv) { /* not yet, or somebody came after us */
         sigemptyset(&action.sa_mask);
-        sigaction(SIGSEGV, &action, &previous_segv);
-        segv_installed = true;
+        previous_segv = present;
+        sigaction(SIGSEGV, &action, NULL);
     }
     return 0;
 }

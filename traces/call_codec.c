@@ -11,9 +11,9 @@
  *     0010 paths
  *
  * What is expected, and then not written: the thread of the call before; in each thread the next
- * ordinal; the next line; and all else as in the last call of the same name (by its number as a text,
- * modulo 256). So a program that does the same thing over and over costs 8-12 bytes a call even
- * before zstd. A list's length is bounded by trace.h, and so is the memory of a reader.
+ * ordinal; the next line; and all else as in the last call of the same name (by its number as a
+ * text, modulo 256). So a program that does the same thing over and over costs 8-12 bytes a call
+ * even before zstd. A list's length is bounded by trace.h, and so is the memory of a reader.
  *
  * Both halves change the same state in the same order, as in event_codec.c. Called by writer.c and
  * reader.c.
@@ -48,8 +48,8 @@ void tdw__calls_reset(struct tdw__calls *calls)
 size_t tdw__call_bytes(const struct tdw_call *call)
 {
     const char *const texts[] = {
-        call->name,          call->path[0], call->path[1], call->fd_path[0], call->fd_path[1],
-        call->result_path,   call->address,
+        call->name,       call->path[0],     call->path[1], call->fd_path[0],
+        call->fd_path[1], call->result_path, call->address,
     };
     size_t bytes = 512 + (size_t)call->items * 2 * TDW__VARINT_BYTES;
 
@@ -58,7 +58,8 @@ size_t tdw__call_bytes(const struct tdw_call *call)
     return bytes;
 }
 
-/* ── Writing ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── Writing ─────────────────────────────────────────────────────────────────────────────────────
+ */
 
 static bool class_differs(const struct tdw__call_before *last, const struct tdw_call *call)
 {
@@ -245,7 +246,8 @@ uint8_t *tdw__call_put(struct tdw__calls *calls, struct tdw__texts *texts, const
     return extras_put(at, parts, call);
 }
 
-/* ── Reading ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── Reading ─────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* An interned text and its number. */
 static const char *text_get(struct tdw__texts *texts, const uint8_t *chunk, struct tdw__in *in,

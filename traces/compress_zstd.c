@@ -2,14 +2,14 @@
 /*
  * Chunks compressed with zstd, level 1.
  *
- * A chunk goes in whole and comes out whole; nothing is kept between chunks, so each can be unpacked
- * alone. The context is made once for a writer or reader and used for all its chunks. Level 1,
- * because a record is written far more often than read, and the coding before it has already taken
- * away what repeats. The frame has no checksum of its own (the chunk has) and names its content's
- * size, which must be the one in the chunk's header: nothing larger is ever unpacked.
+ * A chunk goes in whole and comes out whole; nothing is kept between chunks, so each can be
+ * unpacked alone. The context is made once for a writer or reader and used for all its chunks.
+ * Level 1, because a record is written far more often than read, and the coding before it has
+ * already taken away what repeats. The frame has no checksum of its own (the chunk has) and names
+ * its content's size, which must be the one in the chunk's header: nothing larger is ever unpacked.
  *
- * A build with -DTDW_NO_ZSTD leaves this file empty and fills compress_none.c. Called at chunk close
- * and chunk read.
+ * A build with -DTDW_NO_ZSTD leaves this file empty and fills compress_none.c. Called at chunk
+ * close and chunk read.
  */
 #ifndef TDW_NO_ZSTD
 

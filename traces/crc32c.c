@@ -6,8 +6,8 @@
  * ways with the same result: eight bytes at a time through eight tables (any machine), and the
  * instruction of x86-64 (SSE 4.2) or of aarch64 (the CRC extension), chosen at the first call.
  *
- * The tables are constants that the compiler computes from 64 of their 2,048 words, so this file has
- * no state.
+ * The tables are constants that the compiler computes from 64 of their 2,048 words, so this file
+ * has no state.
  *
  * Cost: about 1 byte/cycle by table, 8 bytes in 3 cycles by instruction. Called at chunk close and
  * chunk read only.

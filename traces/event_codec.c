@@ -8,11 +8,12 @@
  *     then      what the bits announce, in this order: kind (if the 5 bits are 31), time, actor,
  *               ordinal, opcode, fd, off, len, data, flags, res, site, name
  *
- * A field is written only where it differs from what is expected: the time and the actor of the event
- * before; the ordinal of the actor's last submit (for a submit, the one after it); the actor's last
- * opcode; and all else as in the last event of the same kind and a like opcode, of any actor. So a
- * field that a kind does not use costs nothing, nor does one that repeats. Times, ordinals, offsets
- * and lengths are written as differences; `data` is mostly a hash and takes its 8 bytes.
+ * A field is written only where it differs from what is expected: the time and the actor of the
+ * event before; the ordinal of the actor's last submit (for a submit, the one after it); the
+ * actor's last opcode; and all else as in the last event of the same kind and a like opcode, of any
+ * actor. So a field that a kind does not use costs nothing, nor does one that repeats. Times,
+ * ordinals, offsets and lengths are written as differences; `data` is mostly a hash and takes its 8
+ * bytes.
  *
  * An actor is a small number, given in the order in which actors come up in the chunk; a new one is
  * followed by its 8 bytes. The 5 bits are the kind up to 15, the kind less 16 from 32 to 46, and 31
@@ -51,7 +52,8 @@ void tdw__events_reset(struct tdw__events *events)
     events->site_of[0] = NULL;
 }
 
-/* ── What both halves expect ───────────────────────────────────────────────────────────────────── */
+/* ── What both halves expect ─────────────────────────────────────────────────────────────────────
+ */
 
 static inline uint8_t code_of(uint8_t kind)
 {
@@ -98,7 +100,8 @@ static inline struct tdw__actor *actor_new(struct tdw__events *events, uint64_t 
     return entry;
 }
 
-/* ── Writing ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── Writing ─────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* The number of `actor`, or the next free one when it is new in this chunk. */
 static uint32_t actor_number(struct tdw__events *events, uint64_t actor)
@@ -118,7 +121,8 @@ static uint32_t actor_number(struct tdw__events *events, uint64_t actor)
     }
 }
 
-/* The slot of `site`: its own, or the free one where it belongs. By address: sites are constants. */
+/* The slot of `site`: its own, or the free one where it belongs. By address: sites are constants.
+ */
 static struct tdw__site_slot *site_slot(struct tdw__events *events, const struct tdw_site *site)
 {
     uint32_t slot = (uint32_t)(((uintptr_t)site * 0x9e3779b97f4a7c15u) >> 53);
@@ -262,7 +266,8 @@ uint8_t *tdw__actor_put(uint8_t *at, uint64_t actor, const char *path)
     return tdw__put_text(at, path, tdw__text_bytes(path, TDW_TRACE_PATH_BYTES));
 }
 
-/* ── Reading ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── Reading ─────────────────────────────────────────────────────────────────────────────────────
+ */
 
 static void site_get(struct tdw__events *events, struct tdw__texts *texts, const uint8_t *chunk,
                      struct tdw__in *in, struct tdw__before *last)

@@ -11,13 +11,13 @@
  *             │ records 4 │ CRC32C of the stored bytes 4 │ CRC32C of the 28 bytes before 4
  *             then the stored bytes: the records, as they are or compressed
  *
- * Words are little-endian. Every chunk can be decoded by itself: the coding state (the event before,
- * actors, texts) starts empty in each, so damage never spreads and memory is bounded by the chunk's
- * size. Chunk numbers count from 0: a chunk that is lost or doubled is noticed.
+ * Words are little-endian. Every chunk can be decoded by itself: the coding state (the event
+ * before, actors, texts) starts empty in each, so damage never spreads and memory is bounded by the
+ * chunk's size. Chunk numbers count from 0: a chunk that is lost or doubled is noticed.
  *
- * Invariants: stored <= raw <= TDW_TRACE_CHUNK_BYTES; what does not shrink is stored as it is; END is
- * the last chunk and has the totals. Nothing here depends on the machine's byte order, pointer size
- * or hash seeds: the same records give the same raw bytes everywhere.
+ * Invariants: stored <= raw <= TDW_TRACE_CHUNK_BYTES; what does not shrink is stored as it is; END
+ * is the last chunk and has the totals. Nothing here depends on the machine's byte order, pointer
+ * size or hash seeds: the same records give the same raw bytes everywhere.
  */
 #ifndef TDW_TRACES_FORMAT_H
 #define TDW_TRACES_FORMAT_H
@@ -52,21 +52,23 @@ struct tdw__chunk_header {
 };
 
 /* The header's bytes, checksum included. */
-void tdw__chunk_header_put(uint8_t bytes[TDW__HEADER_BYTES], const struct tdw__chunk_header *header);
+void tdw__chunk_header_put(uint8_t bytes[TDW__HEADER_BYTES],
+                           const struct tdw__chunk_header *header);
 
 /* CRC32C (Castagnoli) of `bytes` bytes, going on from `crc` (0 at first). */
 uint32_t tdw__crc32c(uint32_t crc, const void *data, size_t bytes);
 uint32_t tdw__crc32c_tables(uint32_t crc, const void *data, size_t bytes); /* the plain way */
 
-/* ── Compression: one of compress_zstd.c and compress_none.c ───────────────────────────────────── */
+/* ── Compression: one of compress_zstd.c and compress_none.c ─────────────────────────────────────
+ */
 struct tdw__pack;
 
 /* A compressor (or decompressor) for chunks. NULL when memory is short. */
 struct tdw__pack *tdw__pack_new(bool compress);
 void tdw__pack_free(struct tdw__pack *pack);
 
-/* Compress into `to`, which has `bytes` bytes, like `from`. Answers the compressed length, or 0 when
- * it is not shorter than `bytes`: the chunk is then stored as it is. */
+/* Compress into `to`, which has `bytes` bytes, like `from`. Answers the compressed length, or 0
+ * when it is not shorter than `bytes`: the chunk is then stored as it is. */
 size_t tdw__pack_chunk(struct tdw__pack *pack, uint8_t *to, const uint8_t *from, size_t bytes);
 
 /* The reverse. 0 if exactly `raw` bytes came out, -EBADMSG, or -ENOTSUP in a build without it. */
@@ -74,17 +76,17 @@ int tdw__unpack_chunk(struct tdw__pack *pack, uint8_t *to, size_t raw, const uin
                       size_t stored);
 
 /* ── Texts ─────────────────────────────────────────────────────────────────────────────────────
- * A text is a varint of its length, the bytes, and a NUL, so that a reader can point into the chunk.
- * A repeated text is a number: 0 is NULL, n is the nth text of the chunk, and one more than there
- * are introduces the next.
+ * A text is a varint of its length, the bytes, and a NUL, so that a reader can point into the
+ * chunk. A repeated text is a number: 0 is NULL, n is the nth text of the chunk, and one more than
+ * there are introduces the next.
  */
 enum { TDW__TEXTS_MAX = 4096, TDW__TEXT_SLOTS = 2 * TDW__TEXTS_MAX };
 
 struct tdw__texts {
     uint32_t count;
-    uint32_t at[TDW__TEXTS_MAX + 1];      /* where in the chunk, by number */
-    uint32_t length[TDW__TEXTS_MAX + 1];  /* writing only */
-    uint16_t slots[TDW__TEXT_SLOTS];      /* writing only: number by hash; 0: free */
+    uint32_t at[TDW__TEXTS_MAX + 1];     /* where in the chunk, by number */
+    uint32_t length[TDW__TEXTS_MAX + 1]; /* writing only */
+    uint16_t slots[TDW__TEXT_SLOTS];     /* writing only: number by hash; 0: free */
 };
 
 void tdw__texts_reset(struct tdw__texts *texts);
@@ -100,10 +102,11 @@ static inline size_t tdw__text_bytes(const char *text, size_t max)
     return text ? strnlen(text, max) : 0;
 }
 
-/* ── Events (event_codec.c) ────────────────────────────────────────────────────────────────────── */
+/* ── Events (event_codec.c) ──────────────────────────────────────────────────────────────────────
+ */
 enum {
     TDW__EVENT_BYTES = 128 + 3 * (TDW_TRACE_PATH_BYTES + 8), /* of an event without name, at most */
-    TDW__ACTORS_MAX = 32768,   /* more do not fit into a chunk */
+    TDW__ACTORS_MAX = 32768,                                 /* more do not fit into a chunk */
     TDW__ACTOR_SLOTS = 65536,
     TDW__SITES_MAX = 1024,
     TDW__SITE_SLOTS = 2048,
@@ -134,7 +137,7 @@ struct tdw__events {
     uint8_t opcode[32];            /* the last one, of each kind without an op */
     struct tdw__before before[32][64];
     struct tdw__actor table[TDW__ACTORS_MAX];
-    uint16_t slots[TDW__ACTOR_SLOTS];            /* writing only: number + 1 by hash; 0: free */
+    uint16_t slots[TDW__ACTOR_SLOTS]; /* writing only: number + 1 by hash; 0: free */
     struct tdw__site_slot site_slots[TDW__SITE_SLOTS]; /* writing only */
     const struct tdw_site *site_of[TDW__SITES_MAX + 1];
     struct tdw_site site[TDW__SITES_MAX + 1]; /* reading only */
@@ -151,7 +154,8 @@ uint8_t *tdw__actor_put(uint8_t *at, uint64_t actor, const char *path);
 void tdw__event_get(struct tdw__events *events, struct tdw__texts *texts, const uint8_t *chunk,
                     struct tdw__in *in, struct tdw_trace_record *record);
 
-/* ── Recordings (call_codec.c) ─────────────────────────────────────────────────────────────────── */
+/* ── Recordings (call_codec.c) ───────────────────────────────────────────────────────────────────
+ */
 enum { TDW__NAME_SLOTS = 256, TDW__THREAD_SLOTS = 1024 };
 
 /* What the last call of the same name said. */
@@ -177,7 +181,8 @@ uint8_t *tdw__call_put(struct tdw__calls *calls, struct tdw__texts *texts, const
 void tdw__call_get(struct tdw__calls *calls, struct tdw__texts *texts, const uint8_t *chunk,
                    struct tdw__in *in, struct tdw_call *call);
 
-/* ── Small records (record_codec.c) ────────────────────────────────────────────────────────────── */
+/* ── Small records (record_codec.c) ──────────────────────────────────────────────────────────────
+ */
 enum { TDW__SMALL_BYTES = 256 }; /* of a small record without texts, at most */
 
 uint8_t *tdw__meta_put(uint8_t *at, const char *key, const char *value);

@@ -2,16 +2,15 @@
 /*
  * The importer of strace's output: what its files share.
  *
- *     line ─▶ strace_line.c ─▶ strace_args.c ─▶ import_strace.c ─┬▶ import_tasks.c   threads, processes
- *             what it is       a struct tdw_call                 ├▶ import_fds.c     descriptors
- *                                                                ├▶ import_images.c  files at the start
- *                                                                ├▶ import_edges.c   what came after what
- *                                                                └▶ import_spool.c   calls, until the end
+ *     line ─▶ strace_line.c ─▶ strace_args.c ─▶ import_strace.c ─┬▶ import_tasks.c   threads,
+ * processes what it is       a struct tdw_call                 ├▶ import_fds.c     descriptors ├▶
+ * import_images.c  files at the start ├▶ import_edges.c   what came after what └▶ import_spool.c
+ * calls, until the end
  *
  * A call is numbered when it starts and becomes complete when it ends; in between, other threads'
- * lines come. So that the file has the calls in the order of their starts, without holding them, they
- * are spooled (import_spool.c); threads and images, which are known only at the end, are written
- * before them.
+ * lines come. So that the file has the calls in the order of their starts, without holding them,
+ * they are spooled (import_spool.c); threads and images, which are known only at the end, are
+ * written before them.
  *
  * Memory: linear in threads, open descriptors and distinct paths, plus 8 bytes for each call that
  * another thread's line interrupted; not in calls or bytes.
@@ -29,7 +28,8 @@ enum {
     TDW__NONE = -1,
 };
 
-/* ── Lines (strace_line.c) ─────────────────────────────────────────────────────────────────────── */
+/* ── Lines (strace_line.c) ───────────────────────────────────────────────────────────────────────
+ */
 
 struct tdw__span {
     const char *at;
@@ -67,7 +67,8 @@ int tdw__line_lex(const char *text, size_t bytes, struct tdw__line *line, const 
 int tdw__call_lex(const char *text, size_t bytes, bool whole, struct tdw__call_text *call,
                   const char **why);
 
-/* ── Arguments (strace_args.c) ─────────────────────────────────────────────────────────────────── */
+/* ── Arguments (strace_args.c) ───────────────────────────────────────────────────────────────────
+ */
 
 /* Room for the texts of one call; emptied before the next. */
 struct tdw__arena {
@@ -77,10 +78,10 @@ struct tdw__arena {
 };
 
 /*
- * Fill in `call` from its text: numbers, texts, lists, extras, result; not its class, thread, times or
- * edges. Paths are as the program gave them, and `dir` is what the directory descriptor before each
- * stood for (NULL: none). Texts live in `arena`, items in `items`. `whole` is false for the first part
- * of a call that was interrupted.
+ * Fill in `call` from its text: numbers, texts, lists, extras, result; not its class, thread, times
+ * or edges. Paths are as the program gave them, and `dir` is what the directory descriptor before
+ * each stood for (NULL: none). Texts live in `arena`, items in `items`. `whole` is false for the
+ * first part of a call that was interrupted.
  */
 struct tdw__parsed {
     struct tdw_call call;
@@ -113,7 +114,8 @@ const char *tdw__quoted(struct tdw__arena *arena, struct tdw__span span);
 /* What stands in angle brackets behind a descriptor; NULL if nothing does. */
 const char *tdw__annotation(struct tdw__arena *arena, struct tdw__span span);
 
-/* ── Words (strace_words.c) ────────────────────────────────────────────────────────────────────── */
+/* ── Words (strace_words.c) ──────────────────────────────────────────────────────────────────────
+ */
 
 /* The value of a word such as O_CREAT, or false. */
 bool tdw__word(struct tdw__span word, int64_t *value);
@@ -122,7 +124,8 @@ bool tdw__word(struct tdw__span word, int64_t *value);
 int tdw__errno_number(struct tdw__span name);
 int tdw__signal_number(struct tdw__span name);
 
-/* ── A map from 64-bit keys to numbers (import_map.c) ─────────────────────────────────────────── */
+/* ── A map from 64-bit keys to numbers (import_map.c) ───────────────────────────────────────────
+ */
 
 struct tdw__map_entry {
     uint64_t key; /* 0: free */
@@ -143,7 +146,8 @@ uint64_t tdw__key(const void *bytes, size_t count, uint64_t salt);
 /* Make room for one more of `*array`; 0 or -ENOMEM. */
 int tdw__grow(void *array, size_t *room, size_t count, size_t bytes);
 
-/* ── The parts ─────────────────────────────────────────────────────────────────────────────────── */
+/* ── The parts ───────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* A call, named as edges name it. `thread` UINT32_MAX: none. */
 struct tdw__ref {
@@ -174,7 +178,6 @@ struct tdw__thread {
     uint64_t child_tid; /* its futex at the end */
     struct tdw__ref last, spawn;
     struct tdw__pending pending;
-    uint64_t killed_ns;
 };
 
 enum tdw__startup { TDW__RUNS, TDW__LOADS, TDW__LOADS_WITH_CACHE };
@@ -216,7 +219,6 @@ struct tdw__import {
     uint64_t first_ns, last_ns;
     bool started;
     uint64_t calls, lines, malformed;
-    uint64_t words_unknown, lists_cut, shared_maps;
 
     struct tdw__thread *threads;
     size_t threads_count, threads_room;
@@ -234,6 +236,7 @@ struct tdw__import {
     size_t nodes_count, nodes_room;
     struct tdw_image *fd_images;
     size_t fd_images_count, fd_images_room;
+    uint64_t images_written;
 
     struct tdw__map channel_by_key, wakes_by_key, recent_by_key, kills;
     struct tdw__channel *channels;
@@ -288,7 +291,8 @@ int tdw__spool_fill(struct tdw__spool *spool, uint32_t slot, const struct tdw_ca
 int tdw__spool_write(struct tdw__spool *spool, struct tdw_trace_writer *writer);
 void tdw__spool_fini(struct tdw__spool *spool);
 
-/* ── What the command asks for ─────────────────────────────────────────────────────────────────── */
+/* ── What the command asks for ───────────────────────────────────────────────────────────────────
+ */
 
 enum { TDW__UNSUPPORTED_MAX = 64 };
 
@@ -305,12 +309,8 @@ struct tdw__import_report {
     size_t unsupported_names;
 };
 
-/* Import what `in` delivers into a new trace at `out_fd`. Malformed lines are told to `notes` (or not,
- * if NULL) with their number, and skipped. 0, -EINVAL (no line was understood), or -errno. */
+/* Import what `in` delivers into a new trace at `out_fd`. Malformed lines are told to `notes` (or
+ * not, if NULL) with their number, and skipped. 0, -EINVAL (no line was understood), or -errno. */
 int tdw__import_stream(FILE *in, int out_fd, FILE *notes, struct tdw__import_report *report);
-
-/* `tdw import strace INPUT -o OUTPUT`: "-" is standard input. The summary goes to `out`, malformed
- * lines and errors to `err`. */
-int tdw__import_strace(const char *input, const char *output, FILE *out, FILE *err);
 
 #endif

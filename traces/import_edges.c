@@ -3,18 +3,17 @@
  * Edges: which call cannot come before which other.
  *
  *     spawn    a thread's first call ◀ the clone that made it
- *     exit     wait4 that reaped ◀ the last call of the process; futex wait for a thread's end ◀ its exit
- *     wake     futex wait that ended ◀ the wake: same address (and process, if private), begun in between
- *     data     a read of bytes ◀ the write that brought the last of them: pipe, socket pair, stream
- *              between two recorded sockets, eventfd
- *     signal   a signal's delivery, a signalfd read ◀ the kill
- *     order    any call on a file ◀ the last call of another thread on it that had ended by then;
+ *     exit     wait4 that reaped ◀ the last call of the process; futex wait for a thread's end ◀
+ * its exit wake     futex wait that ended ◀ the wake: same address (and process, if private), begun
+ * in between data     a read of bytes ◀ the write that brought the last of them: pipe, socket pair,
+ * stream between two recorded sockets, eventfd signal   a signal's delivery, a signalfd read ◀ the
+ * kill order    any call on a file ◀ the last call of another thread on it that had ended by then;
  *              for calls that make and remove names also on the directory
  *
- * Causes are entered when a call starts, because their effect may be seen before they end; effects are
- * looked up when a call ends. A cause that was consumed is taken away: of two wakes of one address
- * the first waiter gets the first. What finds no cause has none (the cause is outside of the
- * recording): a futex wait is then a pure wait of the recorded length.
+ * Causes are entered when a call starts, because their effect may be seen before they end; effects
+ * are looked up when a call ends. A cause that was consumed is taken away: of two wakes of one
+ * address the first waiter gets the first. What finds no cause has none (the cause is outside of
+ * the recording): a futex wait is then a pure wait of the recorded length.
  *
  * Memory: a fixed ring for each address, channel and path. Called by import_strace.c.
  */
@@ -68,9 +67,8 @@ void tdw__edge_add(struct tdw_call *call, enum tdw_edge_kind kind, struct tdw__r
         if (call->edge[i].call == ref.call)
             return;
     }
-    call->edge[call->edges++] =
-        (struct tdw_edge){.call = ref.call, .thread = ref.thread, .ordinal = ref.ordinal,
-                          .kind = (uint8_t)kind};
+    call->edge[call->edges++] = (struct tdw_edge){
+        .call = ref.call, .thread = ref.thread, .ordinal = ref.ordinal, .kind = (uint8_t)kind};
 }
 
 /* The entry for `key`, zeroed when new; its index, or TDW__NONE. */
@@ -96,7 +94,8 @@ static int64_t entry(struct tdw__import *im, struct tdw__map *map, uint64_t key,
     return (int64_t)index;
 }
 
-/* ── Wakes ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Wakes ───────────────────────────────────────────────────────────────────────────────────────
+ */
 
 static struct tdw__wakes *wakes_at(struct tdw__import *im, uint32_t process, uint64_t address,
                                    bool private)
@@ -108,7 +107,8 @@ static struct tdw__wakes *wakes_at(struct tdw__import *im, uint32_t process, uin
     return i < 0 ? NULL : &im->wakes[i];
 }
 
-static void wake_add(struct tdw__wakes *wakes, struct tdw__ref ref, uint64_t start_ns, int64_t count)
+static void wake_add(struct tdw__wakes *wakes, struct tdw__ref ref, uint64_t start_ns,
+                     int64_t count)
 {
     const unsigned at = wakes ? wakes->next++ % WAKES : 0;
 
@@ -148,7 +148,7 @@ void tdw__edges_thread_end(struct tdw__import *im, uint32_t thread)
 
     if (t->child_tid == 0 || tdw__ref_none(t->last))
         return;
-    for (int private = 0; private < 2; private++)
+    for (int private = 0; private < 2; private ++)
         wake_add(wakes_at(im, t->row.process, t->child_tid, private), t->last, 0, 1);
 }
 
@@ -185,8 +185,7 @@ static void wait_end(struct tdw__wakes *wakes, struct tdw_call *call)
     if (best < 0)
         return;
     wakes->wake[best].left--;
-    tdw__edge_add(call,
-                  wakes->wake[best].start_ns == 0 ? TDW_EDGE_EXIT : TDW_EDGE_WAKE,
+    tdw__edge_add(call, wakes->wake[best].start_ns == 0 ? TDW_EDGE_EXIT : TDW_EDGE_WAKE,
                   wakes->wake[best].ref);
 }
 
@@ -205,13 +204,15 @@ static void futex_end(struct tdw__import *im, struct tdw_call *call)
         wait_end(wakes, call);
 }
 
-/* ── Data ──────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Data ────────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* The key of the stream that a descriptor writes into or reads from; 0 if it is none. */
 static uint64_t channel_key(struct tdw__import *im, const struct tdw_call *call, bool writes)
 {
     const char *const what = call->fd_path[0];
-    const char *const open = what ? strchr(what, '[') : NULL, *const arrow = open ? strstr(open, "->") : NULL;
+    const char *const open = what ? strchr(what, '[') : NULL, *const arrow =
+                                                                  open ? strstr(open, "->") : NULL;
     const char *const close = arrow ? strrchr(arrow, ']') : NULL;
     char line[256];
     int n;
@@ -295,7 +296,8 @@ static void read_end(struct tdw__import *im, struct tdw_call *call)
         tdw__edge_add(call, TDW_EDGE_DATA, channel->write[best].ref);
 }
 
-/* ── Signals ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── Signals ─────────────────────────────────────────────────────────────────────────────────────
+ */
 
 static uint64_t kill_key(int64_t pid, int64_t signal)
 {
@@ -365,10 +367,12 @@ static void reap_end(struct tdw__import *im, struct tdw_call *call)
     }
 }
 
-/* ── Order ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Order ───────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* Order this call after the last one of another thread on `path`, and enter it. */
-static void order_path(struct tdw__import *im, struct tdw_call *call, const char *path, size_t bytes)
+static void order_path(struct tdw__import *im, struct tdw_call *call, const char *path,
+                       size_t bytes)
 {
     const int64_t i = entry(im, &im->recent_by_key, tdw__key(path, bytes, 8), &im->recent,
                             &im->recent_count, &im->recent_room, sizeof *im->recent);
@@ -418,7 +422,8 @@ static void order(struct tdw__import *im, struct tdw_call *call)
     }
 }
 
-/* ── Both ends ─────────────────────────────────────────────────────────────────────────────────── */
+/* ── Both ends ───────────────────────────────────────────────────────────────────────────────────
+ */
 
 void tdw__edges_start(struct tdw__import *im, const struct tdw__parsed *parsed)
 {

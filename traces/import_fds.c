@@ -2,15 +2,15 @@
 /*
  * Descriptors of each process, and the open file descriptions behind them.
  *
- * The recorder says with every descriptor what it stands for, so this is not needed to know a file's
- * name. It is needed for what a name does not tell: which descriptors share an offset (dup, fork),
- * where that offset is (to know how large a file was), and which of several eventfds is meant, whose
- * words are all the same.
+ * The recorder says with every descriptor what it stands for, so this is not needed to know a
+ * file's name. It is needed for what a name does not tell: which descriptors share an offset (dup,
+ * fork), where that offset is (to know how large a file was), and which of several eventfds is
+ * meant, whose words are all the same.
  *
  * The recorder's words have the last say: where a descriptor stands for something else than is
- * remembered (it came in a message, or by a call that is not known), a new description is made for it,
- * whose offset is unknown. A descriptor that a process has without having opened it was there at its
- * start: it becomes an image.
+ * remembered (it came in a message, or by a call that is not known), a new description is made for
+ * it, whose offset is unknown. A descriptor that a process has without having opened it was there
+ * at its start: it becomes an image.
  *
  * Memory: four bytes for each descriptor of a process up to TDW__FDS_MAX, one description for each
  * open. Called by import_strace.c, import_images.c and import_edges.c.
@@ -115,8 +115,8 @@ static void inherited(struct tdw__import *im, uint32_t process, int64_t fd, cons
 {
     struct tdw_image *image;
 
-    im->error = tdw__grow(&im->fd_images, &im->fd_images_room, im->fd_images_count,
-                          sizeof *im->fd_images);
+    im->error =
+        tdw__grow(&im->fd_images, &im->fd_images_room, im->fd_images_count, sizeof *im->fd_images);
     if (im->error)
         return;
     image = &im->fd_images[im->fd_images_count];
@@ -223,8 +223,8 @@ static bool makes_cloexec(const struct tdw_call *call)
         const char *name;
         uint8_t arg;
     } flags[] = {
-        {"openat", 2},   {"open", 1},         {"socket", 1},         {"accept4", 3},
-        {"eventfd2", 1}, {"signalfd4", 3},    {"timerfd_create", 1}, {"epoll_create1", 0},
+        {"openat", 2},   {"open", 1},          {"socket", 1},         {"accept4", 3},
+        {"eventfd2", 1}, {"signalfd4", 3},     {"timerfd_create", 1}, {"epoll_create1", 0},
         {"dup3", 2},     {"inotify_init1", 0},
     };
 

@@ -10,12 +10,12 @@
  * directories above are there. Renaming moves the node, so that what is learned later under the new
  * name is told of the old one. A file's size at the start is the largest of what stat told, where
  * reads ended, and where SEEK_END led, as long as nothing in the recording has changed the file.
- * A file opened with O_CREAT that nobody has seen may have been there: it counts as made by that open,
- * unless it shows a size or content before it is written.
+ * A file opened with O_CREAT that nobody has seen may have been there: it counts as made by that
+ * open, unless it shows a size or content before it is written.
  *
- * A path that leads to a file of another name is a link to it. /proc, /sys and devices have no image:
- * they are served from the recording. What cannot be known: names of directories that were moved as a
- * whole, a link's target that was only read (the recorder shows no bytes).
+ * A path that leads to a file of another name is a link to it. /proc, /sys and devices have no
+ * image: they are served from the recording. What cannot be known: names of directories that were
+ * moved as a whole, a link's target that was only read (the recorder shows no bytes).
  *
  * Memory: an entry for each distinct path. Called by import_strace.c with each completed call.
  */
@@ -32,6 +32,7 @@ enum { TYPE_MASK = 0170000, TYPE_DIR = 040000, TYPE_FILE = 0100000, TYPE_LINK = 
 struct tdw__name {
     char *path;
     int64_t node; /* or UNKNOWN, ABSENT */
+    int64_t made; /* the node of the recording's own files of this name; or UNKNOWN */
     bool was_absent;
 };
 
@@ -73,15 +74,17 @@ static int64_t name_of(struct tdw__import *im, const char *path)
         free(fresh);
         return TDW__NONE;
     }
-    im->names[index] = (struct tdw__name){.path = fresh, .node = UNKNOWN};
+    im->names[index] = (struct tdw__name){.path = fresh, .node = UNKNOWN, .made = UNKNOWN};
     im->names_count++;
     return (int64_t)index;
 }
 
-/* A new node for this name; `path` false: it is made by the recording. */
+/* A node for this name; with `was_there` false it is made by the recording. Files that are made,
+ * removed and made again share one: nothing is told of them. */
 static int64_t node_new(struct tdw__import *im, int64_t name, uint8_t kind, bool was_there)
 {
-    const size_t index = im->nodes_count;
+    const bool again = !was_there && im->names[name].made >= 0;
+    const size_t index = again ? (size_t)im->names[name].made : im->nodes_count;
     char *path = NULL;
 
     if (im->error || (was_there && !(path = copy(im, im->names[name].path))))
@@ -93,8 +96,10 @@ static int64_t node_new(struct tdw__import *im, int64_t name, uint8_t kind, bool
     }
     im->nodes[index] = (struct tdw__node){
         .path = path, .kind = kind, .guessed = kind == TDW_IMAGE_FILE, .changed = !was_there};
-    im->nodes_count++;
+    im->nodes_count += !again;
     im->names[name].node = (int64_t)index;
+    if (!was_there)
+        im->names[name].made = (int64_t)index;
     return (int64_t)index;
 }
 
@@ -183,7 +188,8 @@ static int64_t created(struct tdw__import *im, const char *path, uint8_t kind)
     return node_new(im, name, kind, false);
 }
 
-/* ── Evidence of sizes ─────────────────────────────────────────────────────────────────────────── */
+/* ── Evidence of sizes ───────────────────────────────────────────────────────────────────────────
+ */
 
 static void size_seen(struct tdw__import *im, int64_t node, uint64_t size, bool exact)
 {
@@ -242,9 +248,8 @@ static void track_read(struct tdw__import *im, const struct tdw_call *call)
 {
     struct tdw__open *const open = open_of(im, call, 0, 0);
     const bool at = call->row == TDW_ROW_FILE_AT && call->arg[3] >= 0;
-    const int64_t asked = !strcmp(call->name, "pread64") || !strcmp(call->name, "read")
-                              ? call->arg[2]
-                              : call->arg[1];
+    const int64_t asked =
+        !strcmp(call->name, "pread64") || !strcmp(call->name, "read") ? call->arg[2] : call->arg[1];
 
     if (!open || call->result < 0)
         return;
@@ -303,7 +308,8 @@ static void track_seek(struct tdw__import *im, const struct tdw_call *call)
     open->offset_known = true;
 }
 
-/* ── Evidence of names ─────────────────────────────────────────────────────────────────────────── */
+/* ── Evidence of names ───────────────────────────────────────────────────────────────────────────
+ */
 
 static int64_t open_flags(const struct tdw_call *call)
 {
@@ -427,8 +433,8 @@ static void track_list(struct tdw__import *im, const struct tdw__parsed *parsed)
 {
     const struct tdw_call *const call = &parsed->call;
     const char *const directory = call->fd_path[0];
-    static const uint8_t kinds[16] = {[4] = TDW_IMAGE_DIRECTORY, [8] = TDW_IMAGE_FILE,
-                                      [10] = TDW_IMAGE_LINK};
+    static const uint8_t kinds[16] = {
+        [4] = TDW_IMAGE_DIRECTORY, [8] = TDW_IMAGE_FILE, [10] = TDW_IMAGE_LINK};
     struct tdw__span rest = tdw__list_open(parsed->entries), one;
     struct tdw__arena *arena;
 
@@ -471,8 +477,7 @@ static void track_unlink(struct tdw__import *im, const struct tdw_call *call)
 
     if (call->result == 0) {
         if (tdw__node_of_path(im, call->path[0]) < 0)
-            tdw__node_exists(im, call->path[0],
-                             directory ? TDW_IMAGE_DIRECTORY : TDW_IMAGE_FILE);
+            tdw__node_exists(im, call->path[0], directory ? TDW_IMAGE_DIRECTORY : TDW_IMAGE_FILE);
         absent(im, call->path[0]);
     } else if (call->result == -ENOENT) {
         absent(im, call->path[0]);
@@ -594,7 +599,15 @@ void tdw__images_track(struct tdw__import *im, const struct tdw__parsed *parsed)
     }
 }
 
-/* ── The end ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── The end ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
+static int image_write(struct tdw__import *im, struct tdw_trace_writer *writer,
+                       const struct tdw_image *image)
+{
+    im->images_written++;
+    return tdw_trace_image(writer, image);
+}
 
 int tdw__images_write(struct tdw__import *im, struct tdw_trace_writer *writer)
 {
@@ -602,20 +615,24 @@ int tdw__images_write(struct tdw__import *im, struct tdw_trace_writer *writer)
 
     for (size_t i = 0; i < im->nodes_count && !error; i++) {
         const struct tdw__node *n = &im->nodes[i];
-        const struct tdw_image image = {.kind = n->kind, .path = n->path, .target = n->target,
-                                        .size = n->size, .mode = n->mode, .exact = n->exact};
+        const struct tdw_image image = {.kind = n->kind,
+                                        .path = n->path,
+                                        .target = n->target,
+                                        .size = n->size,
+                                        .mode = n->mode,
+                                        .exact = n->exact};
 
         if (n->path && !n->maybe)
-            error = tdw_trace_image(writer, &image);
+            error = image_write(im, writer, &image);
     }
     for (size_t i = 0; i < im->names_count && !error; i++) {
         const struct tdw_image image = {.kind = TDW_IMAGE_ABSENT, .path = im->names[i].path};
 
         if (im->names[i].was_absent)
-            error = tdw_trace_image(writer, &image);
+            error = image_write(im, writer, &image);
     }
     for (size_t i = 0; i < im->fd_images_count && !error; i++)
-        error = tdw_trace_image(writer, &im->fd_images[i]);
+        error = image_write(im, writer, &im->fd_images[i]);
     return error;
 }
 

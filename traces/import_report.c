@@ -2,14 +2,15 @@
 /*
  * `tdw import strace`: files opened, the stream run, the summary printed.
  *
- * The summary says what a replay of the recording will be worth: how many calls there are of each row
- * of the replay table and how much of the time they took, which share of the time inside calls is
- * covered, what is served or ignored, and each unsupported system call by name. Its numbers are
+ * The summary says what a replay of the recording will be worth: how many calls there are of each
+ * row of the replay table and how much of the time they took, which share of the time inside calls
+ * is covered, what is served or ignored, and each unsupported system call by name. Its numbers are
  * those of the trace written; `tdw stat` can be asked for them again.
  *
  * The output appears under its name only when it is whole: it is written beside it and renamed.
  */
 #include <traces/import.h>
+#include <traces/traces.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -63,8 +64,7 @@ static void summary_print(const struct tdw__import_report *r, FILE *out)
     if (r->lists_cut)
         fprintf(out, "cut              in %llu calls a text or list was too long\n",
                 (unsigned long long)r->lists_cut);
-    fprintf(out, "unsupported      %llu\n",
-            (unsigned long long)r->by_row[TDW_ROW_UNSUPPORTED]);
+    fprintf(out, "unsupported      %llu\n", (unsigned long long)r->by_row[TDW_ROW_UNSUPPORTED]);
     for (size_t i = 0; i < r->unsupported_names; i++)
         fprintf(out, "    %-20s %llu\n", r->unsupported[i].name,
                 (unsigned long long)r->unsupported[i].count);

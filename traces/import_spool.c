@@ -162,8 +162,7 @@ int tdw__spool_write(struct tdw__spool *spool, struct tdw_trace_writer *writer)
     while (!error && fread(&slot, sizeof slot, 1, spool->calls) == 1) {
         struct tdw_call call;
 
-        error = slot == PLACE ? get(spool->calls, &call, back)
-                              : get_late(spool, slot, &call, back);
+        error = slot == PLACE ? get(spool->calls, &call, back) : get_late(spool, slot, &call, back);
         if (!error)
             error = tdw_trace_call(writer, &call);
     }

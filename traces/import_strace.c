@@ -2,12 +2,14 @@
 /*
  * strace's output becomes a recording.
  *
- *     strace -f -yy -v -s 0 -X raw --absolute-timestamps=format:unix,precision:ns --syscall-times=ns
+ *     strace -f -yy -v -s 0 -X raw --absolute-timestamps=format:unix,precision:ns
+ * --syscall-times=ns
  *
- * Line by line: what it is, whose it is; a call is numbered when it starts; when it ends it is taken
- * apart, its paths made absolute, its class given by the table, images, descriptors and edges brought
- * up to date, and it is spooled. A line that cannot be read is told with its number and skipped: a
- * recording of a million lines is not lost for one. At the end threads, images and calls are written.
+ * Line by line: what it is, whose it is; a call is numbered when it starts; when it ends it is
+ * taken apart, its paths made absolute, its class given by the table, images, descriptors and edges
+ * brought up to date, and it is spooled. A line that cannot be read is told with its number and
+ * skipped: a recording of a million lines is not lost for one. At the end threads, images and calls
+ * are written.
  *
  * Invariants: calls have the order of their starts; each thread's calls are numbered without gap; a
  * call that a signal or another thread interrupted is one call. It reads its input once, so a pipe
@@ -29,9 +31,11 @@ struct stream {
     char line[TDW__LINE_BYTES];
 };
 
-/* ── Paths ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Paths ───────────────────────────────────────────────────────────────────────────────────────
+ */
 
-/* Make `path` absolute under `dir`, without //, . and .. — by its letters: links are not followed. */
+/* Make `path` absolute under `dir`, without //, . and .. — by its letters: links are not followed.
+ */
 static const char *resolve(struct tdw__arena *arena, const char *dir, const char *path)
 {
     char *const out = arena->bytes + arena->used;
@@ -66,6 +70,21 @@ static const char *resolve(struct tdw__arena *arena, const char *dir, const char
     return out;
 }
 
+/* The same for the name of a unix socket. */
+static const char *address_resolve(struct tdw__arena *arena, const char *dir, const char *address)
+{
+    const char *const path = address + 5;
+    char *out = arena->bytes + arena->used;
+
+    if (path[0] == '/' || path[0] == '@' || path[0] == 0 || !dir ||
+        sizeof arena->bytes - arena->used < 3 * TDW_TRACE_PATH_BYTES)
+        return address;
+    memcpy(out, "unix:", 5);
+    arena->used += 5;
+    resolve(arena, dir, path);
+    return out;
+}
+
 /* What a path is relative to: its directory descriptor, else the working directory. Learns the
  * latter from the recorder, which tells it with AT_FDCWD. */
 static void paths_resolve(struct tdw__import *im, struct tdw__parsed *p)
@@ -83,7 +102,8 @@ static void paths_resolve(struct tdw__import *im, struct tdw__parsed *p)
             p->call.path[i] =
                 resolve(&p->arena, p->dir[i] ? p->dir[i] : process->cwd, p->call.path[i]);
     }
-    /* A text that is no path of ours stands first: link targets stay as they are. */
+    if (p->call.address && !strncmp(p->call.address, "unix:", 5))
+        p->call.address = address_resolve(&p->arena, process->cwd, p->call.address);
     if (p->syscall->track == TDW__T_GETCWD && p->call.result <= 0)
         p->call.path[0] = NULL;
 }
@@ -101,7 +121,8 @@ static void chdir_track(struct tdw__import *im, const struct tdw__parsed *p)
     }
 }
 
-/* ── Calls ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Calls ───────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* Whose call it is; its numbers, when it starts. */
 static void number(struct tdw__import *im, uint32_t thread, struct tdw__ref *ref)
@@ -192,7 +213,8 @@ static void complete(struct stream *s, uint32_t slot)
 }
 
 /* A whole call on one line. */
-static int on_call(struct stream *s, uint32_t thread, const struct tdw__line *line, const char **why)
+static int on_call(struct stream *s, uint32_t thread, const struct tdw__line *line,
+                   const char **why)
 {
     struct tdw__import *const im = &s->im;
     struct tdw__call_text text;
@@ -291,7 +313,7 @@ static void on_signal(struct stream *s, uint32_t thread, const struct tdw__line 
 {
     struct tdw__import *const im = &s->im;
     struct tdw__parsed *const p = &im->parsed;
-    const struct tdw__call_text text = {.name = {"signal", 6}};
+    const struct tdw__call_text text = {.name = {"signal", 6}, .result = {"", 0}, .note = {"", 0}};
     struct tdw__ref ref;
     bool bad = false;
 
@@ -363,7 +385,8 @@ static int on_line(struct stream *s, const char *bytes, size_t length, const cha
     return 0;
 }
 
-/* ── The stream ────────────────────────────────────────────────────────────────────────────────── */
+/* ── The stream ──────────────────────────────────────────────────────────────────────────────────
+ */
 
 static void complain(struct stream *s, const char *why)
 {
@@ -478,11 +501,6 @@ static int file_write(struct stream *s, int out_fd)
     return closed;
 }
 
-static uint64_t images_count(const struct tdw__import *im)
-{
-    return im->nodes_count + im->fd_images_count;
-}
-
 int tdw__import_stream(FILE *in, int out_fd, FILE *notes, struct tdw__import_report *report)
 {
     struct stream *const s = calloc(1, sizeof *s);
@@ -499,11 +517,11 @@ int tdw__import_stream(FILE *in, int out_fd, FILE *notes, struct tdw__import_rep
     report->lines = s->im.lines;
     report->threads = s->im.threads_count;
     report->processes = s->im.processes_count;
-    report->images = images_count(&s->im);
     if (!s->im.error && report->calls == 0)
         s->im.error = -EINVAL;
     if (!s->im.error)
         s->im.error = file_write(s, out_fd);
+    report->images = s->im.images_written;
     error = s->im.error;
     tdw__spool_fini(&s->im.spool);
     tdw__images_fini(&s->im);

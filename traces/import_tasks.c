@@ -2,17 +2,17 @@
 /*
  * Threads and processes of a recording: who made whom, and where a program's start-up ends.
  *
- * A thread shows itself by its first line. Who made it is known when the clone that answered its tid
- * ends; often the child's first line is earlier. Then it is taken for the child of the oldest clone
- * that has begun and has no child yet, and the clone's flags say whether it is a thread of the same
- * process. Two clones in flight at once may be mixed up by this; when the second clone ends and finds
- * its tid taken, the two are left as they are, since either is a possible order.
+ * A thread shows itself by its first line. Who made it is known when the clone that answered its
+ * tid ends; often the child's first line is earlier. Then it is taken for the child of the oldest
+ * clone that has begun and has no child yet, and the clone's flags say whether it is a thread of
+ * the same process. Two clones in flight at once may be mixed up by this; when the second clone
+ * ends and finds its tid taken, the two are left as they are, since either is a possible order.
  *
  * Start-up of the dynamic loader is what happens between an exec and main, as seen from outside:
- * with glibc the loader maps /etc/ld.so.cache and unmaps it as its very last call, so that unmap ends
- * it. A program without that (static, or another loader) is starting up as long as it makes only calls
- * that loaders make: mappings, protections, thread set-up, limits, and opening, reading, closing and
- * examining shared objects.
+ * with glibc the loader maps /etc/ld.so.cache and unmaps it as its very last call, so that unmap
+ * ends it. A program without that (static, or another loader) is starting up as long as it makes
+ * only calls that loaders make: mappings, protections, thread set-up, limits, and opening, reading,
+ * closing and examining shared objects.
  *
  * Memory: one entry for each thread and process. Called by import_strace.c.
  */
@@ -31,8 +31,8 @@ static uint64_t tid_key(uint32_t tid)
 static int process_new(struct tdw__import *im, uint32_t pid, const struct tdw__process *parent)
 {
     struct tdw__process *process;
-    int error = tdw__grow(&im->processes, &im->processes_room, im->processes_count,
-                          sizeof *im->processes);
+    int error =
+        tdw__grow(&im->processes, &im->processes_room, im->processes_count, sizeof *im->processes);
 
     if (error)
         return error;
@@ -191,8 +191,18 @@ void tdw__task_exec(struct tdw__import *im, uint32_t thread, const char *path)
 static bool of_a_loader(const struct tdw_call *call)
 {
     static const char *const names[] = {
-        "brk",           "mmap",     "mprotect",   "munmap",    "arch_prctl", "set_tid_address",
-        "set_robust_list", "rseq",   "prlimit64",  "uname",     "getrandom",  "access",
+        "brk",
+        "mmap",
+        "mprotect",
+        "munmap",
+        "arch_prctl",
+        "set_tid_address",
+        "set_robust_list",
+        "rseq",
+        "prlimit64",
+        "uname",
+        "getrandom",
+        "access",
     };
     const char *path = call->fd_path[0] ? call->fd_path[0] : call->path[0];
 

@@ -5,14 +5,14 @@
  *     read(2) ─▶ header checked ─▶ bytes checked ─▶ unpacked ─▶ codec ─▶ record
  *
  * It trusts nothing: a length is compared with the format's limits before it is used, a checksum
- * before the bytes are, and every number inside a chunk is bounded by what the chunk defined before.
- * A chunk whose checksum is right but whose records are not is still refused at the first bad one.
- * So a reader of arbitrary bytes ends with an error, in memory that was taken at open (about 1.6
- * MiB), and all that was whole before has been delivered.
+ * before the bytes are, and every number inside a chunk is bounded by what the chunk defined
+ * before. A chunk whose checksum is right but whose records are not is still refused at the first
+ * bad one. So a reader of arbitrary bytes ends with an error, in memory that was taken at open
+ * (about 1.6 MiB), and all that was whole before has been delivered.
  *
  * Invariants: chunks are numbered without gap; the end's totals are those that were seen; nothing
- * follows the end. It never seeks, so a pipe will do. Texts of a record point into the chunk and are
- * valid until the next record.
+ * follows the end. It never seeks, so a pipe will do. Texts of a record point into the chunk and
+ * are valid until the next record.
  *
  * Cost: about 10 ns an event. Called by all verbs that take a trace.
  */
@@ -161,9 +161,9 @@ static int chunk_bytes_read(struct tdw_trace_reader *reader)
     if (tdw__crc32c(0, to, h->stored) != h->crc)
         return fail(reader, -EBADMSG, reader->chunk_at + TDW__HEADER_BYTES,
                     "a chunk is damaged: the checksum of its %u bytes is wrong", h->stored);
-    error = plain ? 0
-                  : tdw__unpack_chunk(reader->pack, reader->chunk, h->raw, reader->stored,
-                                      h->stored);
+    error = plain
+                ? 0
+                : tdw__unpack_chunk(reader->pack, reader->chunk, h->raw, reader->stored, h->stored);
     if (error == -ENOTSUP)
         return fail(reader, error, reader->chunk_at,
                     "a chunk is compressed, and this program was built without zstd");

@@ -3,11 +3,11 @@
  * The small records as bytes, and back: metadata, threads, images, the end.
  *
  *     meta     key, value
- *     thread   process, tid, pid, parent + 1, calls, clone flags, clone call + 1, start, end - start,
- *              status (folded), bits (1 ended, 2 has a program), program if it has one
- *     image    kind, bits (1 exact, 2 has a target), path, size, mode, fd (folded), process, target
- *     end      events, calls, threads, images, metas, actors, last time, bits (1 has a digest),
- *              digest low and high (8 bytes each, if it has one)
+ *     thread   process, tid, pid, parent + 1, calls, clone flags, clone call + 1, start, end -
+ * start, status (folded), bits (1 ended, 2 has a program), program if it has one image    kind,
+ * bits (1 exact, 2 has a target), path, size, mode, fd (folded), process, target end      events,
+ * calls, threads, images, metas, actors, last time, bits (1 has a digest), digest low and high (8
+ * bytes each, if it has one)
  *
  * Numbers are varints, texts as in text.c but never interned: these records are few, and zstd sees
  * what repeats. A thread's index is its place. Called by writer.c and reader.c.

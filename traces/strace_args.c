@@ -3,13 +3,13 @@
  * The arguments and result of one call, as numbers and texts.
  *
  * What comes in are the spans that strace_line.c found; what goes out is a struct tdw_call with its
- * arguments, paths, lists, lock, stat, names and result. Each letter of the table's shape says how its
- * argument is read (syscalls.h). With -X raw numbers are numbers or or-expressions, and ports and
- * addresses are bytes; decoded output is read too, as far as strace_words.c knows the words.
+ * arguments, paths, lists, lock, stat, names and result. Each letter of the table's shape says how
+ * its argument is read (syscalls.h). With -X raw numbers are numbers or or-expressions, and ports
+ * and addresses are bytes; decoded output is read too, as far as strace_words.c knows the words.
  *
  * Texts are unescaped into the arena of the call. It never fails: what it cannot read is 0 or NULL,
- * and TDW_CALL_SYMBOL or TDW_CALL_CUT says so. Never reads behind a span, and no list or text of the
- * input makes it allocate.
+ * and TDW_CALL_SYMBOL or TDW_CALL_CUT says so. Never reads behind a span, and no list or text of
+ * the input makes it allocate.
  *
  * Cost: about 1 µs a call. Called by import_strace.c.
  */
@@ -19,7 +19,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* ── Numbers ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── Numbers ─────────────────────────────────────────────────────────────────────────────────────
+ */
 
 static int digit_of(char c)
 {
@@ -90,7 +91,8 @@ int64_t tdw__number(struct tdw__span span, bool *bad)
     return sum;
 }
 
-/* ── Texts ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Texts ───────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* One character, escapes undone; moves *at on. */
 static char unescape(const char **at, const char *end)
@@ -187,7 +189,8 @@ const char *tdw__annotation(struct tdw__arena *arena, struct tdw__span span)
     return end - at < 2 ? NULL : keep(arena, at + 1, end - 1);
 }
 
-/* ── Lists ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Lists ───────────────────────────────────────────────────────────────────────────────────────
+ */
 
 struct tdw__span tdw__member(struct tdw__span braces, const char *key)
 {
@@ -377,7 +380,8 @@ static void entries(struct tdw__parsed *p, struct tdw__span list)
     }
 }
 
-/* ── Structures ────────────────────────────────────────────────────────────────────────────────── */
+/* ── Structures ──────────────────────────────────────────────────────────────────────────────────
+ */
 
 static void lock(struct tdw__parsed *p, struct tdw__span text, bool *bad)
 {
@@ -402,7 +406,8 @@ static void stat_of(struct tdw__parsed *p, struct tdw__span text, bool *bad)
     p->call.stat.size = (uint64_t)member_number(text, x ? "stx_size" : "st_size", bad);
 }
 
-/* A timespec or timeval in ns; -1 for NULL; as answered of what changes ("{…} => {…}"): as asked. */
+/* A timespec or timeval in ns; -1 for NULL; as answered of what changes ("{…} => {…}"): as asked.
+ */
 static int64_t duration(struct tdw__span text, bool *bad)
 {
     struct tdw__span value = tdw__member(text, "it_value");
@@ -457,8 +462,8 @@ static void host_of(struct tdw__span text, int family, char *host, size_t bytes)
         inet_ntop(family, raw, host, (socklen_t)bytes);
         return;
     }
-    snprintf(host, bytes, "%.*s",
-             (int)(quote_end(quote + 1, text.at + text.bytes) - quote - 1), quote + 1);
+    snprintf(host, bytes, "%.*s", (int)(quote_end(quote + 1, text.at + text.bytes) - quote - 1),
+             quote + 1);
 }
 
 /* The address in our notation (trace.h); NULL for other families. */
@@ -497,7 +502,8 @@ static const char *address(struct tdw__parsed *p, struct tdw__span text, bool *b
     return keep(&p->arena, line, line + strlen(line));
 }
 
-/* ── A call ────────────────────────────────────────────────────────────────────────────────────── */
+/* ── A call ──────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* clone and clone3: what matters is named, not placed. arg[0]: flags. */
 static void clone_args(struct tdw__parsed *p, const struct tdw__call_text *text, bool *bad)
@@ -563,6 +569,12 @@ static void path(struct tdw__parsed *p, struct tdw__span arg, struct places *at)
     at->dir_fd = -100;
 }
 
+static void descriptor_pair(struct tdw__parsed *p, struct tdw__span one, struct places *at,
+                            bool *bad)
+{
+    item_add(p, descriptor(p, one, &at->fds, bad), 0);
+}
+
 /* One argument by its letter; answers its number. */
 static int64_t argument(struct tdw__parsed *p, char letter, struct tdw__span arg,
                         struct tdw__span note, struct places *at, bool *bad)
@@ -608,9 +620,7 @@ static int64_t argument(struct tdw__parsed *p, char letter, struct tdw__span arg
         return 0;
     case 'k':
         while (tdw__next_member(&rest, &one))
-            item_add(p, tdw__number(one, bad), 0);
-        if (p->call.items > 0 && at->fds < 2)
-            p->call.fd_path[at->fds++] = tdw__annotation(&p->arena, tdw__list_open(arg));
+            descriptor_pair(p, one, at, bad);
         return 0;
     case 'q':
         pollfds(p, arg, note, bad);
@@ -633,7 +643,7 @@ static int64_t argument(struct tdw__parsed *p, char letter, struct tdw__span arg
         return duration(arg, bad);
     case 'K':
         return arg.bytes > 0 && (arg.at[0] == '{' || arg.at[0] == 'N') ? duration(arg, bad)
-                                                                      : tdw__number(arg, bad);
+                                                                       : tdw__number(arg, bad);
     default:
         return 0;
     }

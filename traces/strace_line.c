@@ -105,7 +105,8 @@ static struct tdw__span word(struct cursor *c)
     return span;
 }
 
-/* ── A line ────────────────────────────────────────────────────────────────────────────────────── */
+/* ── A line ──────────────────────────────────────────────────────────────────────────────────────
+ */
 
 static int malformed(const char **why, const char *text)
 {
@@ -183,7 +184,9 @@ static int lex_call_line(struct cursor *c, struct tdw__line *line, const char **
     while (c->end > start && c->end[-1] == ' ')
         c->end--;
     line->kind = TDW__LINE_CALL;
-    bytes = ends(c, unfinished) ? sizeof unfinished - 1 : ends(c, detached) ? sizeof detached - 1 : 0;
+    bytes = ends(c, unfinished) ? sizeof unfinished - 1
+            : ends(c, detached) ? sizeof detached - 1
+                                : 0;
     if (bytes > 0) {
         line->kind = TDW__LINE_UNFINISHED;
         c->end -= bytes;
@@ -227,7 +230,8 @@ int tdw__line_lex(const char *text, size_t bytes, struct tdw__line *line, const 
     return lex_call_line(&c, line, why);
 }
 
-/* ── A call ────────────────────────────────────────────────────────────────────────────────────── */
+/* ── A call ──────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* Past a quoted text; `at` is on its first quote. */
 static bool skip_quoted(struct cursor *c)
@@ -297,7 +301,8 @@ static bool skip_argument(struct cursor *c)
         }
         if (depth == 0 && (now == ',' || now == ')' || now == ']' || now == '}'))
             return true;
-        depth += (now == '(' || now == '[' || now == '{') - (now == ')' || now == ']' || now == '}');
+        depth +=
+            (now == '(' || now == '[' || now == '{') - (now == ')' || now == ']' || now == '}');
         c->at++;
     }
     return depth == 0;
@@ -363,7 +368,7 @@ int tdw__call_lex(const char *text, size_t bytes, bool whole, struct tdw__call_t
     static const char unfinished[] = "<unfinished ...>";
     struct cursor c = {text, text + bytes};
 
-    *call = (struct tdw__call_text){0};
+    *call = (struct tdw__call_text){.result = {c.end, 0}, .note = {c.end, 0}};
     if (whole)
         lex_duration(&c, call);
     call->name = word(&c);
@@ -390,7 +395,8 @@ int tdw__call_lex(const char *text, size_t bytes, bool whole, struct tdw__call_t
     return lex_result(&c, call, why);
 }
 
-/* ── Members of lists ──────────────────────────────────────────────────────────────────────────── */
+/* ── Members of lists ────────────────────────────────────────────────────────────────────────────
+ */
 
 struct tdw__span tdw__list_open(struct tdw__span list)
 {
@@ -401,7 +407,7 @@ struct tdw__span tdw__list_open(struct tdw__span list)
 
 bool tdw__next_member(struct tdw__span *rest, struct tdw__span *member)
 {
-    struct cursor c = {rest->at, rest->at + rest->bytes};
+    struct cursor c = {rest->at, rest->bytes ? rest->at + rest->bytes : rest->at};
     const char *start;
 
     while (c.at < c.end && (*c.at == ',' || *c.at == ' '))

@@ -149,7 +149,7 @@ void tdw__classify(struct tdw_call *call, const struct tdw__syscall *syscall)
     call->object = object_of(call->fd_path[0]);
     classify_command(call);
     if (call->row == TDW_ROW_FILE && call->object != TDW_OBJECT_FILE &&
-        call->object != TDW_OBJECT_NONE) {
+        call->object != TDW_OBJECT_SERVED && call->object != TDW_OBJECT_NONE) {
         call->row = TDW_ROW_STREAM;
         call->compare = TDW_COMPARE_STREAM;
     }

@@ -13,8 +13,8 @@
  *     m message   M several   k pair of descriptors   q pollfds   r w c sets of select
  *     E epoll events   V one epoll event   K futex's 4th: time-out or number
  *
- * It is the one place: an importer for another recorder uses the same table, and a new system call is
- * one line here. Called by importers, `tdw stat`, `tdw show` and tests.
+ * It is the one place: an importer for another recorder uses the same table, and a new system call
+ * is one line here. Called by importers, `tdw stat`, `tdw show` and tests.
  */
 #ifndef TDW_TRACES_SYSCALLS_H
 #define TDW_TRACES_SYSCALLS_H
@@ -26,19 +26,19 @@ enum tdw__track {
     TDW__T_NONE,
     TDW__T_READ,
     TDW__T_WRITE,
-    TDW__T_COPY,     /* from one descriptor to the other */
+    TDW__T_COPY, /* from one descriptor to the other */
     TDW__T_SEEK,
-    TDW__T_RESIZE,   /* truncate, fallocate */
+    TDW__T_RESIZE, /* truncate, fallocate */
     TDW__T_OPEN,
     TDW__T_CLOSE,
-    TDW__T_NEW_FD,   /* the result is a descriptor of something without a name */
-    TDW__T_PAIR,     /* two of them in a list */
+    TDW__T_NEW_FD, /* the result is a descriptor of something without a name */
+    TDW__T_PAIR,   /* two of them in a list */
     TDW__T_DUP,
     TDW__T_FCNTL,
     TDW__T_STAT,
-    TDW__T_EXISTS,   /* success says that the path is there */
+    TDW__T_EXISTS, /* success says that the path is there */
     TDW__T_LINK_READ,
-    TDW__T_LIST,     /* getdents */
+    TDW__T_LIST, /* getdents */
     TDW__T_MKDIR,
     TDW__T_UNLINK,
     TDW__T_RENAME,
@@ -49,10 +49,10 @@ enum tdw__track {
     TDW__T_CLONE,
     TDW__T_EXEC,
     TDW__T_EXIT,
-    TDW__T_REAP,     /* wait4 and its like */
+    TDW__T_REAP, /* wait4 and its like */
     TDW__T_FUTEX,
     TDW__T_KILL,
-    TDW__T_TID,      /* set_tid_address */
+    TDW__T_TID, /* set_tid_address */
     TDW__T_MMAP,
     TDW__T_MUNMAP,
 };
@@ -218,10 +218,10 @@ struct tdw__syscall {
     X(clone3, TASK, TASK, PID, CLONE, "")                                                          \
     X(fork, TASK, TASK, PID, CLONE, "")                                                            \
     X(vfork, TASK, TASK, PID, CLONE, "")                                                           \
-    X(execve, TASK, TASK, PID, EXEC, "pxx")                                                        \
-    X(execveat, TASK, TASK, PID, EXEC, "dpxxn")                                                    \
-    X(exit, TASK, TASK, PID, EXIT, "n")                                                            \
-    X(exit_group, TASK, TASK, PID, EXIT, "n")                                                      \
+    X(execve, TASK, TASK, ERRNO, EXEC, "pxx")                                                      \
+    X(execveat, TASK, TASK, ERRNO, EXEC, "dpxxn")                                                  \
+    X(exit, TASK, TASK, NONE, EXIT, "n")                                                           \
+    X(exit_group, TASK, TASK, NONE, EXIT, "n")                                                     \
     X(wait4, TASK, TASK, PID, REAP, "nxnx")                                                        \
     X(waitid, TASK, TASK, PID, REAP, "nnxnx")                                                      \
     X(mmap, MEMORY, IGNORE, NONE, MMAP, "nnnnfn")                                                  \

@@ -2,8 +2,8 @@
 /*
  * Words for the numbers that traces hold: rows, how, compare, objects, edges, images.
  *
- * Each table is indexed by the number that files keep; an unknown one, from a later version, is "?".
- * Called by whoever prints a trace.
+ * Each table is indexed by the number that files keep; an unknown one, from a later version, is
+ * "?". Called by whoever prints a trace.
  */
 #include <tidewheel/trace.h>
 
@@ -59,11 +59,11 @@ const char *tdw_how_name(uint8_t how)
 const char *tdw_compare_name(uint8_t compare)
 {
     static const char *const words[] = {
-        [TDW_COMPARE_NONE] = "nothing", [TDW_COMPARE_RESULT] = "result",
-        [TDW_COMPARE_ERRNO] = "errno",  [TDW_COMPARE_FD] = "descriptor",
+        [TDW_COMPARE_NONE] = "nothing",  [TDW_COMPARE_RESULT] = "result",
+        [TDW_COMPARE_ERRNO] = "errno",   [TDW_COMPARE_FD] = "descriptor",
         [TDW_COMPARE_STREAM] = "stream", [TDW_COMPARE_STAT] = "type and size",
-        [TDW_COMPARE_NAMES] = "names",  [TDW_COMPARE_LOCK] = "range",
-        [TDW_COMPARE_PID] = "process",  [TDW_COMPARE_TIMING] = "timing",
+        [TDW_COMPARE_NAMES] = "names",   [TDW_COMPARE_LOCK] = "range",
+        [TDW_COMPARE_PID] = "process",   [TDW_COMPARE_TIMING] = "timing",
     };
 
     return word(words, COUNT(words), compare);
@@ -72,11 +72,11 @@ const char *tdw_compare_name(uint8_t compare)
 const char *tdw_object_name(uint8_t object)
 {
     static const char *const words[] = {
-        [TDW_OBJECT_NONE] = "none",         [TDW_OBJECT_FILE] = "file",
-        [TDW_OBJECT_PIPE] = "pipe",         [TDW_OBJECT_SOCKET] = "socket",
-        [TDW_OBJECT_EVENTFD] = "eventfd",   [TDW_OBJECT_SIGNALFD] = "signalfd",
-        [TDW_OBJECT_TIMERFD] = "timerfd",   [TDW_OBJECT_EPOLL] = "epoll",
-        [TDW_OBJECT_SERVED] = "served",     [TDW_OBJECT_OTHER] = "other",
+        [TDW_OBJECT_NONE] = "none",       [TDW_OBJECT_FILE] = "file",
+        [TDW_OBJECT_PIPE] = "pipe",       [TDW_OBJECT_SOCKET] = "socket",
+        [TDW_OBJECT_EVENTFD] = "eventfd", [TDW_OBJECT_SIGNALFD] = "signalfd",
+        [TDW_OBJECT_TIMERFD] = "timerfd", [TDW_OBJECT_EPOLL] = "epoll",
+        [TDW_OBJECT_SERVED] = "served",   [TDW_OBJECT_OTHER] = "other",
     };
 
     return word(words, COUNT(words), object);
@@ -95,9 +95,9 @@ const char *tdw_edge_name(uint8_t kind)
 const char *tdw_image_name(uint8_t kind)
 {
     static const char *const words[] = {
-        [TDW_IMAGE_ABSENT] = "absent", [TDW_IMAGE_FILE] = "file",
+        [TDW_IMAGE_ABSENT] = "absent",       [TDW_IMAGE_FILE] = "file",
         [TDW_IMAGE_DIRECTORY] = "directory", [TDW_IMAGE_LINK] = "link",
-        [TDW_IMAGE_OTHER] = "other", [TDW_IMAGE_FD] = "descriptor",
+        [TDW_IMAGE_OTHER] = "other",         [TDW_IMAGE_FD] = "descriptor",
     };
 
     return word(words, COUNT(words), kind);

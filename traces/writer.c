@@ -14,7 +14,8 @@
  * first error sticks: nothing is written behind a hole. It never reads a clock, and never looks at
  * what an event's pointers lead to after the call returned (sites are constants: they may be).
  *
- * Cost: see event_codec.c; a chunk's close is about 0.5 ms. Called by the loop's taps and importers.
+ * Cost: see event_codec.c; a chunk's close is about 0.5 ms. Called by the loop's taps and
+ * importers.
  */
 #include <traces/format.h>
 #include <errno.h>
@@ -25,9 +26,9 @@
 struct tdw_trace_writer {
     struct tdw_tap tap; /* first: the tap is the writer */
     int fd;
-    int error;     /* 0, or the first -errno */
-    bool owned;    /* the descriptor is ours to close */
-    uint8_t type;  /* of the open chunk, enum tdw__chunk; 0: none */
+    int error;    /* 0, or the first -errno */
+    bool owned;   /* the descriptor is ours to close */
+    uint8_t type; /* of the open chunk, enum tdw__chunk; 0: none */
     uint32_t number, records;
     uint8_t *at;
     struct tdw_trace_end totals;
@@ -174,9 +175,9 @@ int tdw_trace_event(struct tdw_trace_writer *writer, const struct tdw_event *eve
     if (error)
         return error;
     saw(writer, event->now_ns);
-    return appended(writer,
-                    tdw__event_put(&writer->events, &writer->texts, writer->chunk, writer->at, event),
-                    &writer->totals.events);
+    return appended(
+        writer, tdw__event_put(&writer->events, &writer->texts, writer->chunk, writer->at, event),
+        &writer->totals.events);
 }
 
 static void on_event(struct tdw_tap *tap, const struct tdw_event *event)
@@ -210,8 +211,9 @@ int tdw_trace_actor(struct tdw_trace_writer *writer, uint64_t actor, const char 
         return -EINVAL;
     error = room(writer, TDW__CHUNK_EVENTS,
                  TDW__SMALL_BYTES + tdw__text_bytes(path, TDW_TRACE_PATH_BYTES));
-    return error ? error
-                 : appended(writer, tdw__actor_put(writer->at, actor, path), &writer->totals.actors);
+    return error
+               ? error
+               : appended(writer, tdw__actor_put(writer->at, actor, path), &writer->totals.actors);
 }
 
 int tdw_trace_thread(struct tdw_trace_writer *writer, const struct tdw_trace_thread *thread)

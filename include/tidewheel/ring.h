@@ -76,11 +76,9 @@ _Static_assert(sizeof(struct tdw_op) == 128, "an op is two cache lines");
 enum tdw_op_bits {
     TDW_OP_AWAITED = 1, /* a coroutine waits for this op among others */
     TDW_OP_QUIET = 2,   /* ends when it completes, and is not delivered: a deadline's timer */
-    TDW_OP_DRAWN = 4,   /* its latency was drawn; while blocked, due_ns holds it */
     TDW_OP_COUNTED = 8, /* a drain of its ring has to wait for it */
-    TDW_OP_FIRING = 16, /* a linked time-out that is stopping its op */
-    TDW_OP_EARLY = 32,  /* due later, but a schedule may pick it now (the backend's) */
-    TDW_OP_SIGNALLED = 64, /* a COND_WAIT that waits for its mutex again */
+    TDW_OP_EARLY = 16,  /* takes effect before it completes */
+    TDW_OP_SIGNALLED = 32, /* a COND_WAIT that waits for its mutex again */
 };
 
 /* The struct around an op: tdw_of(op, struct get, op). */

@@ -2,8 +2,8 @@
 /*
  * Traces: what happened, in a file.
  *
- * One format, `.tdw`, for two kinds of file: a *run* (the events of a loop, simulated or real) and a
- * *recording* (the system calls of a real program, imported from a recorder's output). The bytes
+ * One format, `.tdw`, for two kinds of file: a *run* (the events of a loop, simulated or real) and
+ * a *recording* (the system calls of a real program, imported from a recorder's output). The bytes
  * are described in docs/trace-format.md.
  *
  * Writing appends records to a chunk of fixed size, which is compressed, given a checksum and
@@ -44,14 +44,14 @@ struct tdw_trace_meta {
 
 /* The rows of the replay table: what kind of call it is. */
 enum tdw_row {
-    TDW_ROW_FILE_AT = 1,  /* file data at an offset of the call's own */
-    TDW_ROW_FILE = 2,     /* file data at the offset of the open file description */
-    TDW_ROW_STREAM = 3,   /* data through sockets, pipes and the like */
-    TDW_ROW_COPY = 4,     /* from descriptor to descriptor */
-    TDW_ROW_SYNC = 5,     /* durability */
-    TDW_ROW_OPEN = 6,     /* open and close */
-    TDW_ROW_NAMES = 7,    /* directory entries made, moved, removed; space set aside */
-    TDW_ROW_META = 8,     /* sizes, modes, names looked up and listed */
+    TDW_ROW_FILE_AT = 1, /* file data at an offset of the call's own */
+    TDW_ROW_FILE = 2,    /* file data at the offset of the open file description */
+    TDW_ROW_STREAM = 3,  /* data through sockets, pipes and the like */
+    TDW_ROW_COPY = 4,    /* from descriptor to descriptor */
+    TDW_ROW_SYNC = 5,    /* durability */
+    TDW_ROW_OPEN = 6,    /* open and close */
+    TDW_ROW_NAMES = 7,   /* directory entries made, moved, removed; space set aside */
+    TDW_ROW_META = 8,    /* sizes, modes, names looked up and listed */
     TDW_ROW_STAT = 9,
     TDW_ROW_SEEK = 10,
     TDW_ROW_LOCK = 11,
@@ -59,10 +59,10 @@ enum tdw_row {
     TDW_ROW_SOCKET = 13,  /* connections made and accepted */
     TDW_ROW_SOCKOPT = 14, /* sockets asked and tuned */
     TDW_ROW_EPOLL = 15,
-    TDW_ROW_WAIT = 16,    /* until one of several descriptors is ready, or a time passed */
+    TDW_ROW_WAIT = 16, /* until one of several descriptors is ready, or a time passed */
     TDW_ROW_FUTEX = 17,
     TDW_ROW_SIGNAL = 18,
-    TDW_ROW_TASK = 19,    /* threads and processes begin and end */
+    TDW_ROW_TASK = 19, /* threads and processes begin and end */
     TDW_ROW_MEMORY = 20,
     TDW_ROW_IGNORED = 21, /* nothing that a replay needs */
     TDW_ROW_UNSUPPORTED = 22,
@@ -71,28 +71,28 @@ enum tdw_row {
 
 /* How a call is replayed. */
 enum tdw_how {
-    TDW_HOW_OP = 1,       /* submitted as an op */
-    TDW_HOW_SYS = 2,      /* a call that never waits */
-    TDW_HOW_WAIT = 3,     /* a waiting op with the recorded deadline */
-    TDW_HOW_EDGE = 4,     /* only its order relative to others matters */
-    TDW_HOW_TASK = 5,     /* spawn, end, join, exec */
-    TDW_HOW_IGNORE = 6,   /* counted, not replayed */
-    TDW_HOW_SERVED = 7,   /* answered with the recorded result: /proc, /sys, devices, terminals */
+    TDW_HOW_OP = 1,     /* submitted as an op */
+    TDW_HOW_SYS = 2,    /* a call that never waits */
+    TDW_HOW_WAIT = 3,   /* a waiting op with the recorded deadline */
+    TDW_HOW_EDGE = 4,   /* only its order relative to others matters */
+    TDW_HOW_TASK = 5,   /* spawn, end, join, exec */
+    TDW_HOW_IGNORE = 6, /* counted, not replayed */
+    TDW_HOW_SERVED = 7, /* answered with the recorded result: /proc, /sys, devices, terminals */
     TDW_HOW_UNSUPPORTED = 8,
 };
 
 /* What of a replayed call must be as recorded. */
 enum tdw_compare {
     TDW_COMPARE_NONE = 0,
-    TDW_COMPARE_RESULT = 1,  /* the whole result */
-    TDW_COMPARE_ERRNO = 2,   /* success, or which error */
-    TDW_COMPARE_FD = 3,      /* error, or the descriptor through the process's map */
-    TDW_COMPARE_STREAM = 4,  /* the result; EAGAIN, EINTR and restarts are timing */
-    TDW_COMPARE_STAT = 5,    /* error, type, and size of a regular file */
-    TDW_COMPARE_NAMES = 6,   /* the set of names */
-    TDW_COMPARE_LOCK = 7,    /* the result and the conflicting range */
-    TDW_COMPARE_PID = 8,     /* error, or the process through the map */
-    TDW_COMPARE_TIMING = 9,  /* depends on time alone: counted, never a difference */
+    TDW_COMPARE_RESULT = 1, /* the whole result */
+    TDW_COMPARE_ERRNO = 2,  /* success, or which error */
+    TDW_COMPARE_FD = 3,     /* error, or the descriptor through the process's map */
+    TDW_COMPARE_STREAM = 4, /* the result; EAGAIN, EINTR and restarts are timing */
+    TDW_COMPARE_STAT = 5,   /* error, type, and size of a regular file */
+    TDW_COMPARE_NAMES = 6,  /* the set of names */
+    TDW_COMPARE_LOCK = 7,   /* the result and the conflicting range */
+    TDW_COMPARE_PID = 8,    /* error, or the process through the map */
+    TDW_COMPARE_TIMING = 9, /* depends on time alone: counted, never a difference */
 };
 
 /* What the first descriptor of a call is. */
@@ -131,9 +131,9 @@ enum tdw_edge_kind {
 
 /*
  * This call comes after that one. SPAWN and ORDER hold back its submission (ORDER until the other
- * has completed, SPAWN until it was submitted); the other kinds hold back its effect until the other
- * was submitted. `call` may be larger than the index of the call that has the edge: a wait starts
- * before its wake.
+ * has completed, SPAWN until it was submitted); the other kinds hold back its effect until the
+ * other was submitted. `call` may be larger than the index of the call that has the edge: a wait
+ * starts before its wake.
  */
 struct tdw_edge {
     uint64_t call;    /* index in the file */
@@ -165,8 +165,8 @@ struct tdw_call_names {
  *   several messages  a: length of an iovec; b: which message
  *   pipe, socketpair  a: descriptor
  *   poll              a: descriptor, b: events wanted | events returned << 32
- *   select            a: descriptor, b: sets asked | sets answered << 32 (1 read, 2 write, 4 except)
- *   epoll_wait, _ctl  a: data, b: events
+ *   select            a: descriptor, b: sets asked | sets answered << 32 (1 read, 2 write, 4
+ * except) epoll_wait, _ctl  a: data, b: events
  */
 struct tdw_call_item {
     int64_t a;
@@ -180,24 +180,24 @@ struct tdw_call_item {
  * else 0. Texts belong to the reader and are valid until the next record.
  */
 struct tdw_call {
-    uint64_t index;     /* place in the file, from 0: calls are sorted by start */
-    uint64_t start_ns;  /* since the recording began */
-    uint64_t end_ns;    /* equal to start_ns where the recorder did not say */
-    uint64_t line;      /* of the recorder's output, from 1; 0: unknown */
-    uint32_t thread;    /* index in the thread table */
-    uint32_t process;   /* the same for all threads of a process */
-    uint32_t ordinal;   /* place among its thread's calls, from 0 */
-    uint16_t bits;      /* enum tdw_call_bits */
-    uint8_t row;        /* enum tdw_row */
-    uint8_t how;        /* enum tdw_how */
-    uint8_t compare;    /* enum tdw_compare */
-    uint8_t object;     /* enum tdw_object */
-    uint8_t args;       /* how many of `arg` the recorder showed */
-    uint8_t edges;      /* how many of `edge` count */
+    uint64_t index;    /* place in the file, from 0: calls are sorted by start */
+    uint64_t start_ns; /* since the recording began */
+    uint64_t end_ns;   /* equal to start_ns where the recorder did not say */
+    uint64_t line;     /* of the recorder's output, from 1; 0: unknown */
+    uint32_t thread;   /* index in the thread table */
+    uint32_t process;  /* the same for all threads of a process */
+    uint32_t ordinal;  /* place among its thread's calls, from 0 */
+    uint16_t bits;     /* enum tdw_call_bits */
+    uint8_t row;       /* enum tdw_row */
+    uint8_t how;       /* enum tdw_how */
+    uint8_t compare;   /* enum tdw_compare */
+    uint8_t object;    /* enum tdw_object */
+    uint8_t args;      /* how many of `arg` the recorder showed */
+    uint8_t edges;     /* how many of `edge` count */
     int64_t arg[6];
-    int64_t result;     /* >= 0, or -errno; 0 with TDW_CALL_NO_RESULT */
-    const char *name;   /* of the system call; "signal" for a signal's delivery (arg[0]: which) */
-    const char *path[2];     /* path arguments, absolute; or NULL */
+    int64_t result;      /* >= 0, or -errno; 0 with TDW_CALL_NO_RESULT */
+    const char *name;    /* of the system call; "signal" for a signal's delivery (arg[0]: which) */
+    const char *path[2]; /* path arguments, absolute; or NULL */
     const char *fd_path[2];  /* what the descriptor arguments stood for, as recorded; or NULL */
     const char *result_path; /* what the resulting descriptor stands for; or NULL */
     const char *address;     /* "127.0.0.1:80", "[::1]:80", "unix:/path", "unix:@name"; or NULL */
@@ -219,9 +219,9 @@ struct tdw_trace_thread {
     uint64_t clone_flags; /* CLONE_*; 0 for fork */
     uint64_t clone_call;  /* index of the call that made it; UINT64_MAX: there before */
     uint64_t start_ns, end_ns;
-    int32_t status;       /* exit code, or -signal; 0 if it was still there at the end */
+    int32_t status; /* exit code, or -signal; 0 if it was still there at the end */
     bool ended;
-    const char *program;  /* of its last exec, or NULL */
+    const char *program; /* of its last exec, or NULL */
 };
 
 /* What a replay must set up before the first call. */
@@ -285,8 +285,8 @@ int tdw_trace_flush(struct tdw_trace_writer *writer);
 /* The error that stuck, or 0. */
 int tdw_trace_status(const struct tdw_trace_writer *writer);
 
-/* Write the end (totals; `digest` of the run, or NULL), close, free. The writer is gone also when an
- * error is answered. NULL is allowed. */
+/* Write the end (totals; `digest` of the run, or NULL), close, free. The writer is gone also when
+ * an error is answered. NULL is allowed. */
 int tdw_trace_close(struct tdw_trace_writer *writer, const struct tdw_digest *digest);
 
 /* Free without an end: the file reads as one whose writer was killed. NULL is allowed. */
@@ -335,8 +335,8 @@ struct tdw_trace_record {
     };
 };
 
-/* Open `path` for reading. 0, or -errno with *reader NULL and, where `error` is not NULL, the reason:
- * what open(2) says, -ENOMEM, -EINVAL (not a tidewheel trace), -ENOTSUP (a later version),
+/* Open `path` for reading. 0, or -errno with *reader NULL and, where `error` is not NULL, the
+ * reason: what open(2) says, -ENOMEM, -EINVAL (not a tidewheel trace), -ENOTSUP (a later version),
  * -EBADMSG (the header is damaged), -ENODATA (the header is cut). */
 int tdw_trace_open(struct tdw_trace_reader **reader, const char *path,
                    struct tdw_trace_error *error);
@@ -358,7 +358,8 @@ enum tdw_trace_kind tdw_trace_kind(const struct tdw_trace_reader *reader);
  */
 int tdw_trace_next(struct tdw_trace_reader *reader, struct tdw_trace_record *record);
 
-/* Why tdw_trace_next answered an error; code 0 if it did not. Valid until tdw_trace_reader_close. */
+/* Why tdw_trace_next answered an error; code 0 if it did not. Valid until tdw_trace_reader_close.
+ */
 const struct tdw_trace_error *tdw_trace_error(const struct tdw_trace_reader *reader);
 
 /* Bytes of the file that were read, and what they were before compression. */

@@ -41,7 +41,8 @@ enum tdw_exit {
 enum { TDW_MODELS = 3, TDW_PARAMS_MAX = 32, TDW_NAMES_MAX = 64 };
 
 struct tdw_param_value {
-    const char *name;
+    const char *name; /* not terminated: part of an argument */
+    size_t name_bytes;
     uint64_t value;
 };
 

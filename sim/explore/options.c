@@ -122,9 +122,10 @@ static int set_param(struct tdw_options *o, const char *value)
     if (!equals || equals == value || o->params_count == TDW_PARAMS_MAX ||
         !parse_number(equals + 1, &param->value))
         return -EINVAL;
-    param->name = strndup(value, (size_t)(equals - value));
+    param->name = value;
+    param->name_bytes = (size_t)(equals - value);
     o->params_count++;
-    return param->name ? 0 : -ENOMEM;
+    return 0;
 }
 
 #define FLAG(name)                                                                                 \
@@ -261,7 +262,7 @@ static int from_environment(struct tdw_options *options)
             name[4 + j] = c == '_' ? '_' : (char)(c - 'a' + 'A');
         }
         value = getenv(name);
-        if (value && apply(options, &table[i], value, "environment: TDW_") < 0)
+        if (value && apply(options, &table[i], value, "from the environment: --") < 0)
             return -EINVAL;
     }
     return 0;

@@ -18,8 +18,8 @@ static void parameter_text(const struct tdw_options *options, char *text, size_t
 
     text[0] = '\0';
     for (uint32_t i = 0; i < options->params_count && at < bytes; i++)
-        at += (size_t)snprintf(text + at, bytes - at, "%s%s=%llu", i ? " " : "",
-                               options->params[i].name,
+        at += (size_t)snprintf(text + at, bytes - at, "%s%.*s=%llu", i ? " " : "",
+                               (int)options->params[i].name_bytes, options->params[i].name,
                                (unsigned long long)options->params[i].value);
 }
 
@@ -239,13 +239,12 @@ static int use_options(struct tdw_options *options, struct kept *kept, struct td
     options->max_steps = kept->max_steps;
     options->params_count = 0;
     while ((word = strtok_r(rest, " ", &rest)) != NULL && options->params_count < TDW_PARAMS_MAX) {
-        char *equals = strchr(word, '=');
+        const char *equals = strchr(word, '=');
 
         if (!equals)
             continue;
-        *equals = '\0';
-        options->params[options->params_count++] =
-            (struct tdw_param_value){word, strtoull(equals + 1, NULL, 10)};
+        options->params[options->params_count++] = (struct tdw_param_value){
+            word, (size_t)(equals - word), strtoull(equals + 1, NULL, 10)};
     }
     run->seed = kept->seed;
     for (int m = 0; m < TDW_MODELS; m++) {

@@ -67,7 +67,7 @@ static void report_failure(const struct tdw_options *options, const char *progra
                : tdw__model_name(result->failed.model),
            tdw__schedule_name(options->schedule), tdw__strategy_name(options->strategy));
     for (uint32_t i = 0; i < options->params_count; i++)
-        printf(" -p %s=%llu", options->params[i].name,
+        printf(" -p %.*s=%llu", (int)options->params[i].name_bytes, options->params[i].name,
                (unsigned long long)options->params[i].value);
     printf("\n");
 }

@@ -48,7 +48,8 @@ uint64_t tdw_param(const char *name, uint64_t low, uint64_t high)
     const struct tdw_options *options = tdw__running;
 
     for (uint32_t i = 0; options && i < options->params_count; i++)
-        if (strcmp(options->params[i].name, name) == 0)
+        if (strlen(name) == options->params[i].name_bytes &&
+            memcmp(options->params[i].name, name, options->params[i].name_bytes) == 0)
             return options->params[i].value;
     return low + tdw_choose(name, (uint32_t)(high - low + 1));
 }

@@ -26,7 +26,11 @@ struct tdw_inode *tdw__inode_new(struct tdw_disk *disk, uint32_t mode, uint64_t 
     inode->disk = disk;
     inode->number = disk->inode_next++;
     inode->now = (struct tdw_attributes){
-        .atime_ns = now_ns, .mtime_ns = now_ns, .ctime_ns = now_ns, .mode = mode};
+        .size = S_ISDIR(mode) ? TDW_PAGE_BYTES : 0,
+        .atime_ns = now_ns,
+        .mtime_ns = now_ns,
+        .ctime_ns = now_ns,
+        .mode = mode};
     inode->kept = inode->now;
     inode->btime_ns = now_ns;
     inode->next = disk->inodes_all;
@@ -175,7 +179,6 @@ void tdw__inode_statx(const struct tdw_inode *inode, struct statx *stat)
     if (S_ISREG(a->mode)) {
         stat->stx_blocks = inode->pages.allocated * (TDW_PAGE_BYTES / 512);
     } else if (S_ISDIR(a->mode)) {
-        stat->stx_size = TDW_PAGE_BYTES;
         stat->stx_blocks = TDW_PAGE_BYTES / 512;
     } else if (S_ISCHR(a->mode)) {
         stat->stx_rdev_major = 1;

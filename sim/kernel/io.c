@@ -30,6 +30,12 @@ static bool misaligned(const struct tdw_file *file, const struct tdw_io *io, uin
     return file->flags & O_DIRECT && (pos % SECTOR_BYTES || io->left % SECTOR_BYTES);
 }
 
+/* Beyond what an offset can say, whatever the file holds. */
+static bool past_the_end(const struct tdw_io *io, uint64_t pos)
+{
+    return io->left > (uint64_t)INT64_MAX - pos;
+}
+
 /* As mounted with relatime, the default: only if it says something new. */
 static void touch_atime(struct tdw_file *file, uint64_t now_ns)
 {
@@ -51,7 +57,7 @@ static int32_t reg_read(struct tdw_process *process, struct tdw_file *file, stru
     size_t left = io->left, done = 0;
 
     (void)op;
-    if (misaligned(file, io, pos))
+    if (past_the_end(io, pos) || misaligned(file, io, pos))
         return -EINVAL;
     if (pos >= inode->now.size || left == 0)
         return 0;
@@ -96,13 +102,17 @@ static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, str
     const bool append = (file->flags & O_APPEND && !(io->rw_flags & TDW_RWF_NOAPPEND)) ||
                         io->rw_flags & RWF_APPEND;
     const uint64_t max = inode->disk->file_bytes_max;
-    uint64_t pos = append ? inode->now.size : current ? file->pos : io->off;
+    uint64_t pos = current ? file->pos : io->off;
     size_t left = io->left;
     int64_t done;
 
     (void)op;
+    if (past_the_end(io, pos))
+        return -EINVAL;
     if (left == 0)
         return 0;
+    if (append)
+        pos = inode->now.size;
     if (pos >= max)
         return -EFBIG;
     if (left > max - pos)
@@ -132,8 +142,8 @@ const struct tdw_file_kind tdw__kind_reg = {
 static int32_t dir_read(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
                         const struct tdw_op *op)
 {
-    (void)process, (void)file, (void)io, (void)op;
-    return -EISDIR;
+    (void)process, (void)op;
+    return past_the_end(io, io->off == UINT64_MAX ? file->pos : io->off) ? -EINVAL : -EISDIR;
 }
 
 const struct tdw_file_kind tdw__kind_dir = {

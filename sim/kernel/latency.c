@@ -15,12 +15,14 @@
 #define KNOTS 64
 #define STEPS (TDW_LATENCY_BOUND / KNOTS) /* choices between two knots */
 
-static const uint16_t factor[KNOTS + 1] = {
+/* The last one stands twice, so that the interpolation may look one ahead. */
+static const uint16_t factor[KNOTS + 2] = {
     242, 349, 403, 443, 476, 504, 530, 554, 576, 597, 618, 638, 657,
     676, 695, 713, 731, 749, 767, 784, 802, 820, 837, 855, 873, 891,
     909, 928, 947, 965, 985, 1004, 1024, 1044, 1065, 1086, 1108, 1130, 1153,
     1177, 1201, 1226, 1252, 1279, 1307, 1337, 1368, 1400, 1435, 1471, 1510, 1551,
     1596, 1644, 1697, 1755, 1820, 1894, 1979, 2081, 2205, 2367, 2599, 3006, 4334,
+    4334,
 };
 
 static const uint32_t median_ns[] = {

@@ -190,17 +190,18 @@ static int want_of(struct tdw_process *process, const struct tdw_file *file, boo
     err = range_of(file, lock, want);
     if (err)
         return err;
-    if (lock->l_type != F_RDLCK && lock->l_type != F_WRLCK && lock->l_type != F_UNLCK)
-        return -EINVAL;
-    return by_file && lock->l_pid != 0 ? -EINVAL : 0;
+    return lock->l_type == F_RDLCK || lock->l_type == F_WRLCK || lock->l_type == F_UNLCK ? 0
+                                                                                         : -EINVAL;
 }
 
-static int check_access(const struct tdw_file *file, short type)
+/* A lock to be set needs a file open for what it is about; an OFD lock must not name a process. */
+static int check_set(const struct tdw_file *file, const struct tdw_lock *want,
+                     const struct flock *lock)
 {
-    if ((type == F_RDLCK && !(file->bits & TDW_FILE_READ)) ||
-        (type == F_WRLCK && !(file->bits & TDW_FILE_WRITE)))
+    if ((want->type == F_RDLCK && !(file->bits & TDW_FILE_READ)) ||
+        (want->type == F_WRLCK && !(file->bits & TDW_FILE_WRITE)))
         return -EBADF;
-    return 0;
+    return want->by_file && lock->l_pid != 0 ? -EINVAL : 0;
 }
 
 int tdw__lock_set(struct tdw_process *process, struct tdw_file *file, int cmd,
@@ -210,7 +211,7 @@ int tdw__lock_set(struct tdw_process *process, struct tdw_file *file, int cmd,
     int err = want_of(process, file, cmd == F_OFD_SETLK, lock, &want);
 
     if (!err)
-        err = check_access(file, want.type);
+        err = check_set(file, &want, lock);
     if (err)
         return err;
     if (want.type != F_UNLCK && first_conflict(file->inode, &want))
@@ -225,15 +226,17 @@ int tdw__lock_get(struct tdw_process *process, struct tdw_file *file, int cmd, s
     const bool by_file = cmd == F_OFD_GETLK;
     int err;
 
-    /* OFD_GETLK with F_UNLCK asks for the first lock of whatever type. */
-    if (lock->l_type != F_RDLCK && lock->l_type != F_WRLCK && !(by_file && lock->l_type == F_UNLCK))
+    /* F_OFD_GETLK with F_UNLCK asks for the open file's own locks. */
+    if (!by_file && lock->l_type != F_RDLCK && lock->l_type != F_WRLCK)
         return -EINVAL;
     err = want_of(process, file, by_file, lock, &want);
+    if (!err && by_file && lock->l_pid != 0)
+        err = -EINVAL;
     if (err)
         return err;
     if (want.type == F_UNLCK) {
         for (held = file->inode->locks; held; held = held->next)
-            if (held->owner != want.owner && overlap(held, &want))
+            if (held->owner == want.owner && overlap(held, &want))
                 break;
     } else {
         held = first_conflict(file->inode, &want);
@@ -328,7 +331,7 @@ static int start_setlkw(struct tdw_process *process, struct tdw_op *op, void **o
         return -EFAULT;
     err = want_of(process, file, cmd == F_OFD_SETLKW, lock, &want);
     if (!err)
-        err = check_access(file, want.type);
+        err = check_set(file, &want, lock);
     if (err)
         return err;
     wait = tdw__pool_get_zeroed(&file->disk->waits);
@@ -450,7 +453,11 @@ int tdw__flock(struct tdw_file *file, int operation)
 {
     const int type = flock_type(operation & ~LOCK_NB);
 
-    if (type < 0 || !file->inode)
+    if (type < 0)
+        return -EINVAL;
+    if (!file)
+        return -EBADF;
+    if (!file->inode)
         return -EINVAL;
     if (type != F_UNLCK && !(file->bits & (TDW_FILE_READ | TDW_FILE_WRITE)))
         return -EBADF;

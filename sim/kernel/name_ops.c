@@ -244,8 +244,10 @@ static int start_unlinkat(struct tdw_process *process, struct tdw_op *op, void *
     return tdw__path_check(tdw__pointer(op->sqe.addr), false);
 }
 
-static int check_rmdir(const struct tdw_walk *walk)
+static int check_rmdir(const struct tdw_files *files, struct tdw_walk *walk)
 {
+    int err;
+
     switch (walk->last) {
     case TDW_LAST_DOTDOT:
         return -ENOTEMPTY;
@@ -256,6 +258,9 @@ static int check_rmdir(const struct tdw_walk *walk)
     case TDW_LAST_NAME:
         break;
     }
+    err = tdw__walk_last(files, walk);
+    if (err)
+        return err;
     if (!walk->inode)
         return -ENOENT;
     if (!tdw__is_dir(walk->inode))
@@ -263,10 +268,15 @@ static int check_rmdir(const struct tdw_walk *walk)
     return walk->inode->names.count > 0 ? -ENOTEMPTY : 0;
 }
 
-static int check_unlink(const struct tdw_walk *walk)
+static int check_unlink(const struct tdw_files *files, struct tdw_walk *walk)
 {
+    int err;
+
     if (walk->last != TDW_LAST_NAME)
         return -EISDIR;
+    err = tdw__walk_last(files, walk);
+    if (err)
+        return err;
     if (!walk->inode)
         return -ENOENT;
     if (tdw__is_dir(walk->inode))
@@ -276,13 +286,15 @@ static int check_unlink(const struct tdw_walk *walk)
 
 static int32_t effect_unlinkat(struct tdw_process *process, struct tdw_op *op, void *object)
 {
+    const struct tdw_files *files = process->files;
     struct tdw_walk walk;
-    int err = tdw__walk(process->files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT,
-                        &walk);
+    int err =
+        tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT, &walk);
 
     (void)object;
     if (!err)
-        err = op->sqe.unlink_flags & AT_REMOVEDIR ? check_rmdir(&walk) : check_unlink(&walk);
+        err = op->sqe.unlink_flags & AT_REMOVEDIR ? check_rmdir(files, &walk)
+                                                  : check_unlink(files, &walk);
     if (!err)
         tdw__name_remove(walk.name, tdw__now(process));
     return err;
@@ -345,26 +357,36 @@ static int check_rename_target(const struct tdw_walk *from, const struct tdw_wal
     return tdw__is_dir(to->inode) && to->inode->names.count > 0 ? -ENOTEMPTY : 0;
 }
 
+/* Both places, and then both names. */
+static int walk_rename(const struct tdw_files *files, const struct tdw_op *op,
+                       struct tdw_walk *from, struct tdw_walk *to)
+{
+    int err =
+        tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT, from);
+
+    if (!err)
+        err = tdw__walk(files, (int)op->sqe.len, tdw__pointer(op->sqe.addr2), TDW_WALK_PARENT, to);
+    if (err)
+        return err;
+    if (from->last != TDW_LAST_NAME)
+        return -EBUSY;
+    if (to->last != TDW_LAST_NAME)
+        return op->sqe.rename_flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
+    err = tdw__walk_last(files, from);
+    if (err)
+        return err;
+    return from->inode ? tdw__walk_last(files, to) : -ENOENT;
+}
+
 static int32_t effect_renameat(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     const uint32_t flags = op->sqe.rename_flags;
     struct tdw_walk from, to;
-    int err = tdw__walk(process->files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT,
-                        &from);
+    int err = walk_rename(process->files, op, &from, &to);
 
     (void)object;
     if (!err)
-        err = tdw__walk(process->files, (int)op->sqe.len, tdw__pointer(op->sqe.addr2),
-                        TDW_WALK_PARENT, &to);
-    if (err)
-        return err;
-    if (from.last != TDW_LAST_NAME)
-        return -EBUSY;
-    if (to.last != TDW_LAST_NAME)
-        return flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
-    if (!from.inode)
-        return -ENOENT;
-    err = check_rename_kinds(&from, &to, flags);
+        err = check_rename_kinds(&from, &to, flags);
     if (!err)
         err = check_rename_places(&from, &to, flags);
     if (err || from.inode == to.inode)
@@ -383,11 +405,16 @@ static int32_t effect_renameat(struct tdw_process *process, struct tdw_op *op, v
 static int walk_new(const struct tdw_files *files, int dirfd, uint64_t path, bool dir,
                     struct tdw_walk *walk)
 {
-    const int err = tdw__walk(files, dirfd, tdw__pointer(path), TDW_WALK_PARENT, walk);
+    int err = tdw__walk(files, dirfd, tdw__pointer(path), TDW_WALK_PARENT, walk);
 
     if (err)
         return err;
-    if (walk->last != TDW_LAST_NAME || walk->inode)
+    if (walk->last != TDW_LAST_NAME)
+        return -EEXIST;
+    err = tdw__walk_last(files, walk);
+    if (err)
+        return err;
+    if (walk->inode)
         return -EEXIST;
     return walk->slash && !dir ? -ENOENT : 0;
 }
@@ -445,11 +472,13 @@ static int32_t effect_linkat(struct tdw_process *process, struct tdw_op *op, voi
                                      (flags & AT_EMPTY_PATH ? TDW_WALK_EMPTY : 0u),
                                  &from);
 
+    const bool elsewhere = err == -EXDEV; /* told only when the new place is looked up */
+
     (void)object;
-    if (!err)
+    if (!err || elsewhere)
         err = walk_new(files, (int)op->sqe.len, op->sqe.addr2, false, &to);
-    if (err)
-        return err;
+    if (err || elsewhere)
+        return err ? err : -EXDEV;
     if (tdw__is_dir(from.inode))
         return -EPERM;
     if (from.inode->links_now == 0 && !from.inode->linkable)

@@ -106,7 +106,7 @@ static int start(const struct tdw_files *files, int dirfd, const char *path, str
         if (!file)
             return -EBADF;
         if (!file->inode)
-            return -ENOTDIR;
+            return *path ? -ENOTDIR : -EXDEV;
         *at = file->inode;
     }
     return 0;
@@ -133,11 +133,11 @@ static int walk(const struct tdw_files *files, struct strings *s, uint32_t flags
         more = *s->at;
         if (!more && w->slash && w->last == TDW_LAST_NAME && flags & TDW_WALK_CREATE)
             return tdw__is_dir(w->dir) ? -EISDIR : -ENOTDIR;
+        if (!more && flags & TDW_WALK_PARENT)
+            return tdw__is_dir(w->dir) ? 0 : -ENOTDIR;
         err = look(files, w);
         if (err)
             return err;
-        if (!more && flags & TDW_WALK_PARENT)
-            return 0;
         must_dir |= !more && w->slash;
         if (!w->inode)
             return more ? -ENOENT : 0;
@@ -175,6 +175,11 @@ int tdw__walk(const struct tdw_files *files, int dirfd, const char *path, uint32
     if (!tdw__is_dir(w->dir))
         return -ENOTDIR;
     return walk(files, &s, flags, w);
+}
+
+int tdw__walk_last(const struct tdw_files *files, struct tdw_walk *w)
+{
+    return look(files, w);
 }
 
 int tdw__walk_existing(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,

@@ -215,7 +215,7 @@ static int ends_new(struct tdw_disk *disk, int flags, struct tdw_file *ends[2])
 {
     struct tdw_pipe *pipe = calloc(1, sizeof(*pipe));
 
-    ends[0] = pipe ? tdw__file_new(disk, &read_end, O_RDONLY | flags, NULL) : NULL;
+    ends[0] = pipe ? tdw__file_new(disk, &read_end, O_RDONLY | (flags & ~O_DIRECT), NULL) : NULL;
     if (!ends[0]) {
         free(pipe);
         return -ENFILE;

@@ -216,7 +216,7 @@ static int do_flock(int fd, int operation)
 
     if (operation != LOCK_UN && !(operation & LOCK_NB))
         return -EINVAL;
-    return file ? tdw__flock(file, operation) : -EBADF;
+    return tdw__flock(file, operation);
 }
 
 int tdw_sys_flock(int fd, int operation)
@@ -278,7 +278,7 @@ static int do_access(int dirfd, const char *path, int mode, int flags)
                    (flags & AT_EMPTY_PATH ? TDW_WALK_EMPTY : 0u),
                &inode);
     if (err)
-        return err;
+        return err == -EXDEV && !(mode & X_OK) ? 0 : err;
     /* Even uid 0 runs only what somebody may run. */
     if (mode & X_OK && !tdw__is_dir(inode) && !(inode->now.mode & 0111))
         return -EACCES;
@@ -307,7 +307,7 @@ static int do_readlink(int dirfd, const char *path, char *buffer, size_t bytes)
         return -EINVAL;
     err = find(dirfd, path, TDW_WALK_EMPTY, &inode);
     if (err)
-        return err;
+        return err == -EXDEV ? -ENOENT : err;
     if (!tdw__is_lnk(inode))
         return *path ? -EINVAL : -ENOENT;
     length = strlen(inode->target);

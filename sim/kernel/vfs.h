@@ -421,8 +421,8 @@ void tdw__io_take(struct tdw_io *io, void *to, size_t bytes);         /* out of 
 
 enum tdw_walk_flags {
     TDW_WALK_FOLLOW = 1, /* a symlink at the end is followed */
-    TDW_WALK_PARENT = 2, /* for the name, not what it names: no symlink at the end is followed, a
-                            trailing slash is reported and nothing else */
+    TDW_WALK_PARENT = 2, /* stop before the last name is looked up: tdw__walk_last does that, and
+                            follows nothing; a trailing slash is reported and nothing else */
     TDW_WALK_CREATE = 4, /* the name may be created: a trailing slash is -EISDIR */
     TDW_WALK_EMPTY = 8,  /* AT_EMPTY_PATH: "" is what dirfd refers to */
 };
@@ -439,10 +439,13 @@ struct tdw_walk {
     bool slash; /* something follows the last name: slashes */
 };
 
-/* 0 (also if only the last name does not exist), or -errno. */
+/* 0 (also if only the last name does not exist), or -errno; -EXDEV: a descriptor of what is on no
+ * disk (a pipe), with "". */
 int tdw__walk(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,
               struct tdw_walk *walk);
-/* The same, but -ENOENT if it does not exist. */
+/* After a walk with TDW_WALK_PARENT: look the last name up. */
+int tdw__walk_last(const struct tdw_files *files, struct tdw_walk *walk);
+/* As tdw__walk, but -ENOENT if it does not exist. */
 int tdw__walk_existing(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,
                        struct tdw_walk *walk);
 /* Does `path` fail before anything is looked up: -EFAULT, -ENOENT, -ENAMETOOLONG? */
@@ -504,7 +507,7 @@ struct tdw_lock_wait {
 int tdw__lock_set(struct tdw_process *process, struct tdw_file *file, int cmd,
                   const struct flock *lock);
 int tdw__lock_get(struct tdw_process *process, struct tdw_file *file, int cmd, struct flock *lock);
-/* flock without waiting. */
+/* flock without waiting; `file` NULL: -EBADF, unless the operation is wrong. */
 int tdw__flock(struct tdw_file *file, int operation);
 /* A process closed a descriptor of `inode`: its record locks go (owner: its table). An open file
  * ended: its whole-file and OFD locks go (owner: the file). */

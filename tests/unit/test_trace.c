@@ -3,9 +3,9 @@
  * The trace format: what is written is read; what is damaged is told, after all that is whole.
  *
  * Files are made in memory (memfd), from random records with a fixed seed. The sweeps cut a file at
- * every byte, flip every bit, and overwrite and shuffle bytes at random; each time the reader must end
- * with an error or the true end, and everything it delivered before must be a prefix of what was
- * written. A record is compared field by field, texts by content.
+ * every byte, flip every bit, and overwrite and shuffle bytes at random; each time the reader must
+ * end with an error or the true end, and everything it delivered before must be a prefix of what
+ * was written. A record is compared field by field, texts by content.
  */
 #include <traces/format.h>
 #include <errno.h>
@@ -54,7 +54,8 @@ static uint64_t wild(struct dice *dice)
     }
 }
 
-/* ── Files in memory ───────────────────────────────────────────────────────────────────────────── */
+/* ── Files in memory ─────────────────────────────────────────────────────────────────────────────
+ */
 
 static int memory_file(const void *bytes, size_t count)
 {
@@ -87,7 +88,8 @@ static struct tdw_trace_reader *reader_of(int fd)
     return reader;
 }
 
-/* ── Random events ─────────────────────────────────────────────────────────────────────────────── */
+/* ── Random events ───────────────────────────────────────────────────────────────────────────────
+ */
 
 static const char *const texts[] = {"", "a", "disk/0", "server/main#0/conn#17", "über\tset\n\"x\""};
 enum { TEXTS = sizeof texts / sizeof texts[0] };
@@ -353,7 +355,8 @@ static void a_typical_event_takes_at_most_ten_bytes(void **state)
     close(fd);
 }
 
-/* ── Recordings ────────────────────────────────────────────────────────────────────────────────── */
+/* ── Recordings ──────────────────────────────────────────────────────────────────────────────────
+ */
 
 static struct tdw_call call_random(struct dice *dice, struct tdw_call_item *items)
 {
@@ -487,10 +490,23 @@ static void calls_come_back_as_they_were_written(void **state)
 static void threads_and_images_come_back_as_they_were_written(void **state)
 {
     const struct tdw_trace_thread t[] = {
-        {.index = 0, .tid = 7, .pid = 7, .parent = UINT32_MAX, .clone_call = UINT64_MAX, .status = -9,
-         .ended = true, .program = "/bin/x", .calls = 12},
-        {.index = 1, .process = 1, .tid = 8, .parent = 0, .clone_call = 3, .clone_flags = 0x3d0f00,
-         .start_ns = 9, .end_ns = UINT64_MAX},
+        {.index = 0,
+         .tid = 7,
+         .pid = 7,
+         .parent = UINT32_MAX,
+         .clone_call = UINT64_MAX,
+         .status = -9,
+         .ended = true,
+         .program = "/bin/x",
+         .calls = 12},
+        {.index = 1,
+         .process = 1,
+         .tid = 8,
+         .parent = 0,
+         .clone_call = 3,
+         .clone_flags = 0x3d0f00,
+         .start_ns = 9,
+         .end_ns = UINT64_MAX},
     };
     const struct tdw_image m[] = {
         {.path = "/a", .kind = TDW_IMAGE_FILE, .size = UINT64_MAX, .mode = 0644, .exact = true},
@@ -538,7 +554,8 @@ static void threads_and_images_come_back_as_they_were_written(void **state)
     close(fd);
 }
 
-/* ── Errors of the writer ──────────────────────────────────────────────────────────────────────── */
+/* ── Errors of the writer ────────────────────────────────────────────────────────────────────────
+ */
 
 static void the_first_error_of_a_writer_sticks(void **state)
 {
@@ -563,7 +580,8 @@ static void the_first_error_of_a_writer_sticks(void **state)
     assert_null(writer);
 }
 
-/* ── Damage ────────────────────────────────────────────────────────────────────────────────────── */
+/* ── Damage ──────────────────────────────────────────────────────────────────────────────────────
+ */
 
 /* Read damaged bytes: what is delivered must be what was written. Answers the last return. */
 static int damaged_check(const uint8_t *bytes, size_t count, uint64_t seed,
@@ -729,7 +747,10 @@ static void foreign_and_later_files_are_refused_by_name(void **state)
     close(fd);
     assert_int_equal(open_bytes("", 0, &error), -ENODATA);
     assert_non_null(strstr(error.text, "empty"));
-    assert_int_equal(open_bytes("\x7f" "ELF...........................", 30, &error), -EINVAL);
+    assert_int_equal(open_bytes("\x7f"
+                                "ELF...........................",
+                                30, &error),
+                     -EINVAL);
     assert_non_null(strstr(error.text, "not a tidewheel trace"));
     copy[8] = 2;
     tdw__put_u32(copy + 28, tdw__crc32c(0, copy, 28));
@@ -742,7 +763,8 @@ static void foreign_and_later_files_are_refused_by_name(void **state)
     free(copy);
 }
 
-/* A file of one chunk with the given header and bytes, checksums right. Answers the reader's end. */
+/* A file of one chunk with the given header and bytes, checksums right. Answers the reader's end.
+ */
 static int one_chunk(struct tdw__chunk_header header, const uint8_t *payload, size_t count)
 {
     uint8_t bytes[1024] = {0};
@@ -770,8 +792,8 @@ static int one_chunk(struct tdw__chunk_header header, const uint8_t *payload, si
 static void impossible_sizes_with_good_checksums_are_refused(void **state)
 {
     static const uint8_t zeros[64];
-    const struct tdw__chunk_header base = {.type = TDW__CHUNK_META, .stored = 8, .raw = 8,
-                                           .records = 1};
+    const struct tdw__chunk_header base = {
+        .type = TDW__CHUNK_META, .stored = 8, .raw = 8, .records = 1};
     struct tdw__chunk_header h = base;
 
     (void)state;
@@ -807,9 +829,10 @@ static void malformed_records_with_good_checksums_never_crash(void **state)
     for (int i = 0; i < 6000; i++) {
         uint8_t bytes[512];
         const uint32_t count = 1 + (uint32_t)below(&dice, sizeof bytes);
-        const struct tdw__chunk_header header = {
-            .type = (uint8_t)(1 + i % 6), .stored = count, .raw = count,
-            .records = 1 + (uint32_t)below(&dice, count)};
+        const struct tdw__chunk_header header = {.type = (uint8_t)(1 + i % 6),
+                                                 .stored = count,
+                                                 .raw = count,
+                                                 .records = 1 + (uint32_t)below(&dice, count)};
 
         for (uint32_t k = 0; k < count; k++)
             bytes[k] = i % 3 ? (uint8_t)below(&dice, 4) : (uint8_t)roll(&dice);
@@ -836,7 +859,8 @@ static void numbers_come_back_from_bytes(void **state)
         tdw__get_varint(&cut);
         assert_true(cut.bad);
     }
-    struct tdw__in wide = {(const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", NULL, false};
+    struct tdw__in wide = {(const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", NULL,
+                           false};
     wide.end = wide.at + 10;
     assert_int_equal(tdw__get_varint(&wide), 0);
     assert_true(wide.bad);
@@ -868,9 +892,9 @@ static void all_ways_to_the_checksum_agree(void **state)
 
         assert_int_equal(tdw__crc32c(0, bytes, count), crc);
         assert_int_equal(tdw__crc32c_tables(0, bytes, count), crc);
-        assert_int_equal(tdw__crc32c(tdw__crc32c(0, bytes, count / 3), bytes + count / 3,
-                                     count - count / 3),
-                         crc);
+        assert_int_equal(
+            tdw__crc32c(tdw__crc32c(0, bytes, count / 3), bytes + count / 3, count - count / 3),
+            crc);
     }
 }
 
