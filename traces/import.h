@@ -2,10 +2,13 @@
 /*
  * The importer of strace's output: what its files share.
  *
- *     line ─▶ strace_line.c ─▶ strace_args.c ─▶ import_strace.c ─┬▶ import_tasks.c   threads,
- * processes what it is       a struct tdw_call                 ├▶ import_fds.c     descriptors ├▶
- * import_images.c  files at the start ├▶ import_edges.c   what came after what └▶ import_spool.c
- * calls, until the end
+ *     line ─▶ strace_line.c ─▶ strace_args.c ─▶ import_strace.c
+ *             what it is       a struct tdw_call
+ *     which keeps    threads and processes   import_tasks.c
+ *                    files at the start      import_evidence.c, import_images.c
+ *                    descriptors             import_fds.c
+ *                    what came after what    import_edges.c
+ *                    calls, until the end    import_spool.c
  *
  * A call is numbered when it starts and becomes complete when it ends; in between, other threads'
  * lines come. So that the file has the calls in the order of their starts, without holding them,
@@ -98,6 +101,18 @@ void tdw__parse(struct tdw__parsed *parsed, const struct tdw__call_text *text, b
 
 /* A number or an or-expression of numbers and words; *bad is set where a word is unknown. */
 int64_t tdw__number(struct tdw__span span, bool *bad);
+
+/* A number in C's notation, taken off *span; false if there is none. */
+bool tdw__plain_number(struct tdw__span *span, int64_t *value);
+int tdw__digit(char c); /* 99 for what is none */
+struct tdw__span tdw__word_of(const struct tdw__span *span);
+
+/* One character, its escape undone; moves *at on. `at` is not at the end. */
+char tdw__unescape(const char **at, const char *end);
+const char *tdw__quote_end(const char *at, const char *end);
+
+/* The bytes from `at` to `end`, unescaped, in the arena. */
+const char *tdw__keep(struct tdw__arena *arena, const char *at, const char *end);
 
 /* The value of `key=` among the members of a list in braces, or an empty span. */
 struct tdw__span tdw__member(struct tdw__span braces, const char *key);
@@ -202,11 +217,29 @@ struct tdw__open {
     bool offset_known, append;
 };
 
+enum { TDW__UNKNOWN = -1, TDW__ABSENT = -2 }; /* in place of a node */
+
+/* A path, and what it stands for at present. */
+struct tdw__name {
+    char *path;
+    int64_t node; /* or TDW__UNKNOWN, TDW__ABSENT */
+    int64_t made; /* the node of the recording's own files of this name; or TDW__UNKNOWN */
+    bool was_absent;
+};
+
+struct tdw__node {
+    char *path, *target; /* path NULL: made by the recording */
+    uint64_t size;
+    uint32_t mode;
+    uint8_t kind; /* enum tdw_image_kind */
+    bool guessed; /* the kind */
+    bool exact, changed;
+    bool maybe; /* it is not known whether it was there at the start */
+};
+
 struct tdw__channel;
 struct tdw__wakes;
 struct tdw__recent;
-struct tdw__name;
-struct tdw__node;
 
 struct tdw__spool {
     FILE *calls, *late;
@@ -269,12 +302,25 @@ int tdw__fds_copy(struct tdw__import *im, struct tdw__process *to, const struct 
 void tdw__fds_exec(struct tdw__import *im, struct tdw__process *process);
 void tdw__fds_end(struct tdw__import *im, struct tdw__process *process);
 
-/* Files (import_images.c). */
+/* Names and files (import_images.c). Indexes stay valid; pointers until the next name or node. */
+int64_t tdw__name_of(struct tdw__import *im, const char *path);
+int64_t tdw__node_new(struct tdw__import *im, int64_t name, uint8_t kind, bool was_there);
+bool tdw__imageless(const char *path);
+void tdw__parents_exist(struct tdw__import *im, const char *path);
+void tdw__absent(struct tdw__import *im, const char *path);
+void tdw__absent_parent(struct tdw__import *im, const char *path);
+int64_t tdw__created(struct tdw__import *im, const char *path, uint8_t kind);
 int64_t tdw__node_of_path(struct tdw__import *im, const char *path);
 int64_t tdw__node_exists(struct tdw__import *im, const char *path, uint8_t kind);
-void tdw__images_track(struct tdw__import *im, const struct tdw__parsed *parsed);
 int tdw__images_write(struct tdw__import *im, struct tdw_trace_writer *writer);
 void tdw__images_fini(struct tdw__import *im);
+
+/* What a completed call tells about them (import_evidence.c). */
+void tdw__images_track(struct tdw__import *im, const struct tdw__parsed *parsed);
+
+/* Paths (import_paths.c): made absolute; the working directory learned. */
+void tdw__paths_resolve(struct tdw__import *im, struct tdw__parsed *parsed);
+void tdw__chdir_track(struct tdw__import *im, const struct tdw__parsed *parsed);
 
 /* Edges (import_edges.c): when a call starts, and when it ends. */
 void tdw__edges_start(struct tdw__import *im, const struct tdw__parsed *parsed);

@@ -2,13 +2,16 @@
 /*
  * Edges: which call cannot come before which other.
  *
- *     spawn    a thread's first call ◀ the clone that made it
- *     exit     wait4 that reaped ◀ the last call of the process; futex wait for a thread's end ◀
- * its exit wake     futex wait that ended ◀ the wake: same address (and process, if private), begun
- * in between data     a read of bytes ◀ the write that brought the last of them: pipe, socket pair,
- * stream between two recorded sockets, eventfd signal   a signal's delivery, a signalfd read ◀ the
- * kill order    any call on a file ◀ the last call of another thread on it that had ended by then;
- *              for calls that make and remove names also on the directory
+ *     spawn    a thread's first call, after the clone that made it
+ *     exit     wait4 that reaped, after the last call of the process;
+ *              futex wait for a thread's end, after its exit
+ *     wake     futex wait that ended, after the wake of the same address (and process, if
+ *              private) that began in between
+ *     data     a read of bytes, after the write that brought the last of them: pipe, socket
+ *              pair, stream between two recorded sockets, eventfd
+ *     signal   a signal's delivery or a signalfd's read, after the kill
+ *     order    any call on a file, after the last call of another thread on it that had ended
+ *              by then; for calls that make and remove names also on the directory
  *
  * Causes are entered when a call starts, because their effect may be seen before they end; effects
  * are looked up when a call ends. A cause that was consumed is taken away: of two wakes of one

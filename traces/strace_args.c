@@ -19,190 +19,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* ── Numbers ─────────────────────────────────────────────────────────────────────────────────────
- */
-
-static int digit_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
-}
-
-/* A number in C's notation at the span's beginning; false if there is none. */
-static bool plain_number(struct tdw__span *span, int64_t *value)
-{
-    const char *at = span->at, *const end = at + span->bytes;
-    const bool minus = at < end && *at == '-';
-    uint64_t sum = 0;
-    int base = 10;
-    const char *start;
-
-    at += minus;
-    if (end - at > 1 && at[0] == '0') {
-        base = at[1] == 'x' ? 16 : 8;
-        at += base == 16 ? 2 : 0;
-    }
-    for (start = at; at < end && digit_of(*at) < base; at++)
-        sum = sum * (unsigned)base + (unsigned)digit_of(*at);
-    if (at == start)
-        return false;
-    *value = (int64_t)(minus ? 0 - sum : sum);
-    *span = (struct tdw__span){at, (size_t)(end - at)};
-    return true;
-}
-
-static struct tdw__span word_of(const struct tdw__span *span)
-{
-    struct tdw__span word = {span->at, 0};
-
-    while (word.bytes < span->bytes &&
-           (digit_of(word.at[word.bytes]) < 10 || word.at[word.bytes] == '_' ||
-            ((word.at[word.bytes] | 32) >= 'a' && (word.at[word.bytes] | 32) <= 'z')))
-        word.bytes++;
-    return word;
-}
-
-int64_t tdw__number(struct tdw__span span, bool *bad)
-{
-    int64_t sum = 0;
-
-    while (span.bytes > 0) {
-        int64_t value = 0;
-
-        if (*span.at == '|' || *span.at == ' ') {
-            span.at++, span.bytes--;
-            continue;
-        }
-        if (!plain_number(&span, &value)) {
-            const struct tdw__span word = word_of(&span);
-
-            if (word.bytes == 0) {
-                *bad |= *span.at != '<' && *span.at != '/';
-                break;
-            }
-            *bad |= !tdw__word(word, &value);
-            span.at += word.bytes, span.bytes -= word.bytes;
-        }
-        sum |= value;
-    }
-    return sum;
-}
-
-/* ── Texts ───────────────────────────────────────────────────────────────────────────────────────
- */
-
-/* One character, escapes undone; moves *at on. */
-static char unescape(const char **at, const char *end)
-{
-    const char *p = *at;
-    int value = 0, count;
-
-    if (*p != '\\' || end - p < 2) {
-        *at = p + 1;
-        return *p;
-    }
-    p++;
-    if (digit_of(*p) < 8) {
-        for (count = 0; count < 3 && p < end && digit_of(*p) < 8; count++)
-            value = value * 8 + digit_of(*p++);
-        *at = p;
-        return (char)value;
-    }
-    if (*p == 'x') {
-        for (count = 0, p++; count < 2 && p < end && digit_of(*p) < 16; count++)
-            value = value * 16 + digit_of(*p++);
-        *at = p;
-        return (char)value;
-    }
-    *at = p + 1;
-    switch (*p) {
-    case 'n':
-        return '\n';
-    case 't':
-        return '\t';
-    case 'r':
-        return '\r';
-    case 'v':
-        return '\v';
-    case 'f':
-        return '\f';
-    default:
-        return *p;
-    }
-}
-
-/* Keep the bytes from `at` to `end`, unescaped. Zero bytes and what is too long are left out. */
-static const char *keep(struct tdw__arena *arena, const char *at, const char *end)
-{
-    char *const text = arena->bytes + arena->used;
-    size_t bytes = 0;
-
-    if (sizeof arena->bytes - arena->used <= TDW_TRACE_PATH_BYTES) {
-        arena->cut = true;
-        return "";
-    }
-    while (at < end && bytes < TDW_TRACE_PATH_BYTES) {
-        const char c = unescape(&at, end);
-
-        if (c != 0)
-            text[bytes++] = c;
-    }
-    arena->cut |= at < end;
-    text[bytes] = 0;
-    arena->used += bytes + 1;
-    return text;
-}
-
-/* The end of a quoted text that begins at `at` (behind its quote). */
-static const char *quote_end(const char *at, const char *end)
-{
-    while (at < end && *at != '"')
-        at += *at == '\\' && end - at > 1 ? 2 : 1;
-    return at < end ? at : end;
-}
-
-const char *tdw__quoted(struct tdw__arena *arena, struct tdw__span span)
-{
-    const char *const end = span.at + span.bytes;
-    const char *close;
-
-    if (span.bytes < 2 || span.at[0] != '"')
-        return NULL;
-    close = quote_end(span.at + 1, end);
-    /* Three dots behind it: the recorder has cut it. An empty one means that it shows no bytes. */
-    if (end - close >= 4 && !memcmp(close, "\"...", 4) && close > span.at + 1)
-        arena->cut = true;
-    return keep(arena, span.at + 1, close);
-}
-
-const char *tdw__annotation(struct tdw__arena *arena, struct tdw__span span)
-{
-    const char *at = memchr(span.at, '<', span.bytes), *end = span.at + span.bytes;
-
-    if (!at || at == span.at)
-        return NULL;
-    while (end > at && end[-1] != '>')
-        end--;
-    return end - at < 2 ? NULL : keep(arena, at + 1, end - 1);
-}
-
 /* ── Lists ───────────────────────────────────────────────────────────────────────────────────────
  */
-
-struct tdw__span tdw__member(struct tdw__span braces, const char *key)
-{
-    struct tdw__span rest = tdw__list_open(braces), member;
-    const size_t bytes = strlen(key);
-
-    while (tdw__next_member(&rest, &member)) {
-        if (member.bytes > bytes && !memcmp(member.at, key, bytes) && member.at[bytes] == '=')
-            return (struct tdw__span){member.at + bytes + 1, member.bytes - bytes - 1};
-    }
-    return (struct tdw__span){braces.at, 0};
-}
 
 static int64_t member_number(struct tdw__span braces, const char *key, bool *bad)
 {
@@ -323,7 +141,7 @@ static void select_set(struct tdw__parsed *p, struct tdw__span set, uint64_t bit
             set.at++, set.bytes--;
             continue;
         }
-        if (!plain_number(&set, &fd))
+        if (!tdw__plain_number(&set, &fd))
             break;
         while (i < p->call.items && p->items[i].a != fd)
             i++;
@@ -432,7 +250,7 @@ static size_t raw_bytes(struct tdw__span text, uint8_t *bytes, size_t max)
     if (text.bytes < 2 || *at++ != '"')
         return 0;
     while (at < end && *at != '"' && count < max)
-        bytes[count++] = (uint8_t)unescape(&at, end);
+        bytes[count++] = (uint8_t)tdw__unescape(&at, end);
     return count;
 }
 
@@ -462,8 +280,8 @@ static void host_of(struct tdw__span text, int family, char *host, size_t bytes)
         inet_ntop(family, raw, host, (socklen_t)bytes);
         return;
     }
-    snprintf(host, bytes, "%.*s", (int)(quote_end(quote + 1, text.at + text.bytes) - quote - 1),
-             quote + 1);
+    snprintf(host, bytes, "%.*s",
+             (int)(tdw__quote_end(quote + 1, text.at + text.bytes) - quote - 1), quote + 1);
 }
 
 /* The address in our notation (trace.h); NULL for other families. */
@@ -499,7 +317,7 @@ static const char *address(struct tdw__parsed *p, struct tdw__span text, bool *b
     default:
         return NULL;
     }
-    return keep(&p->arena, line, line + strlen(line));
+    return tdw__keep(&p->arena, line, line + strlen(line));
 }
 
 /* ── A call ──────────────────────────────────────────────────────────────────────────────────────
@@ -655,7 +473,7 @@ static void result(struct tdw__parsed *p, const struct tdw__call_text *text)
     struct tdw__span name = {text->note.at, 0};
     bool bad = false;
 
-    name = word_of(&text->note);
+    name = tdw__word_of(&text->note);
     if (text->result.at[0] == '?') {
         const bool restart = name.bytes > 8 && !memcmp(name.at, "ERESTART", 8);
 
@@ -689,7 +507,7 @@ void tdw__parse(struct tdw__parsed *p, const struct tdw__call_text *text, bool w
     p->syscall = tdw__syscall(text->name.at, text->name.bytes);
     p->call.name = p->syscall->name
                        ? p->syscall->name
-                       : keep(&p->arena, text->name.at, text->name.at + text->name.bytes);
+                       : tdw__keep(&p->arena, text->name.at, text->name.at + text->name.bytes);
     p->call.item = p->items;
     p->call.args = (uint8_t)(text->args < 6 ? text->args : 6);
     if (p->syscall->track == TDW__T_CLONE)

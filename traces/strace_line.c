@@ -276,6 +276,12 @@ static bool opens_annotation(const struct cursor *c, const char *start)
            c->at[1] != ' ';
 }
 
+static void skip_comment(struct cursor *c)
+{
+    while (c->at < c->end && !skip(c, "*/"))
+        c->at++;
+}
+
 /* Past one argument: to a comma or closing bracket on its own level. */
 static bool skip_argument(struct cursor *c)
 {
@@ -296,8 +302,8 @@ static bool skip_argument(struct cursor *c)
             continue;
         }
         if (now == '/' && begins(c, "/*")) {
-            while (c->at < c->end && !begins(c, "*/"))
-                c->at++;
+            skip_comment(c);
+            continue;
         }
         if (depth == 0 && (now == ',' || now == ')' || now == ']' || now == '}'))
             return true;

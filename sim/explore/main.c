@@ -91,7 +91,7 @@ static int keep(const struct tdw_options *options, const char *program, struct t
         return -ENOMEM;
     snprintf(result->trace, sizeof result->trace, "%s%s-%s-%llu.tdw", dir, result->scenario->name,
              tdw__model_name(result->failed.model), (unsigned long long)result->failed.seed);
-    ret = tdw__keep(world, options, program, &result->failed, result->trace);
+    ret = tdw__keep_run(world, options, program, &result->failed, result->trace);
     tdw_world_free(world);
     if (ret < 0)
         result->trace[0] = '\0';

@@ -23,7 +23,7 @@ static void parameter_text(const struct tdw_options *options, char *text, size_t
                                (unsigned long long)options->params[i].value);
 }
 
-int tdw__keep(struct tdw_world *world, const struct tdw_options *options, const char *program,
+int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, const char *program,
               const struct tdw_run *run, const char *path)
 {
     char seed[24], params[512], steps[24];

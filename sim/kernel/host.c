@@ -61,23 +61,21 @@ static void free_memory(struct tdw_process *process)
 
 /* ── Processes ─────────────────────────────────────────────────────────────────────────────── */
 
-struct tdw_process *tdw__process_new(struct tdw_host *host)
+/* A process on `host` with these descriptors, which it takes over. */
+static struct tdw_process *process_new(struct tdw_host *host, const char *path,
+                                       struct tdw_files *files)
 {
     struct tdw_world *world = host->world;
     struct tdw_process *process = calloc(1, sizeof *process);
-    char path[128];
 
-    if (!process)
-        return NULL;
-    snprintf(path, sizeof path, "%s/main#%u", host->name, host->boots);
-    process->files = tdw__files_new(host->disk);
-    if (!process->files ||
+    if (!process || !files ||
         tdw__ring_init(&process->ring, &world->loop, path, world->options.ops_max) < 0) {
-        if (process->files)
-            tdw__files_free(process->files);
+        if (files)
+            tdw__files_free(files);
         free(process);
         return NULL;
     }
+    process->files = files;
     process->host = host;
     process->pid = ++world->pids;
     process->next = world->processes;
@@ -143,45 +141,66 @@ static void show(const struct tdw_host *host, uint8_t kind)
                                    });
 }
 
+static const struct tdw_site boot_site = {"(boot)", "main", "boot", 0};
+
+/* Its root task, which runs main(arg). */
+static int start_root(struct tdw_process *process, void (*main)(void *), void *arg)
+{
+    struct tdw_task *root =
+        tdw__task_new(&process->ring, NULL, TDW_CALLBACK, process->ring.path, &boot_site);
+
+    if (!root)
+        return -ENOMEM;
+    root->bits |= TDW_TASK_ROOT | TDW_TASK_DETACHED;
+    root->entry = main;
+    root->arg = arg;
+    process->ring.root = root;
+    return tdw__task_start(root, &boot_site);
+}
+
 int tdw_host_boot(struct tdw_host *host)
 {
-    static const struct tdw_site site = {"(boot)", "main", "boot", 0};
-    struct tdw_process *process;
-    struct tdw_task *root;
+    char path[128];
 
     if (host->process)
         return -EALREADY;
-    process = tdw__process_new(host);
-    if (!process)
+    snprintf(path, sizeof path, "%s/main#%u", host->name, host->boots);
+    host->process = process_new(host, path, tdw__files_new(host->disk));
+    if (!host->process)
         return -ENOMEM;
-    root = tdw__task_new(&process->ring, NULL, TDW_CALLBACK, process->ring.path, &site);
-    if (!root) {
-        process_kill(process);
-        return -ENOMEM;
-    }
-    root->bits |= TDW_TASK_ROOT | TDW_TASK_DETACHED;
-    root->entry = host->main;
-    root->arg = host->arg;
-    process->ring.root = root;
-    host->process = process;
     show(host, TDW_E_BOOT);
     host->boots++;
-    return tdw__task_start(root, &site);
+    return start_root(host->process, host->main, host->arg);
+}
+
+struct tdw_process *tdw__process_fork(struct tdw_process *parent, void (*main)(void *), void *arg)
+{
+    struct tdw_process *process;
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/fork#%u", parent->ring.path,
+             tdw__count(parent->ring.loop, tdw__hash_text(parent->ring.path)));
+    process = process_new(parent->host, path, tdw__files_clone(parent->files));
+    if (process && start_root(process, main, arg) < 0)
+        return NULL;
+    return process;
 }
 
 int tdw_host_crash(struct tdw_host *host)
 {
-    struct tdw_process *process = host->process;
-
-    if (!process)
+    if (!host->process)
         return -ESRCH;
-    if (tdw__self && tdw__self->ring == &process->ring)
+    if (tdw__self && tdw__process()->host == host)
         return -EDEADLK;
     show(host, TDW_E_CRASH);
     host->process = NULL;
-    process_kill(process);
+    for (struct tdw_process *p = host->world->processes; p; p = p->next)
+        if (p->host == host && !p->ring.dead)
+            process_kill(p);
     tdw__disk_crash(host->disk);
-    tdw__channels_orphan(&host->world->loop, &process->ring);
+    for (struct tdw_process *p = host->world->processes; p; p = p->next)
+        if (p->host == host)
+            tdw__channels_orphan(&host->world->loop, &p->ring);
     return 0;
 }
 

@@ -60,6 +60,10 @@ void tdw__wake(struct tdw_waitq *queue);
 /* The process of the running task. */
 struct tdw_process *tdw__process(void);
 
+/* A child of `parent` with copies of its descriptors; its root task runs main(arg). NULL when memory
+ * is exhausted. */
+struct tdw_process *tdw__process_fork(struct tdw_process *parent, void (*main)(void *), void *arg);
+
 /* A call that never waits happened: an event, nothing else. `call` is enum tdw_sys_call. Returns
  * `res`, so that calls can end with it. */
 int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t data, int64_t res);

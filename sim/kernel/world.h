@@ -95,7 +95,6 @@ uint64_t tdw__latency_ns(uint8_t class, uint32_t value);
 struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),
                               void *arg);
 void tdw__hosts_free(struct tdw_world *world);
-struct tdw_process *tdw__process_new(struct tdw_host *host);
 
 /* The buffers of ops in flight (buffers.c): begin to watch; stop, before the effect or a cancel;
  * after the effect: the hash of the bytes that the kernel took in. */

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replay a recording in the models asked for, and tell how it went: mismatches with the recorded
+ * line, virtual time, percentiles beside the recorded ones, and whether the digests are equal.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include <traces/replay.h>
+
+struct told {
+    struct tdw_digest digest;
+    uint64_t operations, mismatches, timing, now_ns;
+    int ret;
+};
+
+static const char *model_name(int model)
+{
+    static const char *const names[] = {"callback", "stackless", "stackful"};
+
+    return names[model];
+}
+
+static void tell_mismatches(const struct replay *replay, uint64_t count)
+{
+    const uint64_t kept =
+        replay->mismatches < REPLAY_MISMATCHES ? replay->mismatches : REPLAY_MISMATCHES;
+
+    for (uint64_t i = 0; i < kept && i < count; i++) {
+        const struct replay_step *s = &replay->program->steps[replay->mismatched[i]];
+
+        fprintf(replay->options->out,
+                "  mismatch: call %" PRIu64 " (line %" PRIu64 ") %s(%" PRId64 ", %" PRId64
+                ", %" PRId64 "%s%s%s) = %" PRId64 " recorded, %" PRId64 " replayed\n",
+                s->index, s->line, s->name, s->arg[0], s->arg[1], s->arg[2],
+                s->path[0] ? ", \"" : "", s->path[0] ? s->path[0] : "", s->path[0] ? "\"" : "",
+                s->result, replay->mismatched_result[i]);
+    }
+}
+
+static void tell_rows(const struct replay *replay)
+{
+    FILE *out = replay->options->out;
+
+    fprintf(out, "\n%-20s %9s   %10s %10s %10s   %10s %10s\n", "calls", "count", "p50 us", "p99 us",
+            "max us", "recorded", "p99 us");
+    for (uint8_t row = 1; row < TDW_ROWS; row++) {
+        const struct tdw__histogram *now = &replay->by_row[row];
+        const struct tdw__histogram *then = &replay->recorded_by_row[row];
+
+        if (!now->count)
+            continue;
+        fprintf(out, "%-20s %9" PRIu64 "   %10.1f %10.1f %10.1f   %10.1f %10.1f\n",
+                tdw_row_name(row), now->count, (double)tdw__histogram_at(now, 500) / 1e3,
+                (double)tdw__histogram_at(now, 990) / 1e3, (double)now->max / 1e3,
+                (double)tdw__histogram_at(then, 500) / 1e3,
+                (double)tdw__histogram_at(then, 990) / 1e3);
+    }
+}
+
+static void tell_left_out(const struct replay_program *program,
+                          const struct tdw__replay_options *options)
+{
+    if (options->json)
+        return;
+    fprintf(options->out,
+            "%s: %" PRIu64 " calls in %u threads; not replayed: %" PRIu64 " ignored, %" PRIu64
+            " served, %" PRIu64 " start-up, %" PRIu64 " unsupported\n",
+            options->path, program->calls, program->threads_count, program->ignored,
+            program->served, program->startup, program->unsupported);
+    for (size_t i = 0; i < 64 && program->unsupported_names[i].name; i++)
+        fprintf(options->out, "  unsupported: %s, %" PRIu64 " times\n",
+                program->unsupported_names[i].name, program->unsupported_names[i].count);
+}
+
+static void digest_text(struct tdw_digest digest, char text[33])
+{
+    snprintf(text, 33, "%016llx%016llx", (unsigned long long)digest.hi,
+             (unsigned long long)digest.lo);
+}
+
+static void run_one(const struct tdw__replay_options *options, const struct replay_program *program,
+                    struct tdw_world *world, int model, uint64_t seed, bool rows, struct told *told)
+{
+    const struct tdw_world_options world_options = {
+        .seed = seed, .schedule = options->schedule, .strategy = options->strategy};
+    struct replay replay;
+
+    tdw_world_reset(world, &world_options);
+    told->ret = tdw__replay_run(&replay, world, program, options, (enum tdw_model)model);
+    told->digest = tdw_world_digest(world);
+    told->now_ns = tdw_world_now(world);
+    told->operations = replay.operations;
+    told->mismatches = replay.mismatches;
+    told->timing = replay.timing;
+    if (!options->json) {
+        tell_mismatches(&replay, options->explain ? options->explain : 5);
+        if (rows)
+            tell_rows(&replay);
+    }
+    tdw__replay_fini(&replay);
+}
+
+static void tell_run(const struct tdw__replay_options *options, int model, uint64_t seed,
+                     const struct told *told, bool first)
+{
+    char digest[33];
+
+    digest_text(told->digest, digest);
+    if (options->json)
+        fprintf(options->out,
+                "%s    {\"model\": \"%s\", \"seed\": %" PRIu64 ", \"operations\": %" PRIu64
+                ", \"mismatches\": %" PRIu64 ", \"timing\": %" PRIu64
+                ", \"virtual_ns\": %" PRIu64 ", \"digest\": \"%s\"}",
+                first ? "" : ",\n", model_name(model), seed, told->operations, told->mismatches,
+                told->timing, told->now_ns, digest);
+    else if (options->seeds == 1)
+        fprintf(options->out,
+                "%-10s %" PRIu64 " operations, %" PRIu64
+                " mismatches, %.3f s of virtual time, digest %s\n",
+                model_name(model), told->operations, told->mismatches, (double)told->now_ns / 1e9,
+                digest);
+}
+
+static int replay_all(const struct tdw__replay_options *options,
+                      const struct replay_program *program, struct tdw_world *world)
+{
+    uint64_t mismatches = 0, operations = 0;
+    bool equal = true, first = true, ended = true;
+
+    for (uint64_t seed = options->seed; seed < options->seed + options->seeds; seed++) {
+        struct told reference, told;
+        bool have = false;
+
+        for (int model = 0; model < 3; model++) {
+            const bool last = model == 2 || !(options->models >> (model + 1));
+
+            if (!(options->models & 1u << model))
+                continue;
+            run_one(options, program, world, model, seed, last && options->seeds == 1, &told);
+            tell_run(options, model, seed, &told, first);
+            first = false;
+            mismatches += told.mismatches;
+            operations += told.operations;
+            ended &= told.ret == 0;
+            equal &= !have || tdw_digest_equal(reference.digest, told.digest);
+            reference = told;
+            have = true;
+        }
+    }
+    if (options->json)
+        fprintf(options->out,
+                "\n  ],\n  \"operations\": %" PRIu64 ",\n  \"mismatches\": %" PRIu64
+                ",\n  \"unsupported\": %" PRIu64 ",\n  \"digests_equal\": %s,\n  \"ended\": %s\n}\n",
+                operations, mismatches, program->unsupported, equal ? "true" : "false",
+                ended ? "true" : "false");
+    else
+        fprintf(options->out, "\n%" PRIu64 " seed%s: %" PRIu64 " mismatches, digests %s%s\n",
+                options->seeds, options->seeds == 1 ? "" : "s", mismatches,
+                equal ? "equal in all models" : "DIFFER", ended ? "" : "; a replay did not end");
+    return !equal ? 3 : mismatches || program->unsupported || !ended ? 1 : 0;
+}
+
+int tdw__replay_recording(const struct tdw__replay_options *options)
+{
+    const struct tdw_world_options world_options = {.seed = options->seed};
+    struct replay_program program;
+    struct tdw_world *world;
+    int ret = tdw__replay_load(&program, options);
+
+    if (ret < 0)
+        return ret;
+    world = tdw_world_new(&world_options);
+    if (world) {
+        if (options->json)
+            fprintf(options->out, "{\n  \"runs\": [\n");
+        tell_left_out(&program, options);
+        ret = replay_all(options, &program, world);
+    } else {
+        ret = -ENOMEM;
+    }
+    tdw_world_free(world);
+    tdw__replay_free(&program);
+    return ret;
+}
