@@ -4,6 +4,7 @@
 # style.sh: what reviewers would tire of. Each rule names what it bans, why, and what to do instead.
 # It begins with a canary: a bad file made here, in which every rule must find something.
 set -u
+export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
 found=0
 
@@ -12,7 +13,7 @@ rule() {
     name=$1 reason=$2 pattern=$3
     shift 3
     hits=$(grep -nE "$pattern" "$@" /dev/null 2>/dev/null | grep -v '^[^:]*:[0-9]*: *\(\*\|/\*\)') || return 0
-    echo "$hits" | head -5 | sed "s|^|style: $name: |"
+    printf '%s\n' "$hits" | head -5 | sed "s|^|style: $name: |"
     echo "       ($reason)"
     found=$((found + 1))
 }

@@ -300,7 +300,7 @@ static const char *address(struct tdw__parsed *p, struct tdw__span text, bool *b
         kept = p->arena.bytes + p->arena.used;
         if (sizeof p->arena.bytes - p->arena.used < TDW_TRACE_PATH_BYTES + 16)
             return NULL;
-        p->arena.used += (size_t)sprintf(kept, abstract ? "unix:@" : "unix:");
+        p->arena.used += (size_t)snprintf(kept, 8, abstract ? "unix:@" : "unix:");
         quoted = tdw__quoted(&p->arena, path);
         if (!quoted)
             p->arena.used++;

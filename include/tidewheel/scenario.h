@@ -34,11 +34,14 @@ struct tdw_scenario {
     void (*callback)(void *unused);
     struct tdw_co stackless;
     void (*stackful)(void *unused);
+    const char *file; /* set by TDW_SCENARIO: scenarios are told in the order of their source */
+    int line;
 };
 
 /* Scenarios are found through their section, programs through a note. */
 #define TDW_SCENARIO(name_, ...)                                                                   \
-    static const struct tdw_scenario tdw_scenario_##name_ = {.name = #name_, __VA_ARGS__};         \
+    static const struct tdw_scenario tdw_scenario_##name_ = {                                      \
+        .name = #name_, .file = __FILE__, .line = __LINE__, __VA_ARGS__};                          \
     __attribute__((used, section("tdw_scenarios"))) static const struct tdw_scenario               \
         *const tdw_scenario_entry_##name_ = &tdw_scenario_##name_
 

@@ -158,14 +158,21 @@ static int explore_all(const struct tdw_options *options, const char *program,
     return code;
 }
 
-int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,
-              const struct tdw_scenario *const *end)
+/* The compiler and the linker lay them out as they like: back to the order of the source. */
+static int by_source(const void *a, const void *b)
 {
-    const size_t count = (size_t)(end - begin);
-    struct tdw_options options;
+    const struct tdw_scenario *x = *(const struct tdw_scenario *const *)a;
+    const struct tdw_scenario *y = *(const struct tdw_scenario *const *)b;
+    const int file = strcmp(x->file, y->file);
 
-    if (tdw__options_parse(&options, argc, argv) < 0)
-        return TDW_EXIT_USAGE;
+    return file ? file : x->line - y->line;
+}
+
+static int act(const struct tdw_options *given, char **argv,
+               const struct tdw_scenario *const *begin, size_t count)
+{
+    struct tdw_options options = *given;
+
     if (options.help) {
         tdw__options_help(argv[0]);
         return TDW_EXIT_OK;
@@ -179,10 +186,28 @@ int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,
         return TDW_EXIT_OK;
     }
     if (options.replay)
-        return tdw__replay(&options, begin, end);
+        return tdw__replay(&options, begin, begin + count);
     if (check_names(&options, begin, count) < 0)
         return options.bisect ? TDW_EXIT_BISECT_SKIP : TDW_EXIT_USAGE;
     if ((options.models & (options.models - 1)) != 0)
         options.lockstep = true; /* all models, or several: they must agree */
     return explore_all(&options, argv[0], begin, count);
+}
+
+int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,
+              const struct tdw_scenario *const *end)
+{
+    const size_t count = (size_t)(end - begin);
+    const struct tdw_scenario **scenarios = calloc(count + 1, sizeof *scenarios);
+    struct tdw_options options;
+    int code = TDW_EXIT_USAGE;
+
+    if (!scenarios)
+        return TDW_EXIT_BUG;
+    memcpy(scenarios, begin, count * sizeof *scenarios);
+    qsort(scenarios, count, sizeof *scenarios, by_source);
+    if (tdw__options_parse(&options, argc, argv) == 0)
+        code = act(&options, argv, scenarios, count);
+    free(scenarios);
+    return code;
 }

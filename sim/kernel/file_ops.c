@@ -36,3 +36,19 @@ const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode)
 {
     return rows[opcode];
 }
+
+bool tdw__file_op_waits(uint8_t opcode, const void *object)
+{
+    const struct tdw_sim_opcode *row = tdw__file_opcode(opcode);
+    const struct tdw_file *file = object;
+
+    switch (opcode) {
+    case IORING_OP_READ:
+    case IORING_OP_WRITE:
+    case IORING_OP_READV:
+    case IORING_OP_WRITEV:
+        return file && file->kind->blocked;
+    default:
+        return row && row->blocked;
+    }
+}

@@ -275,7 +275,9 @@ static inline struct tdw_waitq *blocked_rw(const struct tdw_op *op, struct tdw_f
     if (TDW_LIKELY(!file->kind->blocked))
         return NULL;
     io = io_of(op, file, &one, vectored);
-    return io.nowait ? NULL : file->kind->blocked(file, &io, write);
+    if (io.nowait && op->state != TDW_BLOCKED) /* one that waits already goes on waiting */
+        return NULL;
+    return file->kind->blocked(file, &io, write);
 }
 
 static struct tdw_waitq *blocked_read(struct tdw_process *process, struct tdw_op *op, void *object)

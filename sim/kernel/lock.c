@@ -350,7 +350,9 @@ static struct tdw_waitq *blocked_setlkw(struct tdw_process *process, struct tdw_
     struct tdw_lock_wait *wait = object;
     struct tdw_inode *inode = wait->file->inode;
 
-    (void)process, (void)op;
+    (void)process;
+    if (op->state == TDW_BLOCKED) /* only its queue is asked for */
+        return &inode->lock_queue;
     wait_end(inode->disk, wait);
     if (wait->deadlock || wait->want.type == F_UNLCK || !first_conflict(inode, &wait->want))
         return NULL;
@@ -487,6 +489,8 @@ static struct tdw_waitq *blocked_flock(struct tdw_process *process, struct tdw_o
     const int type = flock_type((int)op->sqe.len & ~LOCK_NB);
 
     (void)process;
+    if (op->state == TDW_BLOCKED)
+        return &file->inode->lock_queue;
     if (op->sqe.len & LOCK_NB || type == F_UNLCK || !flock_conflict(file, (short)type))
         return NULL;
     return flock_give_up(file, (short)type) ? NULL : &file->inode->lock_queue;

@@ -455,6 +455,9 @@ int tdw__path_check(const char *path, bool empty);
 
 /* The row of `opcode` if it is one of the file side's, else NULL. (file_ops.c) */
 const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode);
+/* Is a started op of the kind that waits for somebody (a read of a pipe, a lock), and so can be
+ * cancelled; rather than work on a disk, which ends by itself? `object`: its start's. */
+bool tdw__file_op_waits(uint8_t opcode, const void *object);
 
 /* io.c: READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE GETDENTS */
 extern const struct tdw_sim_opcode tdw__row_read, tdw__row_write, tdw__row_readv, tdw__row_writev,

@@ -152,6 +152,9 @@ static void a_path(struct dice *dice, char *path)
     for (uint32_t i = 0; i < parts; i++) {
         const char *name = a_name(dice);
 
+        /* Mostly through what may be a directory, or little but -ENOTDIR is seen. */
+        if (i + 1 < parts && below(dice, 6))
+            name = below(dice, 2) ? "a" : "b";
         if (at + strlen(name) + 4 > PATH_BYTES / 2)
             break;
         if (i > 0) {

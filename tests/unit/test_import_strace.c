@@ -818,15 +818,16 @@ static void recordings_changed_at_random_are_imported(void **state)
 
 static void a_line_longer_than_the_limit_is_malformed(void **state)
 {
-    const size_t bytes = TDW__LINE_BYTES + 100;
-    char *const text = malloc(bytes + 100);
-    size_t used;
+    static const char head[] = "1 1700000000.0 getpid() = 1\n1 1700000000.1 unlink(\"";
+    static const char tail[] = "\") = 0\n1 1700000000.2 getpid() = 1\n";
+    const size_t bytes = TDW__LINE_BYTES + sizeof head + sizeof tail;
+    char *const text = malloc(bytes);
 
     (void)state;
     assert_non_null(text);
-    used = (size_t)sprintf(text, "1 1700000000.0 getpid() = 1\n1 1700000000.1 unlink(\"");
-    memset(text + used, 'x', bytes - used);
-    strcpy(text + bytes, "\") = 0\n1 1700000000.2 getpid() = 1\n");
+    memset(text, 'x', bytes);
+    memcpy(text, head, sizeof head - 1);
+    memcpy(text + bytes - sizeof tail, tail, sizeof tail);
     import_text(text);
     assert_int_equal(rec.calls, 2);
     assert_int_equal(rec.report.malformed, 1);

@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# commands.sh OUT: the command line as a user meets it: exit codes, suggestions, bad input.
+set -u
+out=$1
+tmp=$out/commands
+rm -rf "$tmp"
+mkdir -p "$tmp"
+passed=0 failed=0
+
+# expect CODE TEXT COMMAND…: it ends with CODE and says TEXT somewhere.
+expect() {
+    code=$1 text=$2
+    shift 2
+    "$@" >"$tmp/said" 2>&1
+    got=$?
+    if [ $got -eq "$code" ] && grep -qF -- "$text" "$tmp/said"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "commands: $*: expected exit $code and '$text', got exit $got:" >&2
+        head -5 "$tmp/said" >&2
+    fi
+}
+
+tdw=$out/tdw store=$out/examples/store bug=$out/examples/store-bug
+sample=traces/samples/sqlite.tdw
+
+expect 2 "usage: tdw" "$tdw"
+expect 0 "usage: tdw" "$tdw" --help
+expect 0 "tdw 0." "$tdw" version
+expect 2 "did you mean replay?" "$tdw" repaly
+expect 2 "which program?" "$tdw" run
+expect 2 "is not a tidewheel program" "$tdw" run /bin/true
+expect 2 "No such file" "$tdw" run "$tmp/nothing"
+expect 0 "ok" "$tdw" run "$store" -n 20 agreement
+expect 0 "durability" "$store" --list
+expect 2 "did you mean --runs?" "$store" --rusn 5
+expect 2 "did you mean agreement?" "$store" agreemint
+expect 125 "no scenario" "$store" agreemint --bisect
+expect 4 "" "$store" -n 0
+expect 1 "FAILED" "$bug" -n 500 durability --trace-dir "$tmp"
+expect 1 "\"failures\": 1" "$bug" -n 500 durability --json --trace-dir "$tmp"
+expect 1 "fails as before" "$tdw" replay "$tmp"/durability-*.tdw
+expect 0 "run" "$tdw" stat "$tmp"/durability-*.tdw
+expect 0 "crash" "$tdw" show "$tmp"/durability-*.tdw
+expect 0 "\"mismatches\": 0" "$tdw" replay "$sample" --json
+expect 0 "\"unsupported\": 0" "$tdw" replay "$sample" --json --model stackful --pace closed
+expect 2 "--pace is" "$tdw" replay "$sample" --pace soon
+expect 2 "which file" "$tdw" replay
+expect 0 "unsupported  0" "$tdw" stat "$sample"
+expect 2 "where the recording goes" "$tdw" import strace "$sample"
+expect 2 "what from?" "$tdw" import
+
+# Bad traces: a clear error, the offset, no crash.
+: >"$tmp/empty"
+head -c 100000 "$sample" >"$tmp/cut"
+{ head -c 5000 "$sample"; printf 'X'; tail -c +5002 "$sample"; } >"$tmp/flipped"
+expect 7 "" "$tdw" stat "$tmp/empty"
+expect 7 "not" "$tdw" stat /bin/true
+expect 7 "" "$tdw" stat "$tmp/cut"
+expect 7 "" "$tdw" stat "$tmp/flipped"
+expect 2 "" "$tdw" replay "$tmp/empty"
+expect 2 "byte" "$tdw" replay "$tmp/cut"
+expect 2 "byte" "$tdw" replay "$tmp/flipped"
+
+# A recording made from text.
+printf '%s\n' '1 1700000000.000000001 openat(AT_FDCWD, "/x", O_RDONLY) = -1 ENOENT (No such file or directory) <0.000010000>' \
+    'this is no line of strace' >"$tmp/trace.txt"
+expect 0 "" "$tdw" import strace "$tmp/trace.txt" -o "$tmp/one.tdw"
+expect 0 "0 mismatches" "$tdw" replay "$tmp/one.tdw"
+
+echo "  commands: $passed as expected, $failed not"
+[ $failed -eq 0 ]
