@@ -35,6 +35,7 @@ struct tdw_world_options {
     uint32_t ops_max;   /* in flight per process; 0: 1,048,576 */
     size_t stack_bytes; /* of a stackful task; 0: TDW_STACK_BYTES */
     uint64_t steps_max; /* after which a run counts as a livelock; 0: 100,000,000 */
+    uint32_t slowdown;  /* multiplies every latency; 0: 1 */
     bool watch_buffers; /* findings for buffers that are used while their op is in flight */
 };
 

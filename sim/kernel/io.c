@@ -8,7 +8,7 @@
  * write are taken, and the buffer of a read is filled, at the effect.
  *
  * Offset -1 uses and moves the file position; kinds without one ignore the offset, as io_uring
- * does. A write through O_APPEND goes to the end, whatever its offset. O_SYNC, O_DSYNC and their
+ * does (but other negative ones are refused for all). A write through O_APPEND goes to the end, whatever its offset. O_SYNC, O_DSYNC and their
  * RWF_ forms make a write durable at its effect. O_DIRECT asks for offset and length in sectors;
  * the buffer's address is not looked at, since it must not decide.
  *
@@ -195,7 +195,7 @@ static int start_rw(struct tdw_process *process, struct tdw_op *op, void **objec
         if (err)
             return err;
     }
-    if (TDW_UNLIKELY((int64_t)sqe->off < -1 && file->kind->positioned))
+    if (TDW_UNLIKELY((int64_t)sqe->off < -1))
         return -EINVAL;
     if (TDW_UNLIKELY(sqe->flags & IOSQE_BUFFER_SELECT))
         return -ENOBUFS;
@@ -437,11 +437,9 @@ static int start_ftruncate(struct tdw_process *process, struct tdw_op *op, void 
 {
     const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
 
-    if ((int64_t)op->sqe.off < 0)
-        return -EINVAL;
     if (!file)
         return -EBADF;
-    if (!file->inode || !tdw__is_reg(file->inode) || !(file->bits & TDW_FILE_WRITE))
+    if ((int64_t)op->sqe.off < 0 || !file->inode || !tdw__is_reg(file->inode) || !(file->bits & TDW_FILE_WRITE))
         return -EINVAL;
     return tdw__start_fd(process, op, object);
 }

@@ -181,18 +181,19 @@ static int32_t effect_close(struct tdw_process *process, struct tdw_op *op, void
 static int start_statx(struct tdw_process *process, struct tdw_op *op, void **object)
 {
     const uint32_t flags = op->sqe.statx_flags;
-    const char *path = tdw__pointer(op->sqe.addr);
+    int err;
 
     (void)process, (void)object;
     if (op->sqe.flags & IOSQE_FIXED_FILE)
         return -EBADF;
+    err = tdw__path_check(tdw__pointer(op->sqe.addr), flags & AT_EMPTY_PATH);
+    if (err)
+        return err;
     if (flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH |
                             AT_STATX_SYNC_TYPE) ||
         (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || op->sqe.len & STATX__RESERVED)
         return -EINVAL;
-    if (!path && flags & AT_EMPTY_PATH)
-        return op->sqe.off ? 0 : -EFAULT;
-    return op->sqe.off ? tdw__path_check(path, flags & AT_EMPTY_PATH) : -EFAULT;
+    return op->sqe.off ? 0 : -EFAULT;
 }
 
 /* fstat of what has no inode. */
@@ -216,8 +217,6 @@ static int32_t effect_statx(struct tdw_process *process, struct tdw_op *op, void
     int err;
 
     (void)object;
-    if (!path)
-        path = "";
     file = *path || op->sqe.fd == AT_FDCWD ? NULL : tdw__fd_any(files, op->sqe.fd);
     if (file && !file->inode) {
         file_statx(file, stat);

@@ -225,7 +225,8 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
     }
     if (world->options.watch_buffers)
         tdw__buffer_start(op);
-    latency = tdw__latency_ns(class, draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND));
+    latency = tdw__latency_ns(class, draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND)) *
+              world->options.slowdown;
     queue = row->blocked ? row->blocked(process, op, slot->object) : NULL;
     if (queue) {
         block(queue, op, latency);
@@ -383,6 +384,8 @@ static void set_options(struct tdw_world *world, const struct tdw_world_options 
     world->options = *options;
     if (!world->options.ops_max)
         world->options.ops_max = 1u << 20;
+    if (!world->options.slowdown)
+        world->options.slowdown = 1;
     world->seed_key = tdw__mix(options->seed, TDW_K3);
     loop->choose = tdw__sim_choose;
     loop->steps_max = options->steps_max ? options->steps_max : 100000000;

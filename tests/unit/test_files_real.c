@@ -111,12 +111,15 @@ struct result {
 };
 
 static int64_t size_max = INT64_MAX; /* of a file, on the real side */
+static bool trees;                   /* the program is mostly about names, and few of them */
 
 static const char *a_name(struct dice *dice)
 {
     static char longest[256], too_long[257];
     static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
 
+    if (trees && below(dice, 8))
+        return names[below(dice, 3)];
     if (!*longest) {
         memset(longest, 'l', 255);
         memset(too_long, 'L', 256);
@@ -178,7 +181,7 @@ static int a_fd(struct dice *dice)
 
 static int a_dirfd(struct dice *dice)
 {
-    return below(dice, 4) ? AT_FDCWD : a_fd(dice);
+    return below(dice, trees ? 12 : 4) ? AT_FDCWD : a_fd(dice);
 }
 
 static int64_t an_offset(struct dice *dice)
@@ -206,6 +209,8 @@ static int open_flags(struct dice *dice)
 {
     int flags = (int)PICK(dice, O_RDONLY, O_RDWR, O_RDWR, O_WRONLY, O_RDWR, O_ACCMODE);
 
+    if (trees && below(dice, 2))
+        return (int)PICK(dice, O_RDONLY, O_PATH, O_PATH | O_NOFOLLOW) | O_DIRECTORY;
     if (below(dice, 2))
         flags |= O_CREAT;
     if (below(dice, 8) == 0)
@@ -247,6 +252,10 @@ static enum call a_call(struct dice *dice)
 {
     uint32_t total = 0, at;
 
+    if (trees && below(dice, 6))
+        return (enum call)PICK(dice, C_MKDIR, C_MKDIR, C_MKDIR, C_RENAME, C_RENAME, C_RENAME, C_LINK,
+                               C_SYMLINK, C_SYMLINK, C_UNLINK, C_RMDIR, C_STAT, C_READLINK, C_OPEN,
+                               C_OPEN, C_CLOSE, C_GETDENTS, C_CHDIR, C_FCHDIR, C_GETCWD);
     for (uint32_t i = 0; i < C_COUNT; i++)
         total += call_weights[i];
     at = below(dice, total);
@@ -348,7 +357,7 @@ static void begin(struct dice *dice, uint32_t step, struct action *action)
 {
     static const char *const names[] = {"a", "b", "c", "d", "a/e", "b/f", "a/b", "e"};
 
-    action->call = step % 4 < 2 ? C_MKDIR : C_OPEN;
+    action->call = trees || step % 4 < 2 ? C_MKDIR : C_OPEN;
     action->fd = AT_FDCWD;
     action->flags = O_CREAT | (int)PICK(dice, O_RDWR, O_RDWR, O_WRONLY, O_RDONLY, O_APPEND | O_RDWR);
     snprintf(action->path, sizeof(action->path), "%s", names[step]);
@@ -829,6 +838,8 @@ static void comparable(struct action *a, bool preallocated)
     /* A plain call looks at the second path when it comes to it, io_uring at once. */
     if ((a->call == C_RENAME || a->call == C_LINK) && !*a->path2)
         strcpy(a->path2, "f");
+    if (a->call == C_FTRUNCATE && a->off < 0 && access < 0)
+        a->off = 0;
     if (a->fd < 0 || fstat(a->fd, &stat) < 0)
         return;
     if (S_ISDIR(stat.st_mode) && a->call == C_LSEEK) {
@@ -976,6 +987,7 @@ static bool run_program(uint64_t seed)
     struct rig rig;
     bool alike = true, preallocated = false;
 
+    trees = seed % 3 == 0;
     rig_init(&rig, NULL);
     rig.disk->file_bytes_max = (uint64_t)size_max;
     rig.process.pid = getpid();
