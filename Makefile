@@ -46,7 +46,7 @@ WARN += -Werror
 endif
 
 ALL_CPPFLAGS = -I. -Iinclude -D_GNU_SOURCE -DTDW_VERSION='"$(VERSION)"' $(CPPFLAGS)
-ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden $(WARN) $(CFLAGS)
+ALL_CFLAGS = -std=gnu11 -fPIC $(WARN) $(CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS)
 LIBS = $(if $(filter yes,$(ZSTD)),-lzstd)
 ifdef SAN
@@ -108,7 +108,7 @@ $(LIB_A): $(LIB_OBJ)
 
 $(LIB_SO): $(LIB_OBJ) runtime/libtidewheel.map
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -shared \
-	    -Wl,-soname,libtidewheel.so.$(SOVERSION) -Wl,--version-script=runtime/libtidewheel.map \
+	    -Wl,-Bsymbolic-functions -Wl,-soname,libtidewheel.so.$(SOVERSION) -Wl,--version-script=runtime/libtidewheel.map \
 	    -o $@ $(LIB_OBJ) $(LIBS) && \
 	ln -sf $(@F) $(O)/libtidewheel.so.$(SOVERSION) && ln -sf $(@F) $(O)/libtidewheel.so
 

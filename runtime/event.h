@@ -51,7 +51,20 @@ void tdw__finding_v(struct tdw_loop *loop, const struct tdw_task *task,
 void tdw__finding(struct tdw_loop *loop, const struct tdw_task *task, const struct tdw_site *site,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Hash of what the entry says beyond fd, off, len: by the table of opcodes. (entry.c) */
-uint64_t tdw__entry_hash(const struct tdw_ring *ring, const struct tdw_op *op);
+/* Hash of what the entry says beyond fd, off, len: by the table of opcodes. Only where words point
+ * to something does it look further (opcode.c). */
+uint64_t tdw__entry_pointed(const struct tdw_ring *ring, const struct tdw_op *op);
+static inline uint64_t tdw__entry_hash(const struct tdw_ring *ring, const struct tdw_op *op)
+{
+    const struct tdw_opcode *row = &tdw__opcodes[op->sqe.opcode];
+    const struct io_uring_sqe *sqe = &op->sqe;
+    const uint64_t rest = (uint64_t)sqe->rw_flags | (uint64_t)sqe->ioprio << 32 |
+                          (uint64_t)sqe->buf_index << 48;
+
+    if (row->addr > TDW_W_VALUE || row->off > TDW_W_VALUE)
+        return tdw__entry_pointed(ring, op);
+    return tdw__mix2(rest ^ TDW_K2, (uint64_t)sqe->file_index ^ TDW_K3) +
+           (row->addr == TDW_W_VALUE ? sqe->addr : 0);
+}
 
 #endif

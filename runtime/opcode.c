@@ -3,8 +3,9 @@
  * The table of opcodes, looked up by number, and what an entry says apart from addresses.
  *
  * Called for each submit: the digest covers every field of an entry that is a value, and what the
- * others point to by content. Which is which depends on the opcode, so it is the table's, and the
- * usual entry (no pointed-to arguments) takes the short way: five words under a mask.
+ * others point to by content. Which is which depends on the opcode, so it is the table's; the usual
+ * entry, where nothing is pointed to but a buffer, is done inline (tdw__entry_hash) and never comes
+ * here.
  */
 #define XXH_INLINE_ALL
 #include <runtime/event.h>
@@ -13,13 +14,14 @@
 
 #define ROW(NAME, number, addr, off, buffer, class)                                                \
     [number] = {#NAME, TDW_W_##addr, TDW_W_##off, TDW_B_##buffer, TDW_C_##class},
-static const struct tdw_opcode opcodes[256] = {TDW_OPCODES(ROW)};
+const struct tdw_opcode tdw__opcodes[256] = {TDW_OPCODES(ROW)};
 #undef ROW
-static const struct tdw_opcode unknown = {"?", TDW_W_ADDR, TDW_W_VALUE, TDW_B_NONE, TDW_C_CALL};
 
 const struct tdw_opcode *tdw_opcode(uint8_t opcode)
 {
-    return opcodes[opcode].name ? &opcodes[opcode] : &unknown;
+    static const struct tdw_opcode unknown = {.name = "?"};
+
+    return tdw__opcodes[opcode].name ? &tdw__opcodes[opcode] : &unknown;
 }
 
 static uint64_t hash_iovec(const struct iovec *iov, uint32_t count)
@@ -70,16 +72,25 @@ static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t wo
     return 0;
 }
 
-uint64_t tdw__entry_hash(const struct tdw_ring *ring, const struct tdw_op *op)
+/* Open flags whose numbers depend on the architecture, as bits of our own. */
+static uint64_t open_flags(uint32_t flags)
 {
-    const struct tdw_opcode *row = &opcodes[op->sqe.opcode];
+    const uint32_t varying = O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW;
+
+    return (flags & ~varying) | (flags & O_DIRECT ? 1ull << 32 : 0) |
+           (flags & O_DIRECTORY ? 1ull << 33 : 0) | (flags & O_NOFOLLOW ? 1ull << 34 : 0);
+}
+
+uint64_t tdw__entry_pointed(const struct tdw_ring *ring, const struct tdw_op *op)
+{
+    const struct tdw_opcode *row = &tdw__opcodes[op->sqe.opcode];
     const struct io_uring_sqe *sqe = &op->sqe;
     const uint64_t addr = hash_word(ring, row->addr, sqe->addr, sqe->len);
     const uint64_t off =
         row->off == TDW_W_VALUE ? 0 : hash_word(ring, row->off, sqe->off, sqe->len);
-    const uint64_t rest = (uint64_t)sqe->rw_flags | (uint64_t)sqe->ioprio << 32 |
-                          (uint64_t)sqe->buf_index << 48;
 
-    return tdw__mix2(tdw__mix2(addr ^ TDW_K0, off ^ TDW_K1) ^ rest ^ TDW_K2,
-                     (uint64_t)sqe->file_index ^ TDW_K3);
+    const uint64_t flags =
+        sqe->opcode == IORING_OP_OPENAT ? open_flags(sqe->open_flags) : (uint32_t)sqe->rw_flags;
+
+    return tdw__mix(tdw__mix(addr, off), flags ^ (uint64_t)sqe->file_index << 40);
 }

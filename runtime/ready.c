@@ -93,20 +93,6 @@ void tdw__heap_remove(struct tdw_heap *heap, const struct tdw_op *op)
     assert(!"an op outside the heap was taken out of it");
 }
 
-void tdw__ready_add(struct tdw_loop *loop, struct tdw_op *op)
-{
-    op->task->ready++;
-    tdw__heap_add(&loop->ready, op);
-}
-
-struct tdw_op *tdw__ready_take(struct tdw_loop *loop, uint32_t index)
-{
-    struct tdw_op *op = tdw__heap_take(&loop->ready, index);
-
-    op->task->ready--;
-    return op;
-}
-
 void tdw__ready_remove(struct tdw_loop *loop, struct tdw_op *op)
 {
     op->task->ready--;

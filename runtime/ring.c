@@ -207,7 +207,8 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
         return -EAGAIN;
 
     slot->op = op;
-    slot->object = slot->saved = NULL;
+    slot->object = NULL;
+    slot->sum = 0;
     op->sqe.user_data = (uint64_t)slot->gen << 32 | (uint64_t)(slot - ring->slots);
     op->task = task;
     op->site = site;
@@ -226,7 +227,7 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
                          .fd = op->sqe.fd,
                          .actor = task->actor,
                          .ordinal = op->ordinal,
-                         .off = tdw_opcode(op->sqe.opcode)->off == TDW_W_VALUE ? op->sqe.off : 0,
+                         .off = tdw__opcodes[op->sqe.opcode].off == TDW_W_VALUE ? op->sqe.off : 0,
                          .len = op->sqe.len,
                          .data = tdw__entry_hash(ring, op),
                          .op = op,

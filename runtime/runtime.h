@@ -53,11 +53,14 @@ struct tdw_backend_ops {
 struct tdw_slot {
     struct tdw_op *op; /* NULL: free */
     void *object;      /* the backend's: e.g. the file the op holds */
-    void *saved;       /* the backend's: old bytes of a watched buffer */
-    uint64_t sum;      /* … and hash of one that must not change */
+    union {            /* the backend's, for a watched buffer: */
+        void *saved;   /* the old bytes of one that is read into */
+        uint64_t sum;  /* the hash of one that must not change */
+    };
     uint32_t gen;
     uint32_t link; /* free: next free slot; in flight: slot of the next chain member */
 };
+_Static_assert(sizeof(struct tdw_slot) == 32, "two slots in a cache line");
 #define TDW_NO_SLOT UINT32_MAX
 
 struct tdw_ring {
@@ -164,12 +167,36 @@ struct tdw_op *tdw__heap_take(struct tdw_heap *heap, uint32_t index);
 void tdw__heap_remove(struct tdw_heap *heap, const struct tdw_op *op);
 bool tdw__item_before(const struct tdw_item *a, const struct tdw_item *b);
 
-/* Put `op` into / take it out of the ready set. */
-void tdw__ready_add(struct tdw_loop *loop, struct tdw_op *op);
-struct tdw_op *tdw__ready_take(struct tdw_loop *loop, uint32_t index);
+/* Put `op` into / take it out of the ready set. With one entry it is as cheap as a register. */
+static inline void tdw__ready_add(struct tdw_loop *loop, struct tdw_op *op)
+{
+    op->task->ready++;
+    if (TDW_LIKELY(loop->ready.count == 0 && loop->ready.max > 0)) {
+        loop->ready.items[0] = (struct tdw_item){op->due_ns, op->seq, op};
+        loop->ready.count = 1;
+        return;
+    }
+    tdw__heap_add(&loop->ready, op);
+}
+static inline struct tdw_op *tdw__ready_take(struct tdw_loop *loop, uint32_t index)
+{
+    struct tdw_op *op;
+
+    if (TDW_LIKELY(loop->ready.count == 1)) {
+        op = loop->ready.items[0].op;
+        loop->ready.count = 0;
+    } else {
+        op = tdw__heap_take(&loop->ready, index);
+    }
+    op->task->ready--;
+    return op;
+}
 void tdw__ready_remove(struct tdw_loop *loop, struct tdw_op *op);
 /* The calm item: of the actor that ran last if it has one, else the smallest by (due, seq). */
 uint32_t tdw__ready_calm(const struct tdw_loop *loop);
+
+/* The table of opcodes, by number; rows without a name are all zeros. */
+extern const struct tdw_opcode tdw__opcodes[256];
 
 /* Run the item that comes next. False: nothing can come by the deadline. */
 bool tdw__loop_step(struct tdw_loop *loop, uint64_t deadline_ns);

@@ -52,8 +52,8 @@ enum {
 
 /* What a 64-bit word of an entry is. */
 enum tdw_word {
+    TDW_W_ADDR,   /* an address: never looked at; what an unknown opcode's words are taken for */
     TDW_W_VALUE,  /* a number: into the digest as it is */
-    TDW_W_ADDR,   /* an address: never looked at */
     TDW_W_PATH,   /* a NUL-terminated string: into the digest by content */
     TDW_W_TIME,   /* struct __kernel_timespec, by content */
     TDW_W_IOVEC,  /* `len` struct iovec: their lengths */

@@ -24,8 +24,8 @@ static uint32_t scale(uint64_t hash, uint64_t bound)
 
 static uint64_t key_of(const struct tdw_choice *choice)
 {
-    return tdw__mix(choice->actor ^ (uint64_t)choice->kind << 56,
-                    choice->point + choice->ordinal * TDW_K1);
+    return tdw__mix2(choice->actor ^ (uint64_t)choice->kind << 56,
+                     choice->point + choice->ordinal * TDW_K1);
 }
 
 uint64_t tdw__item_key(const struct tdw_op *op)
@@ -158,7 +158,7 @@ uint32_t tdw__sim_choose(struct tdw_loop *loop, const struct tdw_choice *choice)
     uint32_t value = 0;
 
     if (world->options.strategy == TDW_RANDOM)
-        value = scale(tdw__mix(key, world->seed_key), choice->bound);
+        value = scale(tdw__mix2(key ^ world->seed_key, key + TDW_K3), choice->bound);
     if (TDW_UNLIKELY(tdw__choices_explicit(world)))
         return explicit_value(world, choice, key, value);
     return value;

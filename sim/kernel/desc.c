@@ -25,8 +25,8 @@ enum { FDS_FIRST = 64 };
 struct tdw_file *tdw__file_new(struct tdw_disk *disk, const struct tdw_file_kind *kind, int flags,
                                struct tdw_inode *inode)
 {
-    static const uint8_t access[4] = {TDW_FILE_READ, TDW_FILE_WRITE,
-                                      TDW_FILE_READ | TDW_FILE_WRITE, 0};
+    static const uint8_t access[4] = {TDW_FILE_READ, TDW_FILE_WRITE, TDW_FILE_READ | TDW_FILE_WRITE,
+                                      0};
     struct tdw_file *file = tdw__pool_get_zeroed(&disk->files);
 
     if (!file)
@@ -60,8 +60,12 @@ int tdw__fd_setfl(struct tdw_file *file, int flags)
 {
     const int settable = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
 
+    struct tdw_waitq *queue = file->kind->ready_queue ? file->kind->ready_queue(file) : NULL;
+
     if (flags & O_DIRECT && !file->kind->direct)
         return -EINVAL;
+    if (queue)
+        tdw__wake(queue); /* what they wait for depends on the flags: they are asked again */
     file->flags = (file->flags & ~settable) | (flags & settable);
     return 0;
 }

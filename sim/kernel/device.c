@@ -52,4 +52,4 @@ static int32_t device_write(struct tdw_process *process, struct tdw_file *file, 
 }
 
 const struct tdw_file_kind tdw__kind_device = {
-    .name = "device", .positioned = true, .read = device_read, .write = device_write};
+    .name = "device", .read = device_read, .write = device_write};

@@ -247,8 +247,8 @@ struct tdw_name *tdw__name_find(struct tdw_inode *dir, const char *text, uint32_
     return name && name->now ? name : NULL;
 }
 
-int tdw__name_put(struct tdw_inode *dir, const char *text, uint32_t bytes,
-                  struct tdw_inode *inode, uint64_t now_ns)
+int tdw__name_put(struct tdw_inode *dir, const char *text, uint32_t bytes, struct tdw_inode *inode,
+                  uint64_t now_ns)
 {
     struct tdw_name *name = name_make(dir, text, bytes);
 

@@ -25,12 +25,11 @@ struct tdw_inode *tdw__inode_new(struct tdw_disk *disk, uint32_t mode, uint64_t 
         return NULL;
     inode->disk = disk;
     inode->number = disk->inode_next++;
-    inode->now = (struct tdw_attributes){
-        .size = S_ISDIR(mode) ? TDW_PAGE_BYTES : 0,
-        .atime_ns = now_ns,
-        .mtime_ns = now_ns,
-        .ctime_ns = now_ns,
-        .mode = mode};
+    inode->now = (struct tdw_attributes){.size = S_ISDIR(mode) ? TDW_PAGE_BYTES : 0,
+                                         .atime_ns = now_ns,
+                                         .mtime_ns = now_ns,
+                                         .ctime_ns = now_ns,
+                                         .mode = mode};
     inode->kept = inode->now;
     inode->btime_ns = now_ns;
     inode->next = disk->inodes_all;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading and writing: the rows READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE GETDENTS, and
- * what they mean for regular files and directories.
+ * Reading and writing: the rows READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE, and what they
+ * mean for regular files.
  *
  * A row's start finds the open file, checks what does not depend on the file's state, and takes a
  * reference; the effect is the kind's own (pipes, events and devices bring theirs). Bytes of a
  * write are taken, and the buffer of a read is filled, at the effect.
  *
  * Offset -1 uses and moves the file position; kinds without one ignore the offset, as io_uring
- * does (but other negative ones are refused for all). A write through O_APPEND goes to the end, whatever its offset. O_SYNC, O_DSYNC and their
- * RWF_ forms make a write durable at its effect. O_DIRECT asks for offset and length in sectors;
- * the buffer's address is not looked at, since it must not decide.
+ * does (but other negative ones are refused for all). A write through O_APPEND goes to the end,
+ * whatever its offset. O_SYNC, O_DSYNC and their RWF_ forms make a write durable at its effect.
+ * O_DIRECT asks for offset and length in sectors; the buffer's address is not looked at, since it
+ * must not decide.
  *
  * Cost of a small read or write in a page used before: two dozen instructions and the memcpy.
  */
@@ -18,7 +19,6 @@
 #include <limits.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <poll.h>
 #include <string.h>
 
 enum { SECTOR_BYTES = 512 };
@@ -36,8 +36,7 @@ static bool past_the_end(const struct tdw_io *io, uint64_t pos)
     return io->left > (uint64_t)INT64_MAX - pos;
 }
 
-/* As mounted with relatime, the default: only if it says something new. */
-static void touch_atime(struct tdw_file *file, uint64_t now_ns)
+void tdw__file_accessed(struct tdw_file *file, uint64_t now_ns)
 {
     struct tdw_attributes *a = &file->inode->now;
     const uint64_t day_ns = 86400u * (uint64_t)1000000000u;
@@ -69,7 +68,7 @@ static int32_t reg_read(struct tdw_process *process, struct tdw_file *file, stru
         tdw__pages_read(inode, pos + done, iov->iov_base, part);
         done += part;
     }
-    touch_atime(file, tdw__now(process));
+    tdw__file_accessed(file, tdw__now(process));
     if (current)
         file->pos = pos + done;
     return (int32_t)done;
@@ -99,8 +98,8 @@ static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, str
 {
     struct tdw_inode *inode = file->inode;
     const bool current = io->off == UINT64_MAX;
-    const bool append = (file->flags & O_APPEND && !(io->rw_flags & TDW_RWF_NOAPPEND)) ||
-                        io->rw_flags & RWF_APPEND;
+    const bool append =
+        (file->flags & O_APPEND && !(io->rw_flags & TDW_RWF_NOAPPEND)) || io->rw_flags & RWF_APPEND;
     const uint64_t max = inode->disk->file_bytes_max;
     uint64_t pos = current ? file->pos : io->off;
     size_t left = io->left;
@@ -137,17 +136,7 @@ static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, str
 }
 
 const struct tdw_file_kind tdw__kind_reg = {
-    .name = "file", .positioned = true, .direct = true, .read = reg_read, .write = reg_write};
-
-static int32_t dir_read(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
-                        const struct tdw_op *op)
-{
-    (void)process, (void)op;
-    return past_the_end(io, io->off == UINT64_MAX ? file->pos : io->off) ? -EINVAL : -EISDIR;
-}
-
-const struct tdw_file_kind tdw__kind_dir = {
-    .name = "directory", .positioned = true, .read = dir_read};
+    .name = "file", .direct = true, .read = reg_read, .write = reg_write};
 
 /* What O_PATH gives: it can be closed, copied, and named by. */
 const struct tdw_file_kind tdw__kind_path = {.name = "path"};
@@ -277,6 +266,7 @@ static inline struct tdw_waitq *blocked_rw(const struct tdw_op *op, struct tdw_f
     io = io_of(op, file, &one, vectored);
     if (io.nowait && op->state != TDW_BLOCKED) /* one that waits already goes on waiting */
         return NULL;
+    /* cppcheck-suppress returnDanglingLifetime ; the queue is the object's, not the transfer's */
     return file->kind->blocked(file, &io, write);
 }
 
@@ -286,15 +276,13 @@ static struct tdw_waitq *blocked_read(struct tdw_process *process, struct tdw_op
     return blocked_rw(op, object, false, false);
 }
 
-static struct tdw_waitq *blocked_readv(struct tdw_process *process, struct tdw_op *op,
-                                       void *object)
+static struct tdw_waitq *blocked_readv(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     (void)process;
     return blocked_rw(op, object, false, true);
 }
 
-static struct tdw_waitq *blocked_write(struct tdw_process *process, struct tdw_op *op,
-                                       void *object)
+static struct tdw_waitq *blocked_write(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     (void)process;
     return blocked_rw(op, object, true, false);
@@ -321,7 +309,8 @@ static int32_t effect_read(struct tdw_process *process, struct tdw_op *op, void 
 static int32_t effect_readv(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     struct tdw_file *file = object;
-    struct tdw_io io = io_of(op, file, NULL, true);
+    struct iovec unused;
+    struct tdw_io io = io_of(op, file, &unused, true);
 
     return file->kind->read(process, file, &io, op);
 }
@@ -340,13 +329,14 @@ static int32_t effect_write(struct tdw_process *process, struct tdw_op *op, void
 static int32_t effect_writev(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     struct tdw_file *file = object;
-    struct tdw_io io = io_of(op, file, NULL, true);
+    struct iovec unused;
+    struct tdw_io io = io_of(op, file, &unused, true);
 
     return file->kind->write(process, file, &io, op);
 }
 
-const struct tdw_sim_opcode tdw__row_read = {start_read, blocked_read, effect_read,
-                                             tdw__release_fd, true};
+const struct tdw_sim_opcode tdw__row_read = {start_read, blocked_read, effect_read, tdw__release_fd,
+                                             true};
 const struct tdw_sim_opcode tdw__row_readv = {start_readv, blocked_readv, effect_readv,
                                               tdw__release_fd, true};
 const struct tdw_sim_opcode tdw__row_write = {start_write, blocked_write, effect_write,
@@ -439,7 +429,8 @@ static int start_ftruncate(struct tdw_process *process, struct tdw_op *op, void 
 
     if (!file)
         return -EBADF;
-    if ((int64_t)op->sqe.off < 0 || !file->inode || !tdw__is_reg(file->inode) || !(file->bits & TDW_FILE_WRITE))
+    if ((int64_t)op->sqe.off < 0 || !file->inode || !tdw__is_reg(file->inode) ||
+        !(file->bits & TDW_FILE_WRITE))
         return -EINVAL;
     return tdw__start_fd(process, op, object);
 }
@@ -451,76 +442,3 @@ static int32_t effect_ftruncate(struct tdw_process *process, struct tdw_op *op, 
 
 const struct tdw_sim_opcode tdw__row_ftruncate = {start_ftruncate, NULL, effect_ftruncate,
                                                   tdw__release_fd, true};
-
-/* ── GETDENTS ──────────────────────────────────────────────────────────────────────────────── */
-
-/* The kernel's struct linux_dirent64, without the name. */
-struct entry {
-    uint64_t ino;
-    int64_t off;
-    uint16_t bytes;
-    uint8_t type;
-} __attribute__((packed));
-
-/* Where the entries go, and how far they got. */
-struct listing {
-    char *buffer;
-    size_t room, used;
-};
-
-/* False if there is no room. `off`: where a later call goes on. */
-static bool list(struct listing *to, const struct tdw_inode *inode, const char *text,
-                 uint32_t length, uint64_t off)
-{
-    const size_t bytes = (sizeof(struct entry) + length + 1 + 7) & ~(size_t)7;
-    const struct entry entry = {.ino = inode->number,
-                                .off = (int64_t)off,
-                                .bytes = (uint16_t)bytes,
-                                .type = (uint8_t)(inode->now.mode >> 12)};
-
-    if (bytes > to->room - to->used)
-        return false;
-    memset(to->buffer + to->used, 0, bytes);
-    memcpy(to->buffer + to->used, &entry, sizeof(entry));
-    memcpy(to->buffer + to->used + sizeof(entry), text, length);
-    to->used += bytes;
-    return true;
-}
-
-static int start_getdents(struct tdw_process *process, struct tdw_op *op, void **object)
-{
-    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
-
-    if (file && file->kind != &tdw__kind_dir)
-        return -ENOTDIR;
-    if (file && !op->sqe.addr)
-        return -EFAULT;
-    return tdw__start_fd(process, op, object);
-}
-
-static int32_t effect_getdents(struct tdw_process *process, struct tdw_op *op, void *object)
-{
-    struct tdw_file *file = object;
-    struct tdw_inode *dir = file->inode;
-    struct listing to = {.buffer = tdw__pointer(op->sqe.addr), .room = op->sqe.len};
-    const struct tdw_name *name = dir->names.head;
-    bool more = true;
-
-    if (dir->links_now == 0)
-        return -ENOENT;
-    if (file->pos == 0 && (more = list(&to, dir, ".", 1, 1)))
-        file->pos = 1;
-    if (more && file->pos == 1 && (more = list(&to, dir->names.parent, "..", 2, 2)))
-        file->pos = 2;
-    while (name && name->cookie < file->pos)
-        name = name->next;
-    for (; more && name; name = name->next) {
-        if (name->now && (more = list(&to, name->now, name->text, name->bytes, name->cookie + 1)))
-            file->pos = name->cookie + 1;
-    }
-    touch_atime(file, tdw__now(process));
-    return to.used || more ? (int32_t)to.used : -EINVAL;
-}
-
-const struct tdw_sim_opcode tdw__row_getdents = {start_getdents, NULL, effect_getdents,
-                                                 tdw__release_fd, false};

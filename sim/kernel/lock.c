@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * File locks: record locks of processes (POSIX), of open files (OFD), and whole-file locks (flock).
+ * Record locks: of processes (POSIX) and of open files (OFD).
  *
  * Record locks of one file are one list, grouped by owner in the order in which the owners first
  * came, each owner's sorted by start; ranges of one owner never overlap, and touching ones of a
  * type are one. An owner is a descriptor table (POSIX) or an open file (OFD): only compared,
- * never ordered. flock's locks are a list of their own and do not meet the others.
+ * never ordered. Whole-file locks (flock.c) are another list and do not meet these.
  *
  * POSIX locks of a process go when it closes any descriptor of the file; OFD and flock locks when
  * the open file ends. Who waits is woken by every unlock and looks again: there is no queue jump
  * to prevent, since the schedule decides who looks first.
  *
  * A process about to wait for itself in a circle of waiting processes gets -EDEADLK. OFD locks
- * and flock take no part in that, as on Linux.
+ * take no part in that, as on Linux.
  *
- * Rows: SETLKW and FLOCK, which wait. Called by sys.c for what does not wait, and by desc.c when
+ * Row: SETLKW, which waits. Called by sys.c for what does not wait, and by desc.c when
  * descriptors and open files go. Cost: linear in the locks of the file.
  */
 #include <sim/kernel/vfs.h>
-#include <sys/file.h>
 
 /* ── Record locks ──────────────────────────────────────────────────────────────────────────── */
 
@@ -48,7 +47,7 @@ static bool touches(const struct tdw_lock *held, const struct tdw_lock *want)
            (uint64_t)want->end + 1 >= (uint64_t)held->start;
 }
 
-static void lock_free(struct tdw_disk *disk, struct tdw_lock **at)
+void tdw__lock_free(struct tdw_disk *disk, struct tdw_lock **at)
 {
     struct tdw_lock *lock = *at;
 
@@ -79,7 +78,7 @@ static struct tdw_lock **cut(struct tdw_disk *disk, struct tdw_lock **at,
         held->start = want->end + 1;
         return at;
     }
-    lock_free(disk, at);
+    tdw__lock_free(disk, at);
     return at;
 }
 
@@ -112,7 +111,7 @@ static int apply(struct tdw_inode *inode, struct tdw_lock want)
         if (held->type == want.type && touches(held, &want)) {
             want.start = held->start < want.start ? held->start : want.start;
             want.end = held->end > want.end ? held->end : want.end;
-            lock_free(disk, at);
+            tdw__lock_free(disk, at);
         } else if (held->start > want.end) {
             break;
         } else if (held->type != want.type && overlap(held, &want)) {
@@ -387,124 +386,6 @@ static void release_setlkw(struct tdw_process *process, void *object)
 const struct tdw_sim_opcode tdw__row_setlkw = {start_setlkw, blocked_setlkw, effect_setlkw,
                                                release_setlkw, false};
 
-/* ── flock ─────────────────────────────────────────────────────────────────────────────────── */
-
-static struct tdw_lock **flock_of(struct tdw_file *file)
-{
-    struct tdw_lock **at = &file->inode->flocks;
-
-    while (*at && (*at)->owner != file)
-        at = &(*at)->next;
-    return at;
-}
-
-static bool flock_conflict(const struct tdw_file *file, short type)
-{
-    const struct tdw_lock *held = file->inode->flocks;
-
-    while (held && (held->owner == file || (type == F_RDLCK && held->type == F_RDLCK)))
-        held = held->next;
-    return held != NULL;
-}
-
-/* The lock type of an operation without LOCK_NB, or -EINVAL. */
-static int flock_type(int operation)
-{
-    switch (operation) {
-    case LOCK_SH:
-        return F_RDLCK;
-    case LOCK_EX:
-        return F_WRLCK;
-    case LOCK_UN:
-        return F_UNLCK;
-    default:
-        return -EINVAL;
-    }
-}
-
-/* A held lock of another type is given up before the new one is had: flock does not convert in
- * one step. True if the file has the lock of that type. */
-static bool flock_give_up(struct tdw_file *file, short type)
-{
-    struct tdw_lock **at = flock_of(file);
-
-    if (*at && (*at)->type == type)
-        return true;
-    if (*at) {
-        lock_free(file->disk, at);
-        tdw__wake(&file->inode->lock_queue);
-    }
-    return false;
-}
-
-static int flock_take(struct tdw_file *file, short type)
-{
-    struct tdw_lock *lock = tdw__pool_get_zeroed(&file->disk->locks);
-    struct tdw_lock **at = &file->inode->flocks;
-
-    if (!lock)
-        return -ENOLCK;
-    while (*at)
-        at = &(*at)->next;
-    *lock = (struct tdw_lock){.owner = file, .type = type};
-    *at = lock;
-    return 0;
-}
-
-int tdw__flock(struct tdw_file *file, int operation)
-{
-    const int type = flock_type(operation & ~LOCK_NB);
-
-    if (type < 0)
-        return -EINVAL;
-    if (!file)
-        return -EBADF;
-    if (!file->inode)
-        return -EINVAL;
-    if (type != F_UNLCK && !(file->bits & (TDW_FILE_READ | TDW_FILE_WRITE)))
-        return -EBADF;
-    if (flock_give_up(file, (short)type) || type == F_UNLCK)
-        return 0;
-    return flock_conflict(file, (short)type) ? -EWOULDBLOCK : flock_take(file, (short)type);
-}
-
-static int start_flock(struct tdw_process *process, struct tdw_op *op, void **object)
-{
-    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
-    const int type = flock_type((int)op->sqe.len & ~LOCK_NB);
-
-    if (type < 0 || (file && !file->inode))
-        return -EINVAL;
-    if (file && type != F_UNLCK && !(file->bits & (TDW_FILE_READ | TDW_FILE_WRITE)))
-        return -EBADF;
-    return tdw__start_fd(process, op, object);
-}
-
-/* As on Linux, a lock that is to be converted is given up before the wait, or two sharers that
- * both want it alone would wait for ever. */
-static struct tdw_waitq *blocked_flock(struct tdw_process *process, struct tdw_op *op,
-                                       void *object)
-{
-    struct tdw_file *file = object;
-    const int type = flock_type((int)op->sqe.len & ~LOCK_NB);
-
-    (void)process;
-    if (op->state == TDW_BLOCKED)
-        return &file->inode->lock_queue;
-    if (op->sqe.len & LOCK_NB || type == F_UNLCK || !flock_conflict(file, (short)type))
-        return NULL;
-    return flock_give_up(file, (short)type) ? NULL : &file->inode->lock_queue;
-}
-
-static int32_t effect_flock(struct tdw_process *process, struct tdw_op *op, void *object)
-{
-    (void)process;
-    return tdw__flock(object, (int)op->sqe.len);
-}
-
-const struct tdw_sim_opcode tdw__row_flock = {start_flock, blocked_flock, effect_flock,
-                                              tdw__release_fd, false};
-
 /* ── Dropping ──────────────────────────────────────────────────────────────────────────────── */
 
 static bool drop_from(struct tdw_disk *disk, struct tdw_lock **at, const void *owner)
@@ -513,7 +394,7 @@ static bool drop_from(struct tdw_disk *disk, struct tdw_lock **at, const void *o
 
     while (*at) {
         if ((*at)->owner == owner) {
-            lock_free(disk, at);
+            tdw__lock_free(disk, at);
             dropped = true;
         } else {
             at = &(*at)->next;

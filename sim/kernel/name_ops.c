@@ -21,8 +21,8 @@
 static int open_flags(const struct tdw_op *op)
 {
     const int valid = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
-                      O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW |
-                      O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE;
+                      O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |
+                      O_CLOEXEC | O_PATH | O_TMPFILE;
     int flags = (int)op->sqe.open_flags & valid;
 
     if (flags & O_PATH)
@@ -105,8 +105,7 @@ static int find_or_create(struct tdw_process *process, const struct tdw_op *op, 
 {
     const struct tdw_files *files = process->files;
     const bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
-    const uint32_t how =
-        (follow ? TDW_WALK_FOLLOW : 0u) | (flags & O_CREAT ? TDW_WALK_CREATE : 0u);
+    const uint32_t how = (follow ? TDW_WALK_FOLLOW : 0u) | (flags & O_CREAT ? TDW_WALK_CREATE : 0u);
     struct tdw_walk walk;
     int err = tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), how, &walk);
 
@@ -287,8 +286,7 @@ static int32_t effect_unlinkat(struct tdw_process *process, struct tdw_op *op, v
 {
     const struct tdw_files *files = process->files;
     struct tdw_walk walk;
-    int err =
-        tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT, &walk);
+    int err = tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT, &walk);
 
     (void)object;
     if (!err)
@@ -328,8 +326,7 @@ static int check_rename_kinds(const struct tdw_walk *from, const struct tdw_walk
         if (!tdw__is_dir(to->inode) && to->slash)
             return -ENOTDIR;
     }
-    if (!tdw__is_dir(from->inode) &&
-        (from->slash || (!(flags & RENAME_EXCHANGE) && to->slash)))
+    if (!tdw__is_dir(from->inode) && (from->slash || (!(flags & RENAME_EXCHANGE) && to->slash)))
         return -ENOTDIR;
     return 0;
 }
@@ -360,8 +357,7 @@ static int check_rename_target(const struct tdw_walk *from, const struct tdw_wal
 static int walk_rename(const struct tdw_files *files, const struct tdw_op *op,
                        struct tdw_walk *from, struct tdw_walk *to)
 {
-    int err =
-        tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT, from);
+    int err = tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), TDW_WALK_PARENT, from);
 
     if (!err)
         err = tdw__walk(files, (int)op->sqe.len, tdw__pointer(op->sqe.addr2), TDW_WALK_PARENT, to);
@@ -518,9 +514,8 @@ static int32_t effect_symlinkat(struct tdw_process *process, struct tdw_op *op, 
         return -ENOMEM;
     inode->target = strdup(target);
     inode->now.size = inode->kept.size = strlen(target);
-    err = inode->target
-              ? tdw__name_put(walk.dir, walk.text, walk.bytes, inode, tdw__now(process))
-              : -ENOMEM;
+    err = inode->target ? tdw__name_put(walk.dir, walk.text, walk.bytes, inode, tdw__now(process))
+                        : -ENOMEM;
     if (err)
         tdw__inode_settle(inode);
     return err;

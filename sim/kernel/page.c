@@ -228,8 +228,8 @@ static void page_clean(struct tdw_inode *inode, struct tdw_page *page)
     page->bits = 0;
     page->next = page->prev = NULL;
     if (!tdw__is_block(page->now) && page->now == page->kept &&
-        (page->now == TDW_PRISTINE || (page->now == TDW_HOLE && pages->pattern_now == 0 &&
-                                       pages->pattern_kept == 0)))
+        (page->now == TDW_PRISTINE ||
+         (page->now == TDW_HOLE && pages->pattern_now == 0 && pages->pattern_kept == 0)))
         page_unlink(inode, page);
 }
 
@@ -244,7 +244,7 @@ static void page_keep(struct tdw_inode *inode, struct tdw_page *page)
 
 static void fill_pattern(const struct tdw_pages *pages, uint64_t off, uint8_t *to, size_t bytes)
 {
-    const size_t reach = off >= pages->pattern_now             ? 0
+    const size_t reach = off >= pages->pattern_now          ? 0
                          : pages->pattern_now - off < bytes ? (size_t)(pages->pattern_now - off)
                                                             : bytes;
     size_t done = 0;

@@ -28,7 +28,7 @@ struct tdw_pipe {
     struct tdw_disk *disk;
     struct slot slots[TDW_PIPE_SLOTS];
     uint32_t first, used;
-    uint32_t readers, writers;         /* open files, not descriptors: 0 or 1 each */
+    uint32_t readers, writers; /* open files, not descriptors: 0 or 1 each */
     struct tdw_waitq readable, writable;
 };
 
@@ -51,9 +51,8 @@ static size_t merged(struct tdw_pipe *pipe, size_t bytes)
     const struct slot *last = slot_at(pipe, pipe->used + TDW_PIPE_SLOTS - 1);
     const size_t odd = bytes % TDW_PAGE_BYTES;
 
-    return pipe->used > 0 && !last->packet && last->off + last->bytes + odd <= TDW_PAGE_BYTES
-               ? odd
-               : 0;
+    return pipe->used > 0 && !last->packet && last->off + last->bytes + odd <= TDW_PAGE_BYTES ? odd
+                                                                                              : 0;
 }
 
 static struct tdw_waitq *write_blocked(struct tdw_file *file, const struct tdw_io *io, bool write)

@@ -139,8 +139,7 @@ static int fcntl_lock(struct tdw_file *file, int cmd, struct flock *lock)
 
 int tdw_sys_fcntl(int fd, int cmd, ...)
 {
-    const bool locks =
-        cmd == F_SETLK || cmd == F_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_GETLK;
+    const bool locks = cmd == F_SETLK || cmd == F_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_GETLK;
     struct tdw_file *file = tdw__fd(files(), fd);
     struct flock *lock = NULL;
     uint64_t off = 0, len = 0;
@@ -270,8 +269,7 @@ static int do_access(int dirfd, const char *path, int mode, int flags)
     struct tdw_inode *inode;
     int err;
 
-    if (mode & ~(R_OK | W_OK | X_OK) ||
-        flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+    if (mode & ~(R_OK | W_OK | X_OK) || flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
     err = find(dirfd, path,
                (flags & AT_SYMLINK_NOFOLLOW ? 0u : TDW_WALK_FOLLOW) |
@@ -385,8 +383,7 @@ int tdw_sys_fchown(int fd, uid_t owner, gid_t group)
     struct tdw_inode *inode;
     const int err = find_fd(fd, &inode);
 
-    return tdw__sys_event(TDW_SYS_FCHOWN, fd, owner, group, 0,
-                          set_owner(err, inode, owner, group));
+    return tdw__sys_event(TDW_SYS_FCHOWN, fd, owner, group, 0, set_owner(err, inode, owner, group));
 }
 
 /* One of the two times; UTIME_OMIT leaves it. False if it is none. */
@@ -399,8 +396,8 @@ static bool set_time(uint64_t *time_ns, const struct timespec *time, uint64_t no
     else if (time->tv_nsec < 0 || time->tv_nsec > 999999999)
         return false;
     else
-        *time_ns = time->tv_sec < 0 ? 0
-                                    : (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
+        *time_ns =
+            time->tv_sec < 0 ? 0 : (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
     return true;
 }
 
@@ -476,8 +473,7 @@ int tdw_sys_fchdir(int fd)
 static int fill_statfs(int err, struct statfs *result)
 {
     const struct tdw_disk *disk = files()->disk;
-    const uint64_t pages =
-        (disk->bytes_max ? disk->bytes_max : (uint64_t)1 << 40) / TDW_PAGE_BYTES;
+    const uint64_t pages = (disk->bytes_max ? disk->bytes_max : (uint64_t)1 << 40) / TDW_PAGE_BYTES;
 
     if (err)
         return err;

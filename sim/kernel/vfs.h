@@ -43,9 +43,10 @@ enum {
     TDW_TREE_HEIGHT_MAX = 9,
 };
 #define TDW_FILE_BYTES_MAX INT64_MAX
-#define TDW_RWF_NOAPPEND 0x20 /* RWF_NOAPPEND, Linux 6.9 */
+#define TDW_RWF_NOAPPEND   0x20 /* RWF_NOAPPEND, Linux 6.9 */
 #if defined(__aarch64__)
-#define TDW_O_LARGEFILE 0400000 /* what F_GETFL shows on a 64-bit machine, where O_LARGEFILE is 0 */
+#define TDW_O_LARGEFILE 0400000 /* what F_GETFL shows on a 64-bit machine, where O_LARGEFILE is 0  \
+                                 */
 #else
 #define TDW_O_LARGEFILE 0100000
 #endif
@@ -75,7 +76,7 @@ struct tdw_block {
 
 /* What stands in the place of a block that needs no memory. A page that is not in the tree is
  * TDW_PRISTINE: the keyed pattern as far as it reaches, zeros beyond. */
-#define TDW_HOLE ((struct tdw_block *)0)
+#define TDW_HOLE     ((struct tdw_block *)0)
 #define TDW_PRISTINE ((struct tdw_block *)1)
 #define TDW_RESERVED ((struct tdw_block *)2) /* space allocated, never written: zeros */
 
@@ -108,8 +109,8 @@ struct tdw_pages {
     void *root;              /* height 0: the page 0; else a node */
     struct tdw_page *recent; /* the page used last, or NULL */
     struct tdw_page *dirty;
-    uint64_t allocated;                /* pages that take space, now */
-    uint64_t pattern;                  /* key of the content it was seeded with */
+    uint64_t allocated;                 /* pages that take space, now */
+    uint64_t pattern;                   /* key of the content it was seeded with */
     uint64_t pattern_now, pattern_kept; /* bytes that the pattern reaches */
     uint32_t height;
     bool cut; /* some dirty page has the bit TDW_PAGE_CUT or TDW_PAGE_WHOLE */
@@ -185,8 +186,8 @@ struct tdw_inode {
     uint64_t btime_ns;
     uint32_t links_now, links_kept; /* names that lead here */
     uint32_t pins;
-    bool linkable; /* made by O_TMPFILE without O_EXCL: may be given a first name */
-    bool marked;   /* reached, while the disk looks for what survived */
+    bool linkable;  /* made by O_TMPFILE without O_EXCL: may be given a first name */
+    bool marked;    /* reached, while the disk looks for what survived */
     bool forgotten; /* only a kept name leads here; takes no space now */
 
     struct tdw_lock *locks, *flocks; /* lock.c: record locks by owner and start; whole-file locks */
@@ -241,8 +242,8 @@ void tdw__inode_statx(const struct tdw_inode *inode, struct statx *stat);
  * them has checked. `put` may fail for want of memory, before it changes anything.
  */
 struct tdw_name *tdw__name_find(struct tdw_inode *dir, const char *text, uint32_t bytes);
-int tdw__name_put(struct tdw_inode *dir, const char *text, uint32_t bytes,
-                  struct tdw_inode *inode, uint64_t now_ns);
+int tdw__name_put(struct tdw_inode *dir, const char *text, uint32_t bytes, struct tdw_inode *inode,
+                  uint64_t now_ns);
 void tdw__name_remove(struct tdw_name *name, uint64_t now_ns);
 /* `from` gets a new place, replacing what is there. */
 int tdw__name_move(struct tdw_name *from, struct tdw_inode *dir, const char *text, uint32_t bytes,
@@ -303,7 +304,7 @@ int tdw__disk_seed_symlink(struct tdw_disk *disk, const char *path, const char *
 enum tdw_file_bits {
     TDW_FILE_READ = 1,
     TDW_FILE_WRITE = 2,
-    TDW_FILE_PATH = 4, /* O_PATH: names a place, cannot be read or written */
+    TDW_FILE_PATH = 4,  /* O_PATH: names a place, cannot be read or written */
     TDW_FILE_INODE = 8, /* of the kinds that have an inode */
 };
 
@@ -322,18 +323,17 @@ struct tdw_file;
 /* What kind of thing an open file is. A new kind is a new row and nothing else. */
 struct tdw_file_kind {
     const char *name;
-    uint32_t mode;   /* st_mode of what has no inode */
-    bool positioned; /* has a file position */
-    bool direct;     /* may be O_DIRECT */
+    uint32_t mode; /* st_mode of what has no inode */
+    bool direct;   /* may be O_DIRECT */
     /* In which queue has a read or write to wait? NULL: in none. */
     struct tdw_waitq *(*blocked)(struct tdw_file *file, const struct tdw_io *io, bool write);
     int32_t (*read)(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
                     const struct tdw_op *op);
     int32_t (*write)(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
                      const struct tdw_op *op);
-    uint32_t (*ready)(const struct tdw_file *file); /* POLLIN, …; NULL: always */
+    uint32_t (*ready)(const struct tdw_file *file);          /* POLLIN, …; NULL: always */
     struct tdw_waitq *(*ready_queue)(struct tdw_file *file); /* NULL: that never changes */
-    void (*close)(struct tdw_file *file); /* the last reference went */
+    void (*close)(struct tdw_file *file);                    /* the last reference went */
 };
 
 /* An open file description. */
@@ -413,6 +413,9 @@ int tdw__fd_dup(struct tdw_files *files, int fd, int from, bool cloexec); /* F_D
 int tdw__fd_dup3(struct tdw_files *files, int fd, int to, int flags);
 int tdw__fd_setfl(struct tdw_file *file, int flags);
 
+/* Move the access time, as a mount with relatime does: only if that says something new. */
+void tdw__file_accessed(struct tdw_file *file, uint64_t now_ns);
+
 /* Copy between a transfer and memory, and move it on. */
 void tdw__io_fill(struct tdw_io *io, const void *from, size_t bytes); /* into the program's */
 void tdw__io_take(struct tdw_io *io, void *to, size_t bytes);         /* out of the program's */
@@ -459,13 +462,13 @@ const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode);
  * cancelled; rather than work on a disk, which ends by itself? `object`: its start's. */
 bool tdw__file_op_waits(uint8_t opcode, const void *object);
 
-/* io.c: READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE GETDENTS */
+/* io.c: READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE; getdents.c */
 extern const struct tdw_sim_opcode tdw__row_read, tdw__row_write, tdw__row_readv, tdw__row_writev,
     tdw__row_fsync, tdw__row_fallocate, tdw__row_ftruncate, tdw__row_getdents;
 /* name_ops.c: OPENAT CLOSE STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT */
 extern const struct tdw_sim_opcode tdw__row_openat, tdw__row_close, tdw__row_statx,
     tdw__row_unlinkat, tdw__row_renameat, tdw__row_mkdirat, tdw__row_linkat, tdw__row_symlinkat;
-/* poll.c, lock.c, unix.c */
+/* poll.c, lock.c, flock.c, unix.c */
 extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_setlkw, tdw__row_flock,
     tdw__row_socket, tdw__row_connect;
 
@@ -485,7 +488,8 @@ int tdw__pipe_open(struct tdw_files *files, int fds[2], int flags);
 int tdw__eventfd_open(struct tdw_files *files, uint32_t value, int flags);
 bool tdw__is_pipe(const struct tdw_file *file);
 
-/* ── Locks (lock.c) ────────────────────────────────────────────────────────────────────────── */
+/* ── Locks (lock.c, flock.c)
+ * ──────────────────────────────────────────────────────────────────────── */
 
 /* A lock that is held: a range of a file by a process (owner: its descriptor table) or by an open
  * file (OFD); or, in the list `flocks`, a whole file by an open file. */
@@ -510,6 +514,7 @@ struct tdw_lock_wait {
 int tdw__lock_set(struct tdw_process *process, struct tdw_file *file, int cmd,
                   const struct flock *lock);
 int tdw__lock_get(struct tdw_process *process, struct tdw_file *file, int cmd, struct flock *lock);
+void tdw__lock_free(struct tdw_disk *disk, struct tdw_lock **at); /* unlink it from its list */
 /* flock without waiting; `file` NULL: -EBADF, unless the operation is wrong. */
 int tdw__flock(struct tdw_file *file, int operation);
 /* A process closed a descriptor of `inode`: its record locks go (owner: its table). An open file

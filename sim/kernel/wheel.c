@@ -10,11 +10,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tidewheel/task.h>
 
-#define CHUNK_ENTRIES 15
-#define SLAB_CHUNKS 256
+#define CHUNK_ENTRIES 7
+#define SLAB_CHUNKS 512
 
-/* 256 bytes: the head and the first three entries share a cache line. */
+/* Two cache lines; the head and the first three entries share one. */
 struct tdw_wheel_chunk {
     struct tdw_wheel_chunk *next;
     uint16_t begin, end; /* entries [begin, end) are in use */
@@ -136,6 +137,20 @@ void tdw__wheel_add(struct tdw_wheel *wheel, uint64_t due_ns, struct tdw_op *op)
 
 /* ── Pop ───────────────────────────────────────────────────────────────────────────────────── */
 
+/* Fetch the task of the entry that is likely to come out next. */
+static inline void fetch_next(const struct tdw_wheel *wheel, int level)
+{
+    const struct tdw_wheel_chunk *chunk;
+    const struct tdw_op *op;
+
+    if (!wheel->occupied[level])
+        return;
+    chunk = wheel->slots[level][__builtin_ctzll(wheel->occupied[level])].head;
+    op = chunk->begin < chunk->end ? chunk->entries[chunk->begin].op : NULL;
+    if (op)
+        __builtin_prefetch(&op->task->actor, 1);
+}
+
 /* The first entry of a slot that is not a hole. */
 static struct tdw_wheel_entry *first_entry(struct tdw_wheel *wheel, struct tdw_wheel_slot *slot)
 {
@@ -162,6 +177,7 @@ static struct tdw_op *take_first(struct tdw_wheel *wheel, int level, int digit)
     slot->head->begin++;
     if (--slot->head->live == 0)
         slot_clear(wheel, level, digit);
+    fetch_next(wheel, level);
     return op;
 }
 
@@ -176,8 +192,10 @@ static void cascade(struct tdw_wheel *wheel, int level, int digit)
         for (uint16_t i = chunk->begin; i < chunk->end; i++) {
             if (!chunk->entries[i].op)
                 continue;
-            if (level == 1) /* it comes out within the next 64 ns: fetch what the pop touches */
+            if (level == 2) { /* it comes out within the next 4 us: fetch what the pop touches */
+                __builtin_prefetch(chunk->entries[i].op, 1);
                 __builtin_prefetch((const char *)chunk->entries[i].op + 64, 1);
+            }
             place(wheel, chunk->entries[i].due_ns, chunk->entries[i].op);
         }
         next = chunk->next;

@@ -211,7 +211,7 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
 {
     struct tdw_process *process = process_of(op);
     struct tdw_slot *slot = tdw__slot(&process->ring, op);
-    const uint8_t class = tdw_opcode(op->sqe.opcode)->class;
+    const uint8_t class = tdw__opcodes[op->sqe.opcode].class;
     struct tdw_waitq *queue;
     uint64_t latency;
 
@@ -260,7 +260,7 @@ static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
             start_timeout(world, op);
         return;
     }
-    row = tdw__sim_opcode(op->sqe.opcode);
+    row = world->rows[op->sqe.opcode];
     if (TDW_UNLIKELY(!row)) {
         warn_unknown(world, op);
         tdw__post(op, -EINVAL, 0, 0);
@@ -273,7 +273,7 @@ static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
 
 static void take_effect(struct tdw_world *world, struct tdw_op *op)
 {
-    const struct tdw_sim_opcode *row = tdw__sim_opcode(op->sqe.opcode);
+    const struct tdw_sim_opcode *row = world->rows[op->sqe.opcode];
     struct tdw_process *process = process_of(op);
     void *object = tdw__slot(&process->ring, op)->object;
     struct tdw_waitq *queue = row->blocked ? row->blocked(process, op, object) : NULL;
@@ -287,7 +287,7 @@ static void take_effect(struct tdw_world *world, struct tdw_op *op)
     if (world->options.watch_buffers)
         tdw__buffer_stop(op);
     res = row->effect(process, op, object);
-    data = tdw_opcode(op->sqe.opcode)->buffer == TDW_B_NONE ? 0 : tdw__buffer_effect(op, res);
+    data = tdw__opcodes[op->sqe.opcode].buffer == TDW_B_NONE ? 0 : tdw__buffer_effect(op, res);
     if (TDW_LIKELY(!(op->bits & TDW_OP_EARLY))) {
         tdw__post(op, res, 0, data);
         return;
@@ -347,10 +347,9 @@ static void sim_forget(struct tdw_ring *ring, struct tdw_op *op)
 
 static int sim_withdraw(struct tdw_ring *ring, struct tdw_op *op)
 {
-    const struct tdw_sim_opcode *row = tdw__sim_opcode(op->sqe.opcode);
-
     /* What a worker of the real kernel has begun cannot be stopped; timers and waits can. */
-    if (op->state == TDW_PENDING && row && !row->blocked)
+    if (op->state == TDW_PENDING && tdw__world(ring->loop)->rows[op->sqe.opcode] &&
+        !tdw__file_op_waits(op->sqe.opcode, tdw__slot(ring, op)->object))
         return -EALREADY;
     sim_forget(ring, op);
     tdw__buffer_stop(op);
@@ -359,7 +358,7 @@ static int sim_withdraw(struct tdw_ring *ring, struct tdw_op *op)
 
 static void sim_release(struct tdw_ring *ring, struct tdw_op *op, void *object)
 {
-    const struct tdw_sim_opcode *row = tdw__sim_opcode(op->sqe.opcode);
+    const struct tdw_sim_opcode *row = tdw__world(ring->loop)->rows[op->sqe.opcode];
 
     if (row && row->release)
         row->release(tdw_of(ring, struct tdw_process, ring), object);
@@ -405,6 +404,8 @@ struct tdw_world *tdw_world_new(const struct tdw_world_options *options)
         return NULL;
     }
     tdw__wheel_init(&world->wheel);
+    for (int opcode = 0; opcode < 256; opcode++)
+        world->rows[opcode] = tdw__sim_opcode((uint8_t)opcode);
     world->choices.diverged = SIZE_MAX;
     set_options(world, options);
     return world;

@@ -82,11 +82,8 @@ static inline int32_t rig_run(struct rig *rig, const struct io_uring_sqe *sqe)
 static inline int32_t rig_raw(struct rig *rig, uint8_t opcode, int fd, const void *addr,
                               uint32_t len, uint64_t off)
 {
-    struct io_uring_sqe sqe = {.opcode = opcode,
-                               .fd = fd,
-                               .addr = (uint64_t)(uintptr_t)addr,
-                               .len = len,
-                               .off = off};
+    struct io_uring_sqe sqe = {
+        .opcode = opcode, .fd = fd, .addr = (uint64_t)(uintptr_t)addr, .len = len, .off = off};
 
     return rig_run(rig, &sqe);
 }

@@ -58,6 +58,7 @@ static void a_random_choice_is_uniform_over_seeds(void **state)
 
 static char order[64];
 static size_t order_at;
+static char letter_a[] = "a", letter_b[] = "b", letter_x[] = "x";
 
 static void worker(void *arg)
 {
@@ -70,10 +71,10 @@ static void worker(void *arg)
 
 static void two_tasks(void *arg)
 {
-    tdw_spawn_stackful("a", worker, "a");
+    tdw_spawn_stackful("a", worker, letter_a);
     if (arg)
-        tdw_spawn_stackful("x", worker, "x");
-    tdw_spawn_stackful("b", worker, "b");
+        tdw_spawn_stackful("x", worker, letter_x);
+    tdw_spawn_stackful("b", worker, letter_b);
 }
 
 static void latencies_survive_an_unrelated_task(void **state)
@@ -89,7 +90,7 @@ static void latencies_survive_an_unrelated_task(void **state)
         tdw_test_run(&options, two_tasks, NULL, NULL);
         memcpy(before, order, sizeof before);
         order_at = 0;
-        tdw_test_run(&options, two_tasks, "x", NULL);
+        tdw_test_run(&options, two_tasks, letter_x, NULL);
         same += memcmp(before, order, sizeof before) == 0;
     }
     assert_true(same >= 190); /* but for ties, which the random walk decides anew */
@@ -125,7 +126,7 @@ static struct tdw_digest recorded_run(uint64_t seed, enum tdw_schedule schedule)
     recorder.tap.event = record;
     recorder.count = 0;
     tdw_tap_add(tdw_world_loop(world), &recorder.tap);
-    assert_int_equal(tdw_world_run(world, two_tasks, "x"), 0);
+    assert_int_equal(tdw_world_run(world, two_tasks, letter_x), 0);
     digest = tdw_world_digest(world);
     tdw_world_free(world);
     return digest;
@@ -141,7 +142,7 @@ static void a_script_of_all_choices_gives_the_same_run(void **state)
         struct tdw_world *world = tdw_world_new(&other);
 
         tdw_world_replay(world, recorder.answers, recorder.count);
-        assert_int_equal(tdw_world_run(world, two_tasks, "x"), 0);
+        assert_int_equal(tdw_world_run(world, two_tasks, letter_x), 0);
         assert_true(tdw_world_diverged(world) == SIZE_MAX);
         assert_true(tdw_digest_equal(tdw_world_digest(world), digest));
         tdw_world_free(world);
@@ -159,7 +160,7 @@ static void a_script_that_does_not_fit_is_told_where(void **state)
     recorder.answers[10].bound++;
     world = tdw_world_new(&options);
     tdw_world_replay(world, recorder.answers, recorder.count);
-    tdw_world_run(world, two_tasks, "x");
+    tdw_world_run(world, two_tasks, letter_x);
     assert_int_equal(tdw_world_diverged(world), 10);
     tdw_world_free(world);
 }
@@ -181,7 +182,7 @@ static void overrides_by_key_give_the_same_run(void **state)
             recorder.answers[recorder.count - 1 - i] = swap;
         }
         tdw_world_guide(world, recorder.answers, recorder.count);
-        assert_int_equal(tdw_world_run(world, two_tasks, "x"), 0);
+        assert_int_equal(tdw_world_run(world, two_tasks, letter_x), 0);
         assert_int_equal(tdw_world_unused_answers(world), 0);
         assert_true(tdw_digest_equal(tdw_world_digest(world), digest));
         tdw_world_free(world);

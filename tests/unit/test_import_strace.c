@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <xxhash.h>
-#include <cmocka.h>
+#include "tests.h"
 
 int tests_import_strace(void);
 

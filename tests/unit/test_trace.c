@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <cmocka.h>
+#include "tests.h"
 
 int tests_trace(void);
 
