@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `tdw`: one file a verb, thin. A verb gets its arguments behind its own name, prints what it has to
- * say, and returns an exit code (enum tdw_exit). Everything it knows is in the rooms below.
+ * `tdw`: one file a verb, thin. A verb gets its arguments behind its own name, prints what it has
+ * to say, and returns an exit code (enum tdw_exit). Everything it knows is in the rooms below.
  */
 #ifndef TDW_CLI_H
 #define TDW_CLI_H

@@ -163,8 +163,8 @@ int tdw__cli_models(int argc, char **argv)
                    tdw__model_name((enum tdw_model)m), one, many, bytes, switches,
                    m + 1 < TDW_MODELS ? "," : "");
         else
-            printf("%-10s %10.1f %13.1f %11zu %12.2f  %s\n", tdw__model_name((enum tdw_model)m), one,
-                   many, bytes, switches, pauses[m]);
+            printf("%-10s %10.1f %13.1f %11zu %12.2f  %s\n", tdw__model_name((enum tdw_model)m),
+                   one, many, bytes, switches, pauses[m]);
         tdw_world_free(world);
     }
     if (json)

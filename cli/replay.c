@@ -28,8 +28,10 @@ static int program_of(const char *path, char *program, size_t bytes)
             snprintf(program, bytes, "%s", record.meta.value);
     tdw_trace_reader_close(reader);
     if (!recording && !program[0]) {
-        fprintf(stderr, "tdw: %s does not say which program it is a run of; give the program "
-                        "--replay %s\n", path, path);
+        fprintf(stderr,
+                "tdw: %s does not say which program it is a run of; give the program "
+                "--replay %s\n",
+                path, path);
         return -EINVAL;
     }
     return 0;

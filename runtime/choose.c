@@ -39,10 +39,10 @@ uint64_t tdw_random(const char *point)
 const char *tdw_choice_name(uint8_t kind)
 {
     static const char *const names[TDW_CHOOSE_KINDS] = {
-        [TDW_CHOOSE_NEXT] = "next",     [TDW_CHOOSE_EFFECT] = "effect",
+        [TDW_CHOOSE_NEXT] = "next",       [TDW_CHOOSE_EFFECT] = "effect",
         [TDW_CHOOSE_LATENCY] = "latency", [TDW_CHOOSE_FAULT] = "fault",
-        [TDW_CHOOSE_COUNT] = "count",   [TDW_CHOOSE_WAITER] = "waiter",
-        [TDW_CHOOSE_PACKET] = "packet", [TDW_CHOOSE_CRASH] = "crash",
+        [TDW_CHOOSE_COUNT] = "count",     [TDW_CHOOSE_WAITER] = "waiter",
+        [TDW_CHOOSE_PACKET] = "packet",   [TDW_CHOOSE_CRASH] = "crash",
         [TDW_CHOOSE_APP] = "app",
     };
 

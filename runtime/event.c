@@ -42,8 +42,8 @@ struct tdw_digest tdw_loop_digest(const struct tdw_loop *loop)
     return loop->digest;
 }
 
-void tdw__finding_v(struct tdw_loop *loop, const struct tdw_task *task,
-                    const struct tdw_site *site, const char *format, va_list args)
+void tdw__finding_v(struct tdw_loop *loop, const struct tdw_task *task, const struct tdw_site *site,
+                    const char *format, va_list args)
 {
     struct tdw_failure again, *failure = loop->findings++ == 0 ? &loop->failure : &again;
 

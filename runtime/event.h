@@ -18,9 +18,8 @@
 
 static inline void tdw__digest_fold(struct tdw_digest *digest, const struct tdw_event *e)
 {
-    const uint64_t what =
-        (uint64_t)e->kind | (uint64_t)e->opcode << 8 | (uint64_t)e->flags << 16 |
-        (uint64_t)(uint32_t)e->fd << 32;
+    const uint64_t what = (uint64_t)e->kind | (uint64_t)e->opcode << 8 | (uint64_t)e->flags << 16 |
+                          (uint64_t)(uint32_t)e->fd << 32;
     const uint64_t which = (uint64_t)e->ordinal | (uint64_t)(uint32_t)e->res << 32;
 
     const uint64_t a = tdw__mix2(what ^ TDW_K0, e->now_ns ^ TDW_K1);
@@ -29,7 +28,8 @@ static inline void tdw__digest_fold(struct tdw_digest *digest, const struct tdw_
     const uint64_t d = tdw__mix2(e->data ^ TDW_K3, TDW_K0);
 
     digest->lo = (tdw__rotl(digest->lo, 29) ^ (a + tdw__rotl(b, 21) + c + d)) * TDW_K2;
-    digest->hi = (tdw__rotl(digest->hi, 37) + (tdw__rotl(a, 13) ^ b ^ tdw__rotl(c, 42) ^ d)) * TDW_K3;
+    digest->hi =
+        (tdw__rotl(digest->hi, 37) + (tdw__rotl(a, 13) ^ b ^ tdw__rotl(c, 42) ^ d)) * TDW_K3;
 }
 
 /* Show `event` to the taps (event.c). */
@@ -46,8 +46,8 @@ __attribute__((always_inline)) static inline void tdw__event(struct tdw_loop *lo
 }
 
 /* Something is wrong with the program: an event, and the run's failure if it is the first. */
-void tdw__finding_v(struct tdw_loop *loop, const struct tdw_task *task,
-                    const struct tdw_site *site, const char *format, va_list args);
+void tdw__finding_v(struct tdw_loop *loop, const struct tdw_task *task, const struct tdw_site *site,
+                    const char *format, va_list args);
 void tdw__finding(struct tdw_loop *loop, const struct tdw_task *task, const struct tdw_site *site,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 
@@ -58,8 +58,8 @@ static inline uint64_t tdw__entry_hash(const struct tdw_ring *ring, const struct
 {
     const struct tdw_opcode *row = &tdw__opcodes[op->sqe.opcode];
     const struct io_uring_sqe *sqe = &op->sqe;
-    const uint64_t rest = (uint64_t)sqe->rw_flags | (uint64_t)sqe->ioprio << 32 |
-                          (uint64_t)sqe->buf_index << 48;
+    const uint64_t rest =
+        (uint64_t)sqe->rw_flags | (uint64_t)sqe->ioprio << 32 | (uint64_t)sqe->buf_index << 48;
 
     if (row->addr > TDW_W_VALUE || row->off > TDW_W_VALUE)
         return tdw__entry_pointed(ring, op);

@@ -32,8 +32,7 @@ static bool is_private(const struct tdw_op *op)
 
 /* ── Slots ─────────────────────────────────────────────────────────────────────────────────── */
 
-int tdw__ring_init(struct tdw_ring *ring, struct tdw_loop *loop, const char *path,
-                   uint32_t ops_max)
+int tdw__ring_init(struct tdw_ring *ring, struct tdw_loop *loop, const char *path, uint32_t ops_max)
 {
     void *slots = mmap(NULL, (size_t)ops_max * sizeof *ring->slots, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -72,9 +72,9 @@ struct tdw_ring {
     struct tdw_op **held_tail; /* … where the next is hung up */
     struct tdw_op *startable;  /* released by a link or a drain, about to start, oldest first */
     struct tdw_op **startable_tail;
-    bool starting; /* somebody works that list off */
-    uint32_t undrained;        /* started ops that a drain has to wait for */
-    struct tdw_task *tasks;    /* all tasks, newest first; ended ones while they are kept */
+    bool starting;          /* somebody works that list off */
+    uint32_t undrained;     /* started ops that a drain has to wait for */
+    struct tdw_task *tasks; /* all tasks, newest first; ended ones while they are kept */
     struct tdw_task *root;
     struct tdw_ring *next; /* of the loop */
     const char *path;      /* host/process#boot */
@@ -118,12 +118,12 @@ struct tdw_loop {
     struct tdw_tap *taps;
     uint64_t steps, steps_max; /* items run; the limit after which the run is a livelock */
     struct tdw_ring *rings;
-    uint32_t tasks_alive; /* of all rings */
-    bool stop;            /* leave the loop after this step */
+    uint32_t tasks_alive;                  /* of all rings */
+    bool stop;                             /* leave the loop after this step */
     uint64_t switches, frames, deliveries; /* counted for `tdw models` */
-    struct tdw_names *names;   /* interned strings, and ordinals by key */
-    struct tdw_memory *memory;     /* tasks and frames */
-    struct tdw_stacks *stacks; /* made when the first stackful task is spawned */
+    struct tdw_names *names;               /* interned strings, and ordinals by key */
+    struct tdw_memory *memory;             /* tasks and frames */
+    struct tdw_stacks *stacks;             /* made when the first stackful task is spawned */
     size_t stack_bytes;
     void *main_sp; /* the loop's own stack, while a stackful task runs */
     uint32_t findings;
@@ -204,9 +204,8 @@ bool tdw__loop_step(struct tdw_loop *loop, uint64_t deadline_ns);
 /* ── Tasks (task.c) ────────────────────────────────────────────────────────────────────────── */
 
 /* A task that has not started: no code of it runs before tdw__task_start. */
-struct tdw_task *tdw__task_new(struct tdw_ring *ring, struct tdw_task *parent,
-                               enum tdw_model model, const char *name,
-                               const struct tdw_site *site);
+struct tdw_task *tdw__task_new(struct tdw_ring *ring, struct tdw_task *parent, enum tdw_model model,
+                               const char *name, const struct tdw_site *site);
 /* Make its first step an item; -EAGAIN when the ring is full. */
 int tdw__task_start(struct tdw_task *task, const struct tdw_site *site);
 /* After a step of `task`: has a callback task nothing left in flight, did a coroutine return? */

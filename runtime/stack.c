@@ -42,7 +42,9 @@
 #define COLOURS 16u
 #define COLOUR_BYTES 128u
 #define CANARY 0x5ca1ab1e0ddba11u
-#define MPROTECT_MAX 16000u /* stacks: half of vm.max_map_count's usual 65,530, two mappings each */
+#define MPROTECT_MAX                                                                               \
+    16000u /* stacks: half of vm.max_map_count's usual 65,530, two mappings each                   \
+            */
 
 enum guard { GUARD_MADVISE, GUARD_MPROTECT, GUARD_CANARY };
 
@@ -129,7 +131,8 @@ bool tdw__stack_guards(const struct tdw_stacks *stacks, const void *address)
 
 static enum guard best_guard(void)
 {
-    void *page = mmap(NULL, GUARD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *page =
+        mmap(NULL, GUARD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const bool madvise_works =
         page != MAP_FAILED && madvise(page, GUARD_BYTES, MADV_GUARD_INSTALL) == 0;
 
@@ -146,8 +149,10 @@ static void protect(struct tdw_stacks *stacks, char *low)
         mprotect(low, GUARD_BYTES, PROT_NONE) == 0)
         return;
     if (stacks->guard != GUARD_CANARY)
-        fprintf(stderr, "tidewheel: no guard pages beyond %u stacks; overflows of further ones are "
-                        "seen when their task ends\n", stacks->made);
+        fprintf(stderr,
+                "tidewheel: no guard pages beyond %u stacks; overflows of further ones are "
+                "seen when their task ends\n",
+                stacks->made);
     stacks->guard = GUARD_CANARY;
     *(uint64_t *)(void *)(low + GUARD_BYTES - sizeof(uint64_t)) = CANARY;
 }

@@ -10,9 +10,9 @@
 #include <stddef.h>
 
 struct tdw_stack {
-    void *base;   /* lowest usable byte, just above the guard */
-    size_t bytes; /* usable, from base up */
-    bool done;    /* its function has returned */
+    void *base;             /* lowest usable byte, just above the guard */
+    size_t bytes;           /* usable, from base up */
+    bool done;              /* its function has returned */
     struct tdw_stack *next; /* in the pool's free list */
     void *tsan, *tsan_loop; /* ThreadSanitizer's fibers: ours, and whom we came from */
     const void *loop_base;  /* AddressSanitizer: the stack that resumed us */

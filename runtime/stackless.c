@@ -97,8 +97,10 @@ void tdw__fell_off(const struct tdw_frame *frame)
     char path[256];
 
     tdw_task_path(tdw__self, path, sizeof path);
-    fprintf(stderr, "tidewheel: task %s: a stackless function (resumed at %d) reached TDW_END; "
-                    "end it with TDW_RETURN\n", path, frame->at);
+    fprintf(stderr,
+            "tidewheel: task %s: a stackless function (resumed at %d) reached TDW_END; "
+            "end it with TDW_RETURN\n",
+            path, frame->at);
     abort();
 }
 

@@ -18,9 +18,8 @@ static bool counts_as_alive(const struct tdw_task *task)
     return !(task->bits & (TDW_TASK_ENDED | TDW_TASK_DAEMON));
 }
 
-struct tdw_task *tdw__task_new(struct tdw_ring *ring, struct tdw_task *parent,
-                               enum tdw_model model, const char *name,
-                               const struct tdw_site *site)
+struct tdw_task *tdw__task_new(struct tdw_ring *ring, struct tdw_task *parent, enum tdw_model model,
+                               const char *name, const struct tdw_site *site)
 {
     struct tdw_loop *loop = ring->loop;
     const uint64_t up = parent ? parent->actor : 0;

@@ -165,8 +165,8 @@ void tdw__replay_spawn(struct replay_thread *thread);
 void tdw__replay_start(struct replay_thread *thread);
 /* One run, from a reset world to its end; the loop's answer. */
 int tdw__replay_run(struct replay *replay, struct tdw_world *world,
-                    const struct replay_program *program,
-                    const struct tdw__replay_options *options, enum tdw_model model);
+                    const struct replay_program *program, const struct tdw__replay_options *options,
+                    enum tdw_model model);
 void tdw__replay_fini(struct replay *replay);
 /* The simulated descriptor for a recorded one; -1 if there is none. */
 int tdw__replay_fd(const struct replay_thread *thread, int64_t recorded);

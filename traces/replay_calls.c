@@ -248,8 +248,7 @@ PREPARE(prepare_stat)
 
 PREPARE(prepare_lstat)
 {
-    tdw_prep_statx(&t->op, AT_FDCWD, s->path[0], AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS,
-                   &t->statx);
+    tdw_prep_statx(&t->op, AT_FDCWD, s->path[0], AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &t->statx);
     return false;
 }
 

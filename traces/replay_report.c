@@ -109,8 +109,8 @@ static void tell_run(const struct tdw__replay_options *options, int model, uint6
     if (options->json)
         fprintf(options->out,
                 "%s    {\"model\": \"%s\", \"seed\": %" PRIu64 ", \"operations\": %" PRIu64
-                ", \"mismatches\": %" PRIu64 ", \"timing\": %" PRIu64
-                ", \"virtual_ns\": %" PRIu64 ", \"digest\": \"%s\"}",
+                ", \"mismatches\": %" PRIu64 ", \"timing\": %" PRIu64 ", \"virtual_ns\": %" PRIu64
+                ", \"digest\": \"%s\"}",
                 first ? "" : ",\n", model_name(model), seed, told->operations, told->mismatches,
                 told->timing, told->now_ns, digest);
     else if (options->seeds == 1)
@@ -150,7 +150,8 @@ static int replay_all(const struct tdw__replay_options *options,
     if (options->json)
         fprintf(options->out,
                 "\n  ],\n  \"operations\": %" PRIu64 ",\n  \"mismatches\": %" PRIu64
-                ",\n  \"unsupported\": %" PRIu64 ",\n  \"digests_equal\": %s,\n  \"ended\": %s\n}\n",
+                ",\n  \"unsupported\": %" PRIu64
+                ",\n  \"digests_equal\": %s,\n  \"ended\": %s\n}\n",
                 operations, mismatches, program->unsupported, equal ? "true" : "false",
                 ended ? "true" : "false");
     else

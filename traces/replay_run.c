@@ -280,8 +280,8 @@ static int make_threads(struct replay *replay)
 }
 
 int tdw__replay_run(struct replay *replay, struct tdw_world *world,
-                    const struct replay_program *program,
-                    const struct tdw__replay_options *options, enum tdw_model model)
+                    const struct replay_program *program, const struct tdw__replay_options *options,
+                    enum tdw_model model)
 {
     *replay = (struct replay){.program = program, .options = options, .model = model};
     if (make_threads(replay) < 0)

@@ -27,8 +27,7 @@ void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
     tdw_host_boot(scene.client_host);
 }
 
-TDW_SCENARIO(agreement, .doc = "a get sees the last put",
-             .callback = store_callback,
+TDW_SCENARIO(agreement, .doc = "a get sees the last put", .callback = store_callback,
              .stackless = TDW_FRAME(store_stackless, struct test_frame),
              .stackful = store_stackful);
 

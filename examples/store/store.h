@@ -243,9 +243,9 @@ static inline void client_check(const struct request *request)
     const struct client_view *view = &scene.clients[request->client];
     const uint32_t key = request->key % KEYS_EACH;
 
-    tdw_check(request->value >= view->acknowledged[key], "key %u: got %llu, but %llu was acknowledged",
-              request->key, (unsigned long long)request->value,
-              (unsigned long long)view->acknowledged[key]);
+    tdw_check(request->value >= view->acknowledged[key],
+              "key %u: got %llu, but %llu was acknowledged", request->key,
+              (unsigned long long)request->value, (unsigned long long)view->acknowledged[key]);
     tdw_check(request->value <= view->tried[key], "key %u: got %llu, but %llu was the last put",
               request->key, (unsigned long long)request->value,
               (unsigned long long)view->tried[key]);

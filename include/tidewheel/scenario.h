@@ -55,10 +55,10 @@ struct tdw__note {
 int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,
               const struct tdw_scenario *const *end);
 
+#define TDW__NOTE __attribute__((used, aligned(4), section(".note.tidewheel")))
 #define tdw_main(argc, argv)                                                                       \
     (__extension__({                                                                               \
-        __attribute__((used, aligned(4), section(".note.tidewheel"))) static const struct tdw__note \
-            tdw_note_ = {10, 4, 1, "tidewheel", 1};                                                \
+        TDW__NOTE static const struct tdw__note tdw_note_ = {10, 4, 1, "tidewheel", 1};            \
         extern const struct tdw_scenario *const __start_tdw_scenarios[];                           \
         extern const struct tdw_scenario *const __stop_tdw_scenarios[];                            \
         tdw__main((argc), (argv), __start_tdw_scenarios, __stop_tdw_scenarios);                    \

@@ -66,7 +66,7 @@ struct tdw_frame {
     _Static_assert(offsetof(type, frame) == 0, "the frame comes first");                           \
     if (tdw_frame->at)                                                                             \
         goto *((char *)&&tdw_first_ + tdw_frame->at);                                              \
-tdw_first_:                                                                                        \
+    tdw_first_:                                                                                    \
     __asm__ volatile("")
 
 /* Last statement. Control must not reach it: end with TDW_RETURN. */

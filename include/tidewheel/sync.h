@@ -40,7 +40,7 @@ struct tdw_sem {
 struct tdw_chan {
     struct tdw_sync object; /* blocked takers */
     struct tdw_sync full;   /* blocked putters */
-    void **items;             /* the caller's, `capacity` of them */
+    void **items;           /* the caller's, `capacity` of them */
     uint32_t capacity, head, count;
     bool closed;
     const struct tdw_ring *server; /* see tdw_chan_serve */

@@ -49,7 +49,7 @@ struct tdw_task {
     uint32_t index;              /* ordinal among same-named siblings */
 
     struct tdw_task *parent;
-    const char *name; /* interned */
+    const char *name;             /* interned */
     struct tdw_op *joiners;       /* blocked JOIN ops, oldest first */
     struct tdw_task *next, *prev; /* in its ring */
     void (*entry)(void *);
@@ -62,7 +62,8 @@ struct tdw_task {
 };
 _Static_assert(sizeof(struct tdw_task) == 256, "a task is four cache lines");
 
-/* The running task; NULL outside of any world or loop. The one thing that is looked up by thread. */
+/* The running task; NULL outside of any world or loop. The one thing that is looked up by thread.
+ */
 extern _Thread_local struct tdw_task *tdw__self __attribute__((tls_model("initial-exec")));
 static inline struct tdw_task *tdw_self(void)
 {
@@ -79,7 +80,8 @@ static inline struct tdw_task *tdw_self(void)
 struct tdw_task *tdw__spawn(enum tdw_model model, const char *name, void (*entry)(void *),
                             void *arg, const struct tdw_site *site);
 
-/* The running task's result, as its joiner gets it (0 unless set). Stackless: TDW_RETURN sets it. */
+/* The running task's result, as its joiner gets it (0 unless set). Stackless: TDW_RETURN sets it.
+ */
 void tdw_set_result(int64_t result);
 
 /* The running task is a daemon from here on, or was asked to be by its spawner: it may be alive

@@ -43,6 +43,7 @@ static inline void tdw__prep_time(struct tdw_op *op, int opcode, uint64_t ns)
 #define TDW__ADDR(pointer) ((uint64_t)(uintptr_t)(pointer))
 
 /* V(name, parameters behind the op, statement that fills op->sqe) */
+/* clang-format off */
 #define TDW_VERBS(V)                                                                               \
     V(nop, (struct tdw_op *op), io_uring_prep_nop(&op->sqe))                                       \
     V(open, (struct tdw_op *op, const char *path, int flags, mode_t mode),                         \
@@ -150,6 +151,7 @@ static inline void tdw__prep_time(struct tdw_op *op, int opcode, uint64_t ns)
       tdw__prep(op, TDW_OP_WG_WAIT, -1, wg, 0, 0, 0))                                              \
     V(token_wait, (struct tdw_op *op, struct tdw_token *token),                                    \
       tdw__prep(op, TDW_OP_TOKEN, -1, token, 0, 0, 0))
+/* clang-format on */
 
 #define TDW__PREP_VERB(name, parameters, fill)                                                     \
     static inline void tdw_prep_##name parameters                                                  \

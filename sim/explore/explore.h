@@ -140,7 +140,7 @@ void tdw__digest_text(struct tdw_digest digest, char text[33]);
 
 /* Run again and write the trace to `path`. 0 or -errno. */
 int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, const char *program,
-              const struct tdw_run *run, const char *path);
+                  const struct tdw_run *run, const char *path);
 /* Replay a kept run, comparing every choice and event; an exit code. */
 int tdw__replay(const struct tdw_options *options, const struct tdw_scenario *const *begin,
                 const struct tdw_scenario *const *end);

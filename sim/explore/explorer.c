@@ -51,9 +51,9 @@ static void note_failure(struct shared *shared, struct part *part, const struct 
         part->result.failed = *run;
         part->result.outcome = *outcome;
     }
-    while (run->seed < limit && !__atomic_compare_exchange_n(&shared->limit, &limit, run->seed,
-                                                             false, __ATOMIC_RELAXED,
-                                                             __ATOMIC_RELAXED))
+    while (run->seed < limit &&
+           !__atomic_compare_exchange_n(&shared->limit, &limit, run->seed, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
         ;
 }
 
@@ -191,8 +191,10 @@ static void collect(struct shared *shared, struct part *part, int status)
         return;
     part->result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (part->result.signal)
-        snprintf(outcome.failure.text, sizeof outcome.failure.text, "the process died of signal %d "
-                 "(%s)", part->result.signal, strsignal(part->result.signal));
+        snprintf(outcome.failure.text, sizeof outcome.failure.text,
+                 "the process died of signal %d "
+                 "(%s)",
+                 part->result.signal, strsignal(part->result.signal));
     else
         snprintf(outcome.failure.text, sizeof outcome.failure.text,
                  "the process exited with %d in the middle of a run", WEXITSTATUS(status));
@@ -233,8 +235,8 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
                  struct tdw_result *result)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    const uint32_t jobs = options->jobs == UINT32_MAX ? (uint32_t)(cores > 0 ? cores : 1)
-                                                      : options->jobs;
+    const uint32_t jobs =
+        options->jobs == UINT32_MAX ? (uint32_t)(cores > 0 ? cores : 1) : options->jobs;
     const uint32_t workers = jobs == 0 ? 1 : jobs;
     const size_t bytes = sizeof(struct shared) + workers * sizeof(struct part);
     struct shared *shared =

@@ -29,7 +29,9 @@ void tdw__event_text(const struct tdw_event *event, char *text, size_t bytes)
     if (event->op)
         tdw_task_path(event->op->task, path, sizeof path);
     n = snprintf(text, bytes, "%s %s of %s at %llu ns", tdw_event_name(event->kind), op,
-                 path[0] ? path : event->name ? event->name : "?",
+                 path[0]       ? path
+                 : event->name ? event->name
+                               : "?",
                  (unsigned long long)event->now_ns);
     if (n > 0 && (size_t)n < bytes && event->res)
         n += snprintf(text + n, bytes - (size_t)n, " = %d", event->res);

@@ -285,7 +285,10 @@ static int parse_long(struct tdw_options *options, const char *text, char ***arg
             return -EINVAL;
         }
         return apply(options, &table[i],
-                     !table[i].value ? NULL : equals ? equals + 1 : *++*argv, "--");
+                     !table[i].value ? NULL
+                     : equals        ? equals + 1
+                                     : *++*argv,
+                     "--");
     }
     return unknown(text);
 }

@@ -24,7 +24,7 @@ static void parameter_text(const struct tdw_options *options, char *text, size_t
 }
 
 int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, const char *program,
-              const struct tdw_run *run, const char *path)
+                  const struct tdw_run *run, const char *path)
 {
     char seed[24], params[512], steps[24];
     const struct tdw_trace_meta meta[] = {
@@ -102,8 +102,10 @@ static int take_choice(struct kept *kept, const struct tdw_event *event)
         kept->answers = answers;
         kept->answers_max = max;
     }
-    kept->answers[kept->answers_count++] = (struct tdw_answer){
-        .kind = event->opcode, .key = event->data, .bound = (uint32_t)event->off, .value = event->len};
+    kept->answers[kept->answers_count++] = (struct tdw_answer){.kind = event->opcode,
+                                                               .key = event->data,
+                                                               .bound = (uint32_t)event->off,
+                                                               .value = event->len};
     return 0;
 }
 
@@ -119,8 +121,10 @@ static int read_kept(const char *path, struct kept *kept)
         return ret;
     }
     if (tdw_trace_kind(reader) != TDW_TRACE_RUN) {
-        fprintf(stderr, "tidewheel: %s is a recording of a real program, not a kept run; "
-                        "`tdw replay` replays it\n", path);
+        fprintf(stderr,
+                "tidewheel: %s is a recording of a real program, not a kept run; "
+                "`tdw replay` replays it\n",
+                path);
         tdw_trace_reader_close(reader);
         return -EINVAL;
     }
@@ -243,8 +247,8 @@ static int use_options(struct tdw_options *options, struct kept *kept, struct td
 
         if (!equals)
             continue;
-        options->params[options->params_count++] = (struct tdw_param_value){
-            word, (size_t)(equals - word), strtoull(equals + 1, NULL, 10)};
+        options->params[options->params_count++] =
+            (struct tdw_param_value){word, (size_t)(equals - word), strtoull(equals + 1, NULL, 10)};
     }
     run->seed = kept->seed;
     for (int m = 0; m < TDW_MODELS; m++) {
@@ -291,8 +295,8 @@ static int replay_kept(struct tdw_options *options, const struct tdw_run *run, s
         return TDW_EXIT_DIVERGED;
     }
     printf("%s %s seed %llu: replayed, %llu events and %zu choices the same, digest %s\n",
-           kept->scenario, kept->model, (unsigned long long)kept->seed,
-           (unsigned long long)c.index, kept->answers_count, digest);
+           kept->scenario, kept->model, (unsigned long long)kept->seed, (unsigned long long)c.index,
+           kept->answers_count, digest);
     if (!outcome.failed)
         return TDW_EXIT_OK;
     printf("  fails as before: %s\n  in %s at %s\n", outcome.failure.text,

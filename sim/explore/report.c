@@ -60,8 +60,8 @@ static void report_failure(const struct tdw_options *options, const char *progra
     if (result->trace[0])
         printf("    kept as %s; replay it with\n      %s --replay %s\n", result->trace, program,
                result->trace);
-    printf("    repeat it with\n      %s %s -s %llu -n 1 -m %s --schedule %s --strategy %s", program,
-           result->scenario->name, (unsigned long long)result->failed.seed,
+    printf("    repeat it with\n      %s %s -s %llu -n 1 -m %s --schedule %s --strategy %s",
+           program, result->scenario->name, (unsigned long long)result->failed.seed,
            result->outcome.failure.text[0] == 'l' && strncmp(failure->text, "lockstep", 8) == 0
                ? "all"
                : tdw__model_name(result->failed.model),
@@ -122,9 +122,10 @@ static void json_result(const struct tdw_options *options, const struct tdw_resu
 
     printf("    {\"name\": ");
     json_text(result->scenario->name);
-    printf(", \"runs\": %llu, \"failures\": %llu, \"steps\": %llu, \"seconds\": %.3f, \"digests\": {",
-           (unsigned long long)result->runs, (unsigned long long)result->failures,
-           (unsigned long long)result->steps, result->seconds);
+    printf(
+        ", \"runs\": %llu, \"failures\": %llu, \"steps\": %llu, \"seconds\": %.3f, \"digests\": {",
+        (unsigned long long)result->runs, (unsigned long long)result->failures,
+        (unsigned long long)result->steps, result->seconds);
     for (int m = 0; m < TDW_MODELS; m++) {
         char digest[33];
 
@@ -138,9 +139,10 @@ static void json_result(const struct tdw_options *options, const struct tdw_resu
     }
     printf("}");
     if (result->failures) {
-        printf(", \"failure\": {\"seed\": %llu, \"model\": \"%s\", \"schedule\": \"%s\", \"text\": ",
-               (unsigned long long)result->failed.seed, tdw__model_name(result->failed.model),
-               tdw__schedule_name(options->schedule));
+        printf(
+            ", \"failure\": {\"seed\": %llu, \"model\": \"%s\", \"schedule\": \"%s\", \"text\": ",
+            (unsigned long long)result->failed.seed, tdw__model_name(result->failed.model),
+            tdw__schedule_name(options->schedule));
         json_text(result->outcome.failure.text);
         printf(", \"task\": ");
         json_text(result->outcome.failure.task);

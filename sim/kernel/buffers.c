@@ -79,7 +79,7 @@ void tdw__buffer_stop(struct tdw_op *op)
     struct tdw_slot *slot = tdw__slot(op->task->ring, op);
     void *buffer = (void *)(uintptr_t)op->sqe.addr;
 
-    if (!slot->saved)
+    if (tdw__opcodes[op->sqe.opcode].buffer != TDW_B_IN || !slot->saved)
         return;
     if (!untouched(buffer, looked_at(op)))
         tdw__finding(op->task->ring->loop, op->task, op->site,

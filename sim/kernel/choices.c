@@ -78,15 +78,16 @@ size_t tdw_world_unused_answers(const struct tdw_world *world)
 void tdw_world_replay(struct tdw_world *world, const struct tdw_answer *answers, size_t count)
 {
     free(world->choices.table);
-    world->choices = (struct tdw_choices){
-        .script = answers, .script_count = count, .diverged = SIZE_MAX};
+    world->choices =
+        (struct tdw_choices){.script = answers, .script_count = count, .diverged = SIZE_MAX};
 }
 
 size_t tdw_world_diverged(const struct tdw_world *world)
 {
     const struct tdw_choices *choices = &world->choices;
 
-    if (choices->diverged == SIZE_MAX && choices->script && choices->script_at < choices->script_count)
+    if (choices->diverged == SIZE_MAX && choices->script &&
+        choices->script_at < choices->script_count)
         return choices->script_at; /* the run ended before the script did */
     return choices->diverged;
 }

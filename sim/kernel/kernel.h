@@ -31,7 +31,7 @@ struct tdw_process {
     struct tdw_host *host;
     struct tdw_files *files;
     int32_t pid;
-    struct tdw_process *next; /* in the world, newest first */
+    struct tdw_process *next;      /* in the world, newest first */
     struct tdw_allocation *memory; /* of tdw_malloc */
 };
 
@@ -60,8 +60,8 @@ void tdw__wake(struct tdw_waitq *queue);
 /* The process of the running task. */
 struct tdw_process *tdw__process(void);
 
-/* A child of `parent` with copies of its descriptors; its root task runs main(arg). NULL when memory
- * is exhausted. */
+/* A child of `parent` with copies of its descriptors; its root task runs main(arg). NULL when
+ * memory is exhausted. */
 struct tdw_process *tdw__process_fork(struct tdw_process *parent, void (*main)(void *), void *arg);
 
 /* A call that never waits happened: an event, nothing else. `call` is enum tdw_sys_call. Returns

@@ -79,8 +79,7 @@ static struct tdw_op *find_ready(struct tdw_world *world, uint64_t item)
 static struct tdw_op *choose_ready(struct tdw_world *world)
 {
     struct tdw_loop *loop = &world->loop;
-    const bool needs_calm =
-        world->options.strategy == TDW_CALM || tdw__choices_explicit(world);
+    const bool needs_calm = world->options.strategy == TDW_CALM || tdw__choices_explicit(world);
     const uint32_t calm = needs_calm ? tdw__ready_calm(loop) : 0;
     struct tdw_op *op = tdw__choose_next(&(struct tdw_candidates){
         .world = world,
@@ -126,9 +125,8 @@ static struct tdw_op *next_timed(struct tdw_world *world, uint64_t deadline_ns)
     struct tdw_op *op;
     uint64_t due;
 
-    if (loop->ready.count > 0 &&
-        TDW_UNLIKELY(world->wheel.time_ns != loop->now_ns ||
-                     tdw__wheel_tie(&world->wheel, loop->now_ns)))
+    if (loop->ready.count > 0 && TDW_UNLIKELY(world->wheel.time_ns != loop->now_ns ||
+                                              tdw__wheel_tie(&world->wheel, loop->now_ns)))
         ready_due_now(world);
     if (loop->ready.count == 0) {
         op = tdw__wheel_pop(&world->wheel, deadline_ns, &due);
@@ -225,9 +223,8 @@ static struct tdw_op *next_adversary(struct tdw_world *world, uint64_t deadline_
 {
     const struct tdw_loop *loop = &world->loop;
     const uint32_t count = loop->ready.count + world->pending.count + (world->timers.count > 0);
-    const bool needs_calm =
-        count == 1 || deadline_ns != TDW_NEVER || world->options.strategy == TDW_CALM ||
-        tdw__choices_explicit(world);
+    const bool needs_calm = count == 1 || deadline_ns != TDW_NEVER ||
+                            world->options.strategy == TDW_CALM || tdw__choices_explicit(world);
     struct tdw_op *calm;
 
     if (count == 0)

@@ -43,10 +43,11 @@ enum {
     TDW_TREE_HEIGHT_MAX = 9,
 };
 #define TDW_FILE_BYTES_MAX INT64_MAX
-#define TDW_RWF_NOAPPEND   0x20 /* RWF_NOAPPEND, Linux 6.9 */
+#define TDW_RWF_NOAPPEND 0x20 /* RWF_NOAPPEND, Linux 6.9 */
 #if defined(__aarch64__)
-#define TDW_O_LARGEFILE 0400000 /* what F_GETFL shows on a 64-bit machine, where O_LARGEFILE is 0  \
-                                 */
+#define TDW_O_LARGEFILE                                                                            \
+    0400000 /* what F_GETFL shows on a 64-bit machine, where O_LARGEFILE is 0                      \
+             */
 #else
 #define TDW_O_LARGEFILE 0100000
 #endif
@@ -76,7 +77,7 @@ struct tdw_block {
 
 /* What stands in the place of a block that needs no memory. A page that is not in the tree is
  * TDW_PRISTINE: the keyed pattern as far as it reaches, zeros beyond. */
-#define TDW_HOLE     ((struct tdw_block *)0)
+#define TDW_HOLE ((struct tdw_block *)0)
 #define TDW_PRISTINE ((struct tdw_block *)1)
 #define TDW_RESERVED ((struct tdw_block *)2) /* space allocated, never written: zeros */
 

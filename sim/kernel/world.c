@@ -154,7 +154,8 @@ static int32_t timeout_remove_effect(struct tdw_process *process, struct tdw_op 
 
 static int cancel_start(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    const uint32_t known = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY;
+    const uint32_t known =
+        IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY;
 
     (void)process, (void)object;
     return op->sqe.cancel_flags & ~known ? -EINVAL : 0;

@@ -40,7 +40,7 @@ struct tdw_host {
 };
 
 struct tdw_world {
-    struct tdw_loop loop; /* first: the backend finds the world by its loop */
+    struct tdw_loop loop;    /* first: the backend finds the world by its loop */
     struct tdw_wheel wheel;  /* timed: all that is due later */
     struct tdw_heap pending; /* adversary: ops that may take effect, but for timers */
     struct tdw_heap timers;  /* adversary */

@@ -26,8 +26,8 @@ struct bench {
 double bench_now(void);
 /* Measure and write a line: name, value, unit, reference, its value, ratio. */
 void bench_pair(FILE *out, const struct bench *bench);
-void bench_value(FILE *out, const char *name, const char *unit, double value,
-                 const char *reference, double reference_value);
+void bench_value(FILE *out, const char *name, const char *unit, double value, const char *reference,
+                 double reference_value);
 
 /* The groups. */
 void bench_sim(FILE *out);

@@ -24,8 +24,8 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void bench_value(FILE *out, const char *name, const char *unit, double value,
-                 const char *reference, double reference_value)
+void bench_value(FILE *out, const char *name, const char *unit, double value, const char *reference,
+                 double reference_value)
 {
     const double ratio = reference_value > 0 ? value / reference_value : 0;
 

@@ -166,10 +166,9 @@ static void load_benches(FILE *out, bool read)
             char name[64];
 
             snprintf(name, sizeof name, "sim_%s_%s_%u", read ? "read" : "op", models[m], sizes[s]);
-            bench_pair(out, &(struct bench){
-                                name, "ns", run_load, &load,
-                                s == 2 ? "heap4_hold_3_lines" : "heap4_hold_bare_keys",
-                                bench_heap_hold, &hold});
+            bench_pair(out, &(struct bench){name, "ns", run_load, &load,
+                                            s == 2 ? "heap4_hold_3_lines" : "heap4_hold_bare_keys",
+                                            bench_heap_hold, &hold});
         }
     }
 }
@@ -315,7 +314,7 @@ void bench_sim(FILE *out)
     bytes_benches(out);
     load_benches(out, false);
     load_benches(out, true);
-    bench_pair(out, &(struct bench){"run_reset", "ns", run_small, NULL, "budget", one_microsecond,
-                                    NULL});
+    bench_pair(
+        out, &(struct bench){"run_reset", "ns", run_small, NULL, "budget", one_microsecond, NULL});
     tdw_world_free(world);
 }

@@ -163,9 +163,10 @@ static double run_call(const void *unused)
 
 void bench_switch(FILE *out)
 {
-    bench_pair(out, &(struct bench){"switch", "ns", run_ours, NULL, "boost_context", run_boost, NULL});
+    bench_pair(out,
+               &(struct bench){"switch", "ns", run_ours, NULL, "boost_context", run_boost, NULL});
     bench_pair(out, &(struct bench){"switch_vs_bare", "ns", run_ours, NULL, "bare_switch", run_bare,
                                     NULL});
-    bench_pair(out, &(struct bench){"frame_resume", "ns", run_resume, NULL, "indirect_call", run_call,
-                                    NULL});
+    bench_pair(out, &(struct bench){"frame_resume", "ns", run_resume, NULL, "indirect_call",
+                                    run_call, NULL});
 }

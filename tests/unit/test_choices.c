@@ -16,7 +16,8 @@ static double chi_square(const uint32_t *counts, int bins, uint32_t total)
     return sum;
 }
 
-/* Neighbouring keys, all pairs of 16 bins: 255 degrees of freedom; 99.99 % of fair draws are < 350. */
+/* Neighbouring keys, all pairs of 16 bins: 255 degrees of freedom; 99.99 % of fair draws are < 350.
+ */
 static void neighbouring_keys_draw_independently(void **state)
 {
     (void)state;
@@ -109,9 +110,10 @@ static void record(struct tdw_tap *tap, const struct tdw_event *event)
     struct recorder *r = tdw_of(tap, struct recorder, tap);
 
     if (event->kind == TDW_E_CHOICE && r->count < 4096)
-        r->answers[r->count++] = (struct tdw_answer){
-            .kind = event->opcode, .key = event->data, .bound = (uint32_t)event->off,
-            .value = event->len};
+        r->answers[r->count++] = (struct tdw_answer){.kind = event->opcode,
+                                                     .key = event->data,
+                                                     .bound = (uint32_t)event->off,
+                                                     .value = event->len};
 }
 
 static struct recorder recorder;

@@ -159,8 +159,7 @@ TDW_CO(stackless_task)
     me->both[1] = &me->b;                                                                          \
     TDW_AWAIT_ALL(me->both, 2);                                                                    \
     tdw_mark("n", (uint64_t)(me->a.res + me->b.res))
-#define DO_JOIN()                                                                                  \
-    DO(join, TDW_SPAWN("child", stackless_task, struct task_frame, .t = CHILD))
+#define DO_JOIN() DO(join, TDW_SPAWN("child", stackless_task, struct task_frame, .t = CHILD))
     for (me->i = 0; me->i < STEPS; me->i++)
         DO_STEP(DO, DO_WITHIN, DO_PAIR, DO_JOIN, me->t, me->i); /* inside a switch, in a loop */
     TDW_RETURN(0);

@@ -8,7 +8,8 @@
 
 static int parse(struct tdw_options *options, const char *a, const char *b)
 {
-    char *argv[] = {(char *)(uintptr_t)"program", (char *)(uintptr_t)a, (char *)(uintptr_t)b, NULL};
+    char *argv[] = {(char *)(uintptr_t) "program", (char *)(uintptr_t)a, (char *)(uintptr_t)b,
+                    NULL};
 
     return tdw__options_parse(options, b ? 3 : 2, argv);
 }
@@ -40,10 +41,11 @@ static void values_are_understood(void **state)
 static void mistakes_are_refused(void **state)
 {
     static const char *const bad[][2] = {
-        {"--runs", "many"}, {"--runs", NULL},       {"--runs", "-1"},  {"--rums", "7"},
-        {"-x", NULL},       {"--model", "threads"}, {"--time", "5"},   {"--time", "0s"},
-        {"--json=1", NULL}, {"-p", "clients"},      {"-p", "=4"},      {"--schedule", "chaos"},
-        {"--jobs", "2000"}, {"--seed", "1x"},       {"--seed", "99999999999999999999"},
+        {"--runs", "many"}, {"--runs", NULL}, {"--runs", "-1"},
+        {"--rums", "7"},    {"-x", NULL},     {"--model", "threads"},
+        {"--time", "5"},    {"--time", "0s"}, {"--json=1", NULL},
+        {"-p", "clients"},  {"-p", "=4"},     {"--schedule", "chaos"},
+        {"--jobs", "2000"}, {"--seed", "1x"}, {"--seed", "99999999999999999999"},
     };
     struct tdw_options options;
 

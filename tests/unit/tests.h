@@ -2,8 +2,8 @@
 /*
  * What the unit tests share: cmocka, the groups, and a way to run a program on a world.
  *
- * cmocka fails by longjmp, which must not leave a coroutine's stack: tasks record what they saw, and
- * the test judges when the world has ended.
+ * cmocka fails by longjmp, which must not leave a coroutine's stack: tasks record what they saw,
+ * and the test judges when the world has ended.
  */
 #ifndef TDW_TESTS_H
 #define TDW_TESTS_H
@@ -26,8 +26,10 @@ void tdw_test_count(unsigned tests);
 
 /* Each group: runs its tests, returns how many failed. */
 #define TDW_GROUPS(X)                                                                              \
-    X(wheel) X(choices) X(ring) X(sync) X(models) X(lockstep) X(sim) X(options) X(trace)            \
-    X(import_strace) X(files) X(files_real)
+    X(wheel)                                                                                       \
+    X(choices)                                                                                     \
+    X(ring) X(sync) X(models) X(lockstep) X(sim) X(options) X(trace) X(import_strace) X(files)     \
+        X(files_real)
 
 #define TDW_DECLARE(name) int tests_##name(void);
 TDW_GROUPS(TDW_DECLARE)
