@@ -41,8 +41,11 @@ __attribute__((always_inline)) static inline void tdw__event(struct tdw_loop *lo
     event.now_ns = loop->now_ns;
     if (event.kind < TDW_E_CHOICE)
         tdw__digest_fold(&loop->digest, &event);
-    if (TDW_UNLIKELY(loop->taps != NULL))
-        tdw__event_show(loop, &event);
+    if (TDW_UNLIKELY(loop->taps != NULL)) {
+        const struct tdw_event shown = event; /* so that otherwise it never leaves registers */
+
+        tdw__event_show(loop, &shown);
+    }
 }
 
 /* Something is wrong with the program: an event, and the run's failure if it is the first. */

@@ -32,12 +32,43 @@ static bool is_private(const struct tdw_op *op)
 
 /* ── Slots ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* Room for `ops_max` slots, of which only those that are used cost memory. The room of the ring
+ * that ended last is kept for the next one: short runs would spend their time in mmap. */
+static void *slots_get(struct tdw_loop *loop, uint32_t ops_max)
+{
+    void *slots = loop->spare_slots;
+
+    if (slots && loop->spare_slots_max == ops_max) {
+        loop->spare_slots = NULL;
+        return slots;
+    }
+    slots = mmap(NULL, (size_t)ops_max * sizeof(struct tdw_slot), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return slots == MAP_FAILED ? NULL : slots;
+}
+
+static void slots_put(struct tdw_loop *loop, void *slots, uint32_t ops_max)
+{
+    if (!loop->spare_slots && slots) {
+        loop->spare_slots = slots;
+        loop->spare_slots_max = ops_max;
+    } else if (slots) {
+        munmap(slots, (size_t)ops_max * sizeof(struct tdw_slot));
+    }
+}
+
+void tdw__spare_slots_free(struct tdw_loop *loop)
+{
+    if (loop->spare_slots)
+        munmap(loop->spare_slots, (size_t)loop->spare_slots_max * sizeof(struct tdw_slot));
+    loop->spare_slots = NULL;
+}
+
 int tdw__ring_init(struct tdw_ring *ring, struct tdw_loop *loop, const char *path, uint32_t ops_max)
 {
-    void *slots = mmap(NULL, (size_t)ops_max * sizeof *ring->slots, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *slots = slots_get(loop, ops_max);
 
-    if (slots == MAP_FAILED)
+    if (!slots)
         return -ENOMEM;
     *ring = (struct tdw_ring){
         .loop = loop,
@@ -50,7 +81,7 @@ int tdw__ring_init(struct tdw_ring *ring, struct tdw_loop *loop, const char *pat
     ring->held_tail = &ring->held_head;
     ring->startable_tail = &ring->startable;
     if (!ring->path) {
-        munmap(slots, (size_t)ops_max * sizeof *ring->slots);
+        slots_put(loop, slots, ops_max);
         return -ENOMEM;
     }
     loop->rings = ring;
@@ -499,7 +530,7 @@ void tdw__ring_withdraw_all(struct tdw_ring *ring)
 
 void tdw__ring_fini(struct tdw_ring *ring)
 {
-    munmap(ring->slots, (size_t)ring->ops_max * sizeof *ring->slots);
+    slots_put(ring->loop, ring->slots, ring->ops_max);
     ring->slots = NULL;
     ring->slots_used = 0;
 }

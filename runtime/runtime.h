@@ -124,6 +124,8 @@ struct tdw_loop {
     struct tdw_names *names;               /* interned strings, and ordinals by key */
     struct tdw_memory *memory;             /* tasks and frames */
     struct tdw_stacks *stacks;             /* made when the first stackful task is spawned */
+    void *spare_slots;                     /* of a ring that ended, for the next one */
+    uint32_t spare_slots_max;
     size_t stack_bytes;
     void *main_sp; /* the loop's own stack, while a stackful task runs */
     uint32_t findings;
@@ -137,6 +139,7 @@ int tdw__ring_init(struct tdw_ring *ring, struct tdw_loop *loop, const char *pat
 /* Take every op of the ring out of every queue, without running another line of its tasks. */
 void tdw__ring_withdraw_all(struct tdw_ring *ring);
 void tdw__ring_fini(struct tdw_ring *ring);
+void tdw__spare_slots_free(struct tdw_loop *loop);
 
 /* ── An op's way (ring.c) ──────────────────────────────────────────────────────────────────── */
 

@@ -84,8 +84,9 @@ static void release(struct tdw_task *task)
 static void show_spawn(struct tdw_task *task)
 {
     struct tdw_loop *loop = task->ring->loop;
-    char path[512] = "";
+    char path[512];
 
+    path[0] = '\0';
     if (loop->taps)
         tdw_task_path(task, path, sizeof path);
     tdw__event(loop, (struct tdw_event){

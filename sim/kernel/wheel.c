@@ -73,18 +73,21 @@ void tdw__wheel_fini(struct tdw_wheel *wheel)
     free(wheel->slabs);
 }
 
-static void slot_clear(struct tdw_wheel *wheel, int level, int digit)
+static void set_empty(struct tdw_wheel *wheel, int level, int digit)
+{
+    wheel->occupied[level] &= ~(1ull << digit);
+    if (!wheel->occupied[level])
+        wheel->levels &= ~(1u << level);
+}
+
+static inline void slot_clear(struct tdw_wheel *wheel, int level, int digit)
 {
     struct tdw_wheel_slot *slot = &wheel->slots[level][digit];
 
-    while (slot->head) {
-        struct tdw_wheel_chunk *next = slot->head->next;
-
-        chunk_put(wheel, slot->head);
-        slot->head = next;
-    }
-    slot->tail = NULL;
-    wheel->occupied[level] &= ~(1ull << digit);
+    slot->tail->next = wheel->free; /* the whole list at once */
+    wheel->free = slot->head;
+    slot->head = slot->tail = NULL;
+    set_empty(wheel, level, digit);
 }
 
 void tdw__wheel_reset(struct tdw_wheel *wheel)
@@ -119,6 +122,7 @@ static void place(struct tdw_wheel *wheel, uint64_t due_ns, struct tdw_op *op)
     if (!chunk) {
         chunk = slot->head = slot->tail = chunk_get(wheel);
         wheel->occupied[level] |= 1ull << digit;
+        wheel->levels |= 1u << level;
     } else if (chunk->end == CHUNK_ENTRIES) {
         chunk = chunk_get(wheel);
         slot->tail->next = chunk;
@@ -187,7 +191,7 @@ static void cascade(struct tdw_wheel *wheel, int level, int digit)
     struct tdw_wheel_slot slot = wheel->slots[level][digit];
 
     wheel->slots[level][digit] = (struct tdw_wheel_slot){NULL, NULL};
-    wheel->occupied[level] &= ~(1ull << digit);
+    set_empty(wheel, level, digit);
     for (struct tdw_wheel_chunk *chunk = slot.head, *next; chunk; chunk = next) {
         for (uint16_t i = chunk->begin; i < chunk->end; i++) {
             if (!chunk->entries[i].op)
@@ -206,12 +210,12 @@ static void cascade(struct tdw_wheel *wheel, int level, int digit)
 struct tdw_op *tdw__wheel_pop(struct tdw_wheel *wheel, uint64_t limit_ns, uint64_t *due_ns)
 {
     for (;;) {
-        int level = 0, digit;
+        int level, digit;
         uint64_t start;
 
-        while (!wheel->occupied[level])
-            if (++level == TDW_WHEEL_LEVELS)
-                return NULL;
+        if (!wheel->levels)
+            return NULL;
+        level = __builtin_ctz(wheel->levels);
         digit = __builtin_ctzll(wheel->occupied[level]);
         if (wheel->slots[level][digit].head->live == 1 || level == 0) {
             const uint64_t due = first_entry(wheel, &wheel->slots[level][digit])->due_ns;

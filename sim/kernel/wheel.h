@@ -40,6 +40,7 @@ struct tdw_wheel_slot {
 struct tdw_wheel {
     uint64_t time_ns;
     uint64_t occupied[TDW_WHEEL_LEVELS];
+    uint32_t levels; /* that have an occupied slot */
     size_t count;
     struct tdw_wheel_chunk *free;
     struct tdw_wheel_chunk **slabs; /* what to give back at the end */

@@ -28,7 +28,8 @@ void tdw_test_count(unsigned tests);
 #define TDW_GROUPS(X)                                                                              \
     X(wheel)                                                                                       \
     X(choices)                                                                                     \
-    X(ring) X(sync) X(models) X(lockstep) X(sim) X(options) X(trace) X(import_strace) X(files)     \
+    X(ring)                                                                                        \
+    X(sync) X(models) X(lockstep) X(sim) X(options) X(trace) X(import_strace) X(files)             \
         X(files_real)
 
 #define TDW_DECLARE(name) int tests_##name(void);
