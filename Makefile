@@ -28,12 +28,12 @@ DEPS       ?= $(if $(DEB_BUILD_OPTIONS),no,yes)
 SWITCH     ?= native
 ZSTD       ?= yes
 BUILD      ?= build
+comma := ,
 ifdef SAN
 O := $(BUILD)/san-$(subst $(comma),-,$(SAN))
 else
 O := $(BUILD)
 endif
-comma := ,
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 

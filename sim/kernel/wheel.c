@@ -152,7 +152,8 @@ static inline void fetch_next(const struct tdw_wheel *wheel, int level)
     chunk = wheel->slots[level][__builtin_ctzll(wheel->occupied[level])].head;
     op = chunk->begin < chunk->end ? chunk->entries[chunk->begin].op : NULL;
     if (op)
-        __builtin_prefetch(&op->task->actor, 1);
+        __builtin_prefetch((const void *)((uintptr_t)op->task + offsetof(struct tdw_task, actor)),
+                           1);
 }
 
 /* The first entry of a slot that is not a hole. */
