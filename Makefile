@@ -48,6 +48,9 @@ endif
 ALL_CPPFLAGS = -I. -Iinclude -D_GNU_SOURCE -DTDW_VERSION='"$(VERSION)"' $(CPPFLAGS)
 ALL_CFLAGS = -std=gnu11 -fPIC $(WARN) $(CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS)
+ifneq ($(ZSTD),yes)
+ALL_CPPFLAGS += -DTDW_NO_ZSTD
+endif
 LIBS = $(if $(filter yes,$(ZSTD)),-lzstd)
 ifdef SAN
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
@@ -156,7 +159,7 @@ format:
 
 lint: deps-check
 	$(Q)cppcheck --quiet --enable=warning,portability --inline-suppr --error-exitcode=1 \
-	    --suppress=missingIncludeSystem -I. -Iinclude -DTDW_VERSION='""' runtime sim traces cli
+	    --suppress=missingIncludeSystem --suppress=uninitvar -I. -Iinclude -DTDW_VERSION='""' runtime sim traces cli
 
 # A million tasks at once in each model; not part of check.
 big: deps-check

@@ -76,7 +76,7 @@ static void *get_large(struct tdw_memory *memory, size_t bytes)
 
 static void *cut(struct tdw_memory *memory, size_t bytes)
 {
-    if (memory->cut + bytes > memory->end || !memory->cut) {
+    if (!memory->cut || memory->cut + bytes > memory->end) {
         struct chunk *chunk = aligned_alloc(LINE, CHUNK_BYTES);
 
         if (!chunk)
