@@ -82,8 +82,12 @@ struct tdw_op *tdw__heap_take(struct tdw_heap *heap, uint32_t index)
     return op;
 }
 
-void tdw__heap_remove(struct tdw_heap *heap, const struct tdw_op *op)
+void tdw__heap_remove(struct tdw_heap *heap, const struct tdw_op *op, uint32_t hint)
 {
+    if (hint < heap->count && heap->items[hint].op == op) {
+        tdw__heap_take(heap, hint);
+        return;
+    }
     for (uint32_t i = 0; i < heap->count; i++) {
         if (heap->items[i].op == op) {
             tdw__heap_take(heap, i);
@@ -93,10 +97,10 @@ void tdw__heap_remove(struct tdw_heap *heap, const struct tdw_op *op)
     assert(!"an op outside the heap was taken out of it");
 }
 
-void tdw__ready_remove(struct tdw_loop *loop, struct tdw_op *op)
+void tdw__ready_remove(struct tdw_loop *loop, struct tdw_op *op, uint32_t hint)
 {
     op->task->ready--;
-    tdw__heap_remove(&loop->ready, op);
+    tdw__heap_remove(&loop->ready, op, hint);
 }
 
 bool tdw__item_before(const struct tdw_item *a, const struct tdw_item *b)
@@ -112,6 +116,8 @@ uint32_t tdw__ready_calm(const struct tdw_loop *loop)
 
     if (loop->ready.count == 1 || !loop->last || loop->last->ready == 0)
         return 0;
+    if (items[0].op->task == loop->last)
+        return 0; /* the least of all is the least of its own */
     left = loop->last->ready;
     /* New entries have late keys and stand at the end: look there first. */
     for (uint32_t i = loop->ready.count; left > 0 && i-- > 0;) {

@@ -515,7 +515,7 @@ void tdw__ring_withdraw_all(struct tdw_ring *ring)
         if (!op)
             continue;
         if (op->state == TDW_POSTED)
-            tdw__ready_remove(ring->loop, op);
+            tdw__ready_remove(ring->loop, op, 0);
         else if (op->state == TDW_BLOCKED && is_private(op))
             tdw__private_withdraw(op);
         else if (op->state != TDW_HELD)

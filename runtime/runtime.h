@@ -164,10 +164,11 @@ void tdw__link_timeout_fires(struct tdw_op *timer);
 /* Hand a posted op, no longer in the ready set, to whoever waits for it. */
 void tdw__deliver(struct tdw_loop *loop, struct tdw_op *op);
 
-/* A heap of items by (due, seq): add, take the entry at `index`, take a certain op. */
+/* A heap of items by (due, seq): add, take the entry at `index`, take a certain op, which may stand
+ * at `hint`; elsewhere it costs a search. */
 void tdw__heap_add(struct tdw_heap *heap, struct tdw_op *op);
 struct tdw_op *tdw__heap_take(struct tdw_heap *heap, uint32_t index);
-void tdw__heap_remove(struct tdw_heap *heap, const struct tdw_op *op);
+void tdw__heap_remove(struct tdw_heap *heap, const struct tdw_op *op, uint32_t hint);
 bool tdw__item_before(const struct tdw_item *a, const struct tdw_item *b);
 
 /* Put `op` into / take it out of the ready set. With one entry it is as cheap as a register. */
@@ -194,7 +195,7 @@ static inline struct tdw_op *tdw__ready_take(struct tdw_loop *loop, uint32_t ind
     op->task->ready--;
     return op;
 }
-void tdw__ready_remove(struct tdw_loop *loop, struct tdw_op *op);
+void tdw__ready_remove(struct tdw_loop *loop, struct tdw_op *op, uint32_t hint);
 /* The calm item: of the actor that ran last if it has one, else the smallest by (due, seq). */
 uint32_t tdw__ready_calm(const struct tdw_loop *loop);
 

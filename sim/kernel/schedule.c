@@ -49,9 +49,9 @@ static bool is_ready(const struct tdw_world *world, const struct tdw_op *op)
 void tdw__schedule_remove(struct tdw_world *world, struct tdw_op *op)
 {
     if (world->options.schedule == TDW_ADVERSARY)
-        tdw__heap_remove(is_timer(op) ? &world->timers : &world->pending, op);
+        tdw__heap_remove(is_timer(op) ? &world->timers : &world->pending, op, world->picked);
     else if (op->due_ns <= world->loop.now_ns && is_ready(world, op))
-        tdw__ready_remove(&world->loop, op);
+        tdw__ready_remove(&world->loop, op, world->picked);
     else
         tdw__wheel_remove(&world->wheel, op->due_ns, op);
 }
@@ -68,6 +68,7 @@ static struct tdw_op *find_in(const struct tdw_heap *heap, uint64_t item)
 
 static struct tdw_op *pick_ready(struct tdw_world *world, uint64_t draw)
 {
+    world->picked = (uint32_t)draw;
     return world->loop.ready.items[draw].op;
 }
 
@@ -93,7 +94,7 @@ static struct tdw_op *choose_ready(struct tdw_world *world)
     if (op == loop->ready.items[calm].op)
         tdw__ready_take(loop, calm);
     else
-        tdw__ready_remove(loop, op);
+        tdw__ready_remove(loop, op, world->picked);
     return op;
 }
 
@@ -153,10 +154,15 @@ static struct tdw_op *pick_any(struct tdw_world *world, uint64_t draw)
     const uint32_t ready = world->loop.ready.count;
     const uint64_t index = draw / TDW_TIMER_WEIGHT;
 
-    if (index < ready)
+    if (index < ready) {
+        world->picked = (uint32_t)index;
         return world->loop.ready.items[index].op;
-    if (index < (uint64_t)ready + world->pending.count)
+    }
+    if (index < (uint64_t)ready + world->pending.count) {
+        world->picked = (uint32_t)index - ready;
         return world->pending.items[index - ready].op;
+    }
+    world->picked = 0;
     return world->timers.items[0].op;
 }
 
@@ -212,9 +218,9 @@ static struct tdw_op *calm_of_all(const struct tdw_world *world)
 static struct tdw_op *take_any(struct tdw_world *world, struct tdw_op *op)
 {
     if (op->state == TDW_POSTED)
-        tdw__ready_remove(&world->loop, op);
+        tdw__ready_remove(&world->loop, op, world->picked);
     else
-        tdw__heap_remove(is_timer(op) ? &world->timers : &world->pending, op);
+        tdw__heap_remove(is_timer(op) ? &world->timers : &world->pending, op, world->picked);
     advance(world, op->due_ns);
     return op;
 }

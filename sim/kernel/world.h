@@ -44,6 +44,7 @@ struct tdw_world {
     struct tdw_wheel wheel;  /* timed: all that is due later */
     struct tdw_heap pending; /* adversary: ops that may take effect, but for timers */
     struct tdw_heap timers;  /* adversary */
+    uint32_t picked;         /* where in its heap the item drawn last stood */
     struct tdw_choices choices;
     struct tdw_world_options options;
     uint64_t seed_key;
