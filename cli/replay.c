@@ -125,7 +125,9 @@ int tdw__cli_replay(int argc, char **argv)
     replay.schedule = options.schedule;
     replay.strategy = options.strategy;
     replay.seed = options.seed;
-    replay.seeds = options.runs == 1000 ? 1 : options.runs;
+    replay.seeds = options.runs_given ? options.runs : 1;
+    if (replay.seeds == 0)
+        return TDW_EXIT_NOTHING;
     replay.json = options.json;
     ret = tdw__replay_recording(&replay);
     return ret < 0 ? TDW_EXIT_USAGE : ret;

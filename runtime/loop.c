@@ -54,7 +54,7 @@ bool tdw__loop_step(struct tdw_loop *loop, uint64_t deadline_ns)
     return true;
 }
 
-/* Steps until nobody is alive who counts, or `limit` says stop. */
+/* Steps until nobody is alive who counts, or somebody said stop. */
 static int run_until_ended(struct tdw_loop *loop)
 {
     while (loop->tasks_alive > 0 && !loop->stop) {

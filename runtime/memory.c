@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define LINE 64
-#define CLASSES 64
+#define CLASSES 65 /* the last: 4 KiB */
 #define CHUNK_BYTES (256 * 1024)
 
 struct chunk {
@@ -62,6 +62,12 @@ void tdw__memory_free(struct tdw_memory *memory)
     free(memory);
 }
 
+/* A block of no bytes is a block of its own all the same. */
+static size_t class_of(size_t bytes)
+{
+    return bytes ? (bytes + LINE - 1) / LINE : 1;
+}
+
 static void *get_large(struct tdw_memory *memory, size_t bytes)
 {
     struct large *large = calloc(1, sizeof *large + bytes);
@@ -92,7 +98,7 @@ static void *cut(struct tdw_memory *memory, size_t bytes)
 
 void *tdw__memory_get(struct tdw_memory *memory, size_t bytes)
 {
-    const size_t class = (bytes + LINE - 1) / LINE;
+    const size_t class = class_of(bytes);
     void *block;
 
     if (class >= CLASSES)
@@ -108,7 +114,7 @@ void *tdw__memory_get(struct tdw_memory *memory, size_t bytes)
 
 void tdw__memory_put(struct tdw_memory *memory, void *block, size_t bytes)
 {
-    const size_t class = (bytes + LINE - 1) / LINE;
+    const size_t class = class_of(bytes);
 
     if (class >= CLASSES) {
         struct large *large = (struct large *)block - 1;

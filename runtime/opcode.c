@@ -28,7 +28,7 @@ static uint64_t hash_iovec(const struct iovec *iov, uint32_t count)
 {
     uint64_t hash = count;
 
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count && i < 1024; i++) /* more are refused */
         hash = tdw__mix(hash, iov[i].iov_len);
     return hash;
 }

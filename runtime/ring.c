@@ -150,15 +150,30 @@ static void start(struct tdw_ring *ring, struct tdw_op *op)
 
 /* ── Submit ────────────────────────────────────────────────────────────────────────────────── */
 
+static size_t vector_bytes(const struct tdw_op *op)
+{
+    const struct iovec *iov = (const struct iovec *)(uintptr_t)op->sqe.addr;
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < op->sqe.len; i++)
+        bytes += iov[i].iov_len;
+    return bytes;
+}
+
 /* Does the completed `op` let its chain go on? As io_uring: errors and short transfers do not. */
 static bool chain_lives(const struct tdw_op *op)
 {
+    if (op->bits & TDW_OP_CUT)
+        return false;
     if (op->sqe.flags & IOSQE_IO_HARDLINK)
         return true;
     switch (op->sqe.opcode) {
     case IORING_OP_READ:
     case IORING_OP_WRITE:
         return op->res >= 0 && (uint32_t)op->res == op->sqe.len;
+    case IORING_OP_READV:
+    case IORING_OP_WRITEV:
+        return op->res >= 0 && (size_t)op->res == vector_bytes(op);
     case IORING_OP_TIMEOUT:
         return op->res >= 0 ||
                (op->res == -ETIME && op->sqe.timeout_flags & IORING_TIMEOUT_ETIME_SUCCESS);
@@ -167,16 +182,25 @@ static bool chain_lives(const struct tdw_op *op)
     }
 }
 
+static void count_undrained(struct tdw_ring *ring, struct tdw_op *op)
+{
+    op->bits |= TDW_OP_COUNTED;
+    ring->undrained++;
+}
+
 /* The next of a chain whose last member so far is `chain`. */
 static void submit_linked(struct tdw_ring *ring, struct tdw_op *chain, struct tdw_op *op)
 {
     const bool timer = op->sqe.opcode == IORING_OP_LINK_TIMEOUT;
 
     if (chain->state == TDW_POSTED) { /* it failed, or succeeded, at its start */
-        if (timer || !chain_lives(chain))
+        if (timer || !chain_lives(chain)) {
+            op->bits |= timer ? 0 : TDW_OP_CUT;
             tdw__post(op, -ECANCELED, 0, 0);
-        else
+        } else {
+            count_undrained(ring, op);
             start(ring, op);
+        }
         return;
     }
     tdw__slot(ring, chain)->link = (uint32_t)op->sqe.user_data;
@@ -184,15 +208,11 @@ static void submit_linked(struct tdw_ring *ring, struct tdw_op *chain, struct td
         start_timer(ring, chain, op);
 }
 
+/* Does a drain, this one or one before, hold the op back? */
 static bool drains(const struct tdw_ring *ring, const struct tdw_op *op)
 {
-    return ring->held_head || ((op->sqe.flags & IOSQE_IO_DRAIN) && ring->undrained > 0);
-}
-
-static void count_undrained(struct tdw_ring *ring, struct tdw_op *op)
-{
-    op->bits |= TDW_OP_COUNTED;
-    ring->undrained++;
+    return ring->held_head || ring->draining ||
+           ((op->sqe.flags & IOSQE_IO_DRAIN) && ring->undrained > 0);
 }
 
 /* Would io_uring or we refuse this entry for its place in a chain? */
@@ -266,7 +286,6 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
 
     ring->chain = op->sqe.flags & LINKED ? op : NULL;
     if (TDW_UNLIKELY(chain != NULL)) {
-        count_undrained(ring, op);
         submit_linked(ring, chain, op);
     } else if (is_private(op)) {
         start(ring, op);
@@ -275,6 +294,7 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
         *ring->held_tail = op;
         ring->held_tail = &op->next;
     } else {
+        ring->draining = op->sqe.flags & IOSQE_IO_DRAIN;
         count_undrained(ring, op);
         start(ring, op);
     }
@@ -290,39 +310,38 @@ static void startable_add(struct tdw_ring *ring, struct tdw_op *op)
     ring->startable_tail = &op->next;
 }
 
-/* Behind the completed op in slot `link`: start what follows, or end it -ECANCELED. A linked
+/* Behind the completed op in slot `link`: start what follows, or end all of it -ECANCELED. A linked
  * time-out is taken out on the way, and what follows it follows the op. */
 static void chain_go_on(struct tdw_ring *ring, uint32_t link, bool lives)
 {
-    struct tdw_op *next = ring->slots[link].op;
-
-    if (next->sqe.opcode == IORING_OP_LINK_TIMEOUT) {
+    while (link != TDW_NO_SLOT) {
+        struct tdw_op *next = ring->slots[link].op;
         const uint32_t after = ring->slots[link].link;
 
-        ring->slots[link].link = TDW_NO_SLOT;
+        if (lives && next->sqe.opcode != IORING_OP_LINK_TIMEOUT) {
+            count_undrained(ring, next);
+            startable_add(ring, next);
+            return; /* what follows it waits for it */
+        }
+        ring->slots[link].link = TDW_NO_SLOT; /* so that its own post goes no further */
         if (next->state != TDW_HELD)
             ring->loop->backend->withdraw(ring, next);
         tdw__post(next, -ECANCELED, 0, 0);
-        if (after != TDW_NO_SLOT)
-            chain_go_on(ring, after, lives);
-    } else if (lives) {
-        startable_add(ring, next);
-    } else {
-        tdw__post(next, -ECANCELED, 0, 0);
+        link = after;
     }
 }
 
-/* Nothing that a drain waits for is left: let go a drain alone, or all ops up to the next one. */
+/* Let go what was held: a drain, when nothing before it is left; the others, when no drain runs. */
 static void release_held(struct tdw_ring *ring)
 {
-    bool drain = false;
-
-    while (ring->held_head && !drain) {
+    while (ring->held_head && !ring->draining) {
         struct tdw_op *op = ring->held_head;
 
-        drain = op->sqe.flags & IOSQE_IO_DRAIN;
-        if (drain && ring->undrained > 0)
-            return;
+        if (op->sqe.flags & IOSQE_IO_DRAIN) {
+            if (ring->undrained > 0)
+                return;
+            ring->draining = true;
+        }
         ring->held_head = op->next;
         if (!ring->held_head)
             ring->held_tail = &ring->held_head;
@@ -357,12 +376,24 @@ static void finish(struct tdw_ring *ring, struct tdw_op *op)
     ring->inflight--;
 }
 
+/* A linked time-out ends before its op: what follows the timer follows the op. */
+static void leave_chain(struct tdw_ring *ring, struct tdw_slot *timer)
+{
+    const struct tdw_op *op = timer->object;
+    struct tdw_slot *slot = op ? tdw__slot(ring, op) : NULL;
+
+    if (!slot || slot->link != (uint32_t)(timer - ring->slots))
+        return;
+    slot->link = timer->link;
+    timer->link = TDW_NO_SLOT;
+}
+
 void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data)
 {
     struct tdw_ring *ring = op->task->ring;
     struct tdw_loop *loop = ring->loop;
     struct tdw_slot *slot = tdw__slot(ring, op);
-    const uint32_t link = slot->link;
+    uint32_t link;
 
     assert(slot->op == op && op->state != TDW_IDLE && op->state != TDW_POSTED); /* I1, I3 */
     op->res = res;
@@ -380,12 +411,18 @@ void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data
                          .op = op,
                          .site = op->site,
                      });
-    if (slot->object && op->sqe.opcode != IORING_OP_LINK_TIMEOUT)
+    if (TDW_UNLIKELY(op->sqe.opcode == IORING_OP_LINK_TIMEOUT))
+        leave_chain(ring, slot);
+    else if (slot->object)
         loop->backend->release(ring, op, slot->object);
     slot->object = NULL;
-    if (op->bits & TDW_OP_COUNTED)
+    if (op->bits & TDW_OP_COUNTED) {
         ring->undrained--;
+        if (op->sqe.flags & IOSQE_IO_DRAIN)
+            ring->draining = false;
+    }
 
+    link = slot->link;
     if (TDW_UNLIKELY(link != TDW_NO_SLOT)) {
         slot->link = TDW_NO_SLOT;
         chain_go_on(ring, link, chain_lives(op));
@@ -455,9 +492,7 @@ void tdw__link_timeout_fires(struct tdw_op *timer)
     const bool quiet = timer->bits & TDW_OP_QUIET;
     int ret;
 
-    /* Out of the chain first: what follows the timer follows the op, which may end later. */
-    tdw__slot(ring, op)->link = slot->link;
-    slot->link = TDW_NO_SLOT;
+    leave_chain(ring, slot); /* first: the op may end later than the timer */
     ret = tdw__cancel(op, quiet ? -ETIME : -ECANCELED);
     tdw__post(timer, ret == 0 ? -ETIME : ret, 0, 0);
 }
@@ -494,17 +529,21 @@ void tdw__deliver(struct tdw_loop *loop, struct tdw_op *op)
 
 /* ── Public calls over this ────────────────────────────────────────────────────────────────── */
 
+bool tdw__has_room(uint32_t ops)
+{
+    const struct tdw_ring *ring = tdw__self->ring;
+
+    return ring->ops_max - ring->inflight >= ops;
+}
+
 int tdw__within(struct tdw_op *timer, uint64_t ns, const struct tdw_site *site, int submitted)
 {
     if (submitted < 0)
         return submitted;
-    if (!tdw_op_idle(timer))
-        return tdw__refuse_busy(timer, site);
     tdw_prep_link_timeout(timer, ns);
     timer->bits |= TDW_OP_QUIET;
     timer->done = NULL;
-    /* A full ring: the op goes on without its deadline, and the caller is told so. */
-    return tdw__submit(timer, site);
+    return tdw__submit(timer, site); /* there is room, and the timer is idle: looked at before */
 }
 
 void tdw__ring_withdraw_all(struct tdw_ring *ring)

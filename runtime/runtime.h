@@ -74,11 +74,11 @@ struct tdw_ring {
     struct tdw_op **startable_tail;
     bool starting;          /* somebody works that list off */
     uint32_t undrained;     /* started ops that a drain has to wait for */
+    bool draining;          /* a drain was started and is not complete */
     struct tdw_task *tasks; /* all tasks, newest first; ended ones while they are kept */
     struct tdw_task *root;
     struct tdw_ring *next; /* of the loop */
     const char *path;      /* host/process#boot */
-    uint32_t tasks_alive;  /* not ended, not daemon, without the root */
     bool dead;             /* killed: nothing of it runs any more */
 };
 
@@ -255,8 +255,6 @@ struct tdw_stacks *tdw__stacks_new(size_t stack_bytes);
 void tdw__stacks_free(struct tdw_stacks *stacks);
 struct tdw_stack *tdw__stack_get(struct tdw_stacks *stacks);
 void tdw__stack_put(struct tdw_stacks *stacks, struct tdw_stack *stack);
-/* The usable bytes of a stack: from *base up. */
-size_t tdw__stack_span(const struct tdw_stack *stack, void **base);
 /* Does `address` lie in the guard of a stack of this pool? */
 bool tdw__stack_guards(const struct tdw_stacks *stacks, const void *address);
 

@@ -157,14 +157,14 @@ static void protect(struct tdw_stacks *stacks, char *low)
     *(uint64_t *)(void *)(low + GUARD_BYTES - sizeof(uint64_t)) = CANARY;
 }
 
-static bool overflowed(const struct tdw_stacks *stacks, const struct tdw_stack *stack)
+static bool overflowed(const struct tdw_stack *stack)
 {
     uint64_t word;
 
-    if (stacks->guard != GUARD_CANARY)
+    if (!stack->canary)
         return false;
     memcpy(&word, (const char *)stack->base - sizeof word, sizeof word);
-    return word != CANARY && word != 0;
+    return word != CANARY;
 }
 
 const char *tdw_stack_guard(void)
@@ -223,7 +223,7 @@ static struct tdw_stack *cut(struct tdw_stacks *stacks)
     top = low + stacks->stack_bytes - sizeof *stack - stacks->made % COLOURS * COLOUR_BYTES;
     stack = (struct tdw_stack *)((uintptr_t)top & ~(uintptr_t)63);
     stacks->made++;
-    *stack = (struct tdw_stack){.base = low + GUARD_BYTES};
+    *stack = (struct tdw_stack){.base = low + GUARD_BYTES, .canary = stacks->guard == GUARD_CANARY};
     stack->bytes = (size_t)((char *)stack - (char *)stack->base);
     stack->valgrind = VALGRIND_STACK_REGISTER(stack->base, stack);
     return stack;
@@ -246,7 +246,7 @@ struct tdw_stack *tdw__stack_get(struct tdw_stacks *stacks)
 
 void tdw__stack_put(struct tdw_stacks *stacks, struct tdw_stack *stack)
 {
-    if (overflowed(stacks, stack)) {
+    if (overflowed(stack)) {
         say("tidewheel: a task overflowed its stack (found when it ended)\n");
         abort();
     }

@@ -120,6 +120,8 @@ int tdw__await_own_within(uint64_t ns, const struct tdw_site *site)
     int ret;
 
     assert(task->model == TDW_STACKFUL);
+    if (!tdw__has_room(2))
+        return -EAGAIN;
     task->site = site;
     task->op.done = stackful_resume;
     task->op.sqe.flags |= IOSQE_IO_LINK;

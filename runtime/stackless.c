@@ -124,7 +124,12 @@ bool tdw__stackless_submit(const struct tdw_site *site)
 bool tdw__stackless_submit_within(struct tdw_op *timer, uint64_t ns, const struct tdw_site *site)
 {
     struct tdw_task *task = tdw__self;
+    const int refused = !tdw_op_idle(timer) ? tdw__refuse_busy(timer, site)
+                        : !tdw__has_room(2) ? -EAGAIN
+                                            : 0;
 
+    if (refused < 0)
+        return submit_own(task, refused);
     task->op.sqe.flags |= IOSQE_IO_LINK;
     if (!tdw__stackless_submit(site))
         return false;

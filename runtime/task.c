@@ -200,10 +200,12 @@ static void end(struct tdw_task *task)
                          .actor = task->actor,
                          .off = (uint64_t)task->result,
                      });
-    if (task->parent)
+    if (task->parent && !(task->bits & TDW_TASK_DETACHED))
         task->parent->zombies++;
+    task->children++; /* it must not be freed with the last of its children: settle does that */
     if (task->zombies)
         detach_zombies(task);
+    task->children--;
     if (!task->parent || (task->parent->bits & TDW_TASK_ENDED) || task->joiners)
         detach(task);
     tdw__joiners_wake(task);

@@ -7,6 +7,20 @@
  * count. Ops that are delivered already are not waited for, without event or choice.
  */
 #include <runtime/runtime.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void tdw__own_is_busy(void)
+{
+    const struct tdw_task *task = tdw__self;
+    char path[256];
+
+    tdw_task_path(task, path, sizeof path);
+    fprintf(stderr,
+            "tidewheel: task %s waits already, at %s:%u; a callback on its behalf must not wait\n",
+            path, task->site->file, task->site->line);
+    abort();
+}
 
 bool tdw__wait_for(struct tdw_op *const ops[], uint32_t count, uint32_t needed,
                    const struct tdw_site *site)

@@ -76,6 +76,7 @@ _Static_assert(sizeof(struct tdw_op) == 128, "an op is two cache lines");
 enum tdw_op_bits {
     TDW_OP_AWAITED = 1,    /* a coroutine waits for this op among others */
     TDW_OP_QUIET = 2,      /* ends when it completes, and is not delivered: a deadline's timer */
+    TDW_OP_CUT = 4,        /* ended by its chain: what follows it ends too, hard link or not */
     TDW_OP_COUNTED = 8,    /* a drain of its ring has to wait for it */
     TDW_OP_EARLY = 16,     /* takes effect before it completes */
     TDW_OP_SIGNALLED = 32, /* a COND_WAIT that waits for its mutex again */

@@ -39,19 +39,19 @@ int tdw_await_any(struct tdw_op *const ops[], uint32_t count);
 /* n = TDW_DO(pread, fd, buf, 512, 0); tdw_pread(…) below is the same. */
 #define TDW_DO(verb, ...)                                                                          \
     (__extension__({                                                                               \
-        tdw_prep_##verb(&tdw_self()->op, ##__VA_ARGS__);                                           \
+        tdw_prep_##verb(tdw__own_op(), ##__VA_ARGS__);                                             \
         tdw__await_own(TDW_SITE(#verb));                                                           \
     }))
 
 /* The same with a deadline: -ETIME if `ns` passed first and the op could be stopped. */
 #define TDW_DO_WITHIN(ns, verb, ...)                                                               \
     (__extension__({                                                                               \
-        tdw_prep_##verb(&tdw_self()->op, ##__VA_ARGS__);                                           \
+        tdw_prep_##verb(tdw__own_op(), ##__VA_ARGS__);                                             \
         tdw__await_own_within((ns), TDW_SITE(#verb));                                              \
     }))
 int tdw__await_own_within(uint64_t ns, const struct tdw_site *site);
 
-/* One line a verb; tests/unit/test_verbs.c holds this list against the table. */
+/* One line a verb; tests/unit/test_ring.c holds this list against the table. */
 #define tdw_nop(...) TDW_DO(nop, ##__VA_ARGS__)
 #define tdw_open(...) TDW_DO(open, __VA_ARGS__)
 #define tdw_openat(...) TDW_DO(openat, __VA_ARGS__)

@@ -86,7 +86,7 @@ struct tdw_frame {
 /* out = the result of a verb. `out` is evaluated after the wait. */
 #define TDW_AWAIT(out, verb, ...)                                                                  \
     do {                                                                                           \
-        tdw_prep_##verb(&tdw_self()->op, ##__VA_ARGS__);                                           \
+        tdw_prep_##verb(tdw__own_op(), ##__VA_ARGS__);                                             \
         if (tdw__stackless_submit(TDW_SITE(#verb)))                                                \
             TDW__SUSPEND(TDW_WAIT);                                                                \
         (out) = tdw_self()->op.res;                                                                \
@@ -96,7 +96,7 @@ struct tdw_frame {
  * op in the frame. */
 #define TDW_AWAIT_WITHIN(out, timer, ns, verb, ...)                                                \
     do {                                                                                           \
-        tdw_prep_##verb(&tdw_self()->op, ##__VA_ARGS__);                                           \
+        tdw_prep_##verb(tdw__own_op(), ##__VA_ARGS__);                                             \
         if (tdw__stackless_submit_within((timer), (ns), TDW_SITE(#verb)))                          \
             TDW__SUSPEND(TDW_WAIT);                                                                \
         (out) = tdw_self()->op.res;                                                                \

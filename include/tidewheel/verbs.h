@@ -161,6 +161,18 @@ static inline void tdw__prep_time(struct tdw_op *op, int opcode, uint64_t ns)
 TDW_VERBS(TDW__PREP_VERB)
 #undef TDW__PREP_VERB
 
+/* The running coroutine's own op, about to be filled. It is in flight only when a callback that
+ * runs on behalf of a suspended coroutine tries to wait: that stops the program with a message. */
+void tdw__own_is_busy(void) __attribute__((noreturn));
+static inline struct tdw_op *tdw__own_op(void)
+{
+    struct tdw_op *op = &tdw_self()->op;
+
+    if (__builtin_expect(!tdw_op_idle(op), 0))
+        tdw__own_is_busy();
+    return op;
+}
+
 /* Fill `op` with a verb and submit it; `done` continues. The value is tdw_submit's. An op in
  * flight is left as it is (-EBUSY). */
 #define TDW__SUBMIT(op_, done_, site_, flags_, verb, ...)                                          \
@@ -192,8 +204,13 @@ TDW_VERBS(TDW__PREP_VERB)
 /* The same with a deadline: `timer` is a second op of the caller, which is idle again when `done`
  * is called. When `ns` have passed the op is cancelled, and its result is -ETIME if that worked. */
 #define TDW_ON_WITHIN(op, timer, ns, done, verb, ...)                                              \
-    tdw__within((timer), (ns), TDW_SITE(#verb),                                                    \
-                TDW__SUBMIT((op), (done), TDW_SITE(#verb), IOSQE_IO_LINK, verb, ##__VA_ARGS__))
+    (!tdw_op_idle(timer) ? tdw__refuse_busy((timer), TDW_SITE(#verb))                              \
+     : !tdw__has_room(2) ? -EAGAIN                                                                 \
+                         : tdw__within((timer), (ns), TDW_SITE(#verb),                             \
+                                       TDW__SUBMIT((op), (done), TDW_SITE(#verb), IOSQE_IO_LINK,   \
+                                                   verb, ##__VA_ARGS__)))
+/* May so many ops be submitted now? */
+bool tdw__has_room(uint32_t ops);
 int tdw__within(struct tdw_op *timer, uint64_t ns, const struct tdw_site *site, int submitted);
 
 /* Several ops, one continuation: `done` of the group is called when `left` has come down to 0. */

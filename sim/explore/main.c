@@ -79,7 +79,8 @@ static int keep(const struct tdw_options *options, const char *program, struct t
     char dir[400];
     int ret;
 
-    if (!result->failures || result->signal || result->nondeterministic)
+    if (!result->failures || result->signal || result->nondeterministic ||
+        result->outcome.hash == TDW_K0) /* a difference of two runs is in neither of them */
         return 0;
     snprintf(dir, sizeof dir, "%s/", options->trace_dir ? options->trace_dir : "build/failures");
     ret = make_dirs(dir);

@@ -31,7 +31,7 @@ typedef int set_fn(struct tdw_options *options, const char *value);
 
 /* ── Values ────────────────────────────────────────────────────────────────────────────────── */
 
-/* A number with an optional unit; false if it is none, or too large. */
+/* A number; false if it is none, or too large. */
 static bool parse_number(const char *text, uint64_t *to)
 {
     char *end;
@@ -45,6 +45,7 @@ static bool parse_number(const char *text, uint64_t *to)
 
 static int set_runs(struct tdw_options *o, const char *value)
 {
+    o->runs_given = true;
     return parse_number(value, &o->runs) ? 0 : -EINVAL;
 }
 #define set_number set_runs

@@ -90,6 +90,16 @@ void tdw__buffer_stop(struct tdw_op *op)
     slot->saved = NULL;
 }
 
+void tdw__buffer_drop(struct tdw_op *op)
+{
+    struct tdw_slot *slot = tdw__slot(op->task->ring, op);
+
+    if (tdw__opcodes[op->sqe.opcode].buffer != TDW_B_IN || !slot->saved)
+        return;
+    tdw__memory_put(op->task->ring->loop->memory, slot->saved, looked_at(op));
+    slot->saved = NULL;
+}
+
 uint64_t tdw__buffer_effect(struct tdw_op *op, int32_t res)
 {
     const void *buffer = (const void *)(uintptr_t)op->sqe.addr;

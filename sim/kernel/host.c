@@ -119,6 +119,7 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
             free(host);
             return NULL;
         }
+        host->disk->seed = tdw__mix(world->options.seed, tdw__hash_text(name));
         *at = host;
     }
     host->main = main;

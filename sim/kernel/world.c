@@ -81,6 +81,10 @@ static void start_timeout(struct tdw_world *world, struct tdw_op *op)
         tdw__post(op, -EINVAL, 0, 0);
         return;
     }
+    if (!time) {
+        tdw__post(op, -EFAULT, 0, 0);
+        return;
+    }
     if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec > 999999999) {
         tdw__post(op, -EINVAL, 0, 0);
         return;
@@ -110,7 +114,8 @@ static bool matches(const struct tdw_op *cancel, const struct tdw_op *op)
     return op->sqe.fd == cancel->sqe.fd && op->sqe.opcode < TDW_OP_FIRST;
 }
 
-/* By descriptor, or all: how many there were, or -ENOENT. The order is that of their slots. */
+/* By descriptor, or any: with ALL how many there were, else the first one's answer. The order is
+ * that of their slots. */
 static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel)
 {
     const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
@@ -128,7 +133,7 @@ static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel)
         if (!all)
             return ret;
     }
-    return count > 0 ? count : -ENOENT;
+    return all ? count : -ENOENT;
 }
 
 static int32_t cancel_effect(struct tdw_process *process, struct tdw_op *op, void *object)
@@ -229,7 +234,10 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
     latency = tdw__latency_ns(class, draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND)) *
               world->options.slowdown;
     queue = row->blocked ? row->blocked(process, op, slot->object) : NULL;
-    if (queue) {
+    if (queue && op->task->bits & TDW_TASK_STOPPING) {
+        tdw__buffer_stop(op);
+        tdw__post(op, -ECANCELED, 0, 0);
+    } else if (queue) {
         block(queue, op, latency);
     } else if (row->splits) {
         const uint64_t quarters = draw(world, op, TDW_CHOOSE_EFFECT, TDW_EFFECT_BOUND);
@@ -340,6 +348,7 @@ static void unblock(struct tdw_op *op, const struct tdw_sim_opcode *row)
 
 static void sim_forget(struct tdw_ring *ring, struct tdw_op *op)
 {
+    tdw__buffer_drop(op);
     if (op->state == TDW_BLOCKED)
         unblock(op, tdw__sim_opcode(op->sqe.opcode));
     else
@@ -352,8 +361,8 @@ static int sim_withdraw(struct tdw_ring *ring, struct tdw_op *op)
     if (op->state == TDW_PENDING && tdw__world(ring->loop)->rows[op->sqe.opcode] &&
         !tdw__file_op_waits(op->sqe.opcode, tdw__slot(ring, op)->object))
         return -EALREADY;
-    sim_forget(ring, op);
     tdw__buffer_stop(op);
+    sim_forget(ring, op);
     return 0;
 }
 

@@ -102,6 +102,7 @@ void tdw__hosts_free(struct tdw_world *world);
  * after the effect: the hash of the bytes that the kernel took in. */
 void tdw__buffer_start(struct tdw_op *op);
 void tdw__buffer_stop(struct tdw_op *op);
+void tdw__buffer_drop(struct tdw_op *op); /* its process was killed: do not look */
 uint64_t tdw__buffer_effect(struct tdw_op *op, int32_t res);
 
 #endif
