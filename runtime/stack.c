@@ -239,8 +239,7 @@ struct tdw_stack *tdw__stack_get(struct tdw_stacks *stacks)
         stack = cut(stacks);
     if (!stack)
         return NULL;
-    stack->done = false;
-    stack->tsan = tdw__tsan_new();
+    stack->tsan = TDW_TSAN_NEW();
     return stack;
 }
 
@@ -250,8 +249,8 @@ void tdw__stack_put(struct tdw_stacks *stacks, struct tdw_stack *stack)
         say("tidewheel: a task overflowed its stack (found when it ended)\n");
         abort();
     }
-    tdw__asan_clean(stack->base, stack->bytes);
-    tdw__tsan_free(stack->tsan);
+    TDW_ASAN_CLEAN(stack->base, stack->bytes);
+    TDW_TSAN_FREE(stack->tsan);
     stack->next = stacks->free;
     stacks->free = stack;
 }
@@ -264,7 +263,7 @@ void tdw__stacks_free(struct tdw_stacks *stacks)
         struct slab *slab = stacks->slabs;
 
         stacks->slabs = slab->next;
-        tdw__asan_clean(slab->memory, slab->stacks * stacks->stack_bytes);
+        TDW_ASAN_CLEAN(slab->memory, slab->stacks * stacks->stack_bytes);
         munmap(slab->memory, slab->stacks * stacks->stack_bytes);
         free(slab);
     }

@@ -12,7 +12,6 @@
 struct tdw_stack {
     void *base;             /* lowest usable byte, just above the guard */
     size_t bytes;           /* usable, from base up */
-    bool done;              /* its function has returned */
     bool canary;            /* guarded by a pattern below base, for want of a better guard */
     struct tdw_stack *next; /* in the pool's free list */
     void *tsan, *tsan_loop; /* ThreadSanitizer's fibers: ours, and whom we came from */

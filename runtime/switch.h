@@ -36,71 +36,55 @@ void *tdw__switch_prepare(void *base, size_t bytes, void (*entry)(void *), void 
 #endif
 #endif
 
+#include <runtime/stack.h>
+
 #ifdef TDW_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-static inline void tdw__asan_leave(void **fake, const void *base, size_t bytes)
-{
-    __sanitizer_start_switch_fiber(fake, base, bytes);
-}
-static inline void tdw__asan_arrive(void *fake, const void **base, size_t *bytes)
-{
-    __sanitizer_finish_switch_fiber(fake, base, bytes);
-}
-static inline void tdw__asan_clean(void *base, size_t bytes)
-{
-    __asan_unpoison_memory_region(base, bytes);
-}
+#define TDW_ASAN_START(fake, base, bytes) __sanitizer_start_switch_fiber(fake, base, bytes)
+#define TDW_ASAN_FINISH(fake, base, bytes) __sanitizer_finish_switch_fiber(fake, base, bytes)
+#define TDW_ASAN_CLEAN(base, bytes) __asan_unpoison_memory_region(base, bytes)
 #else
-static inline void tdw__asan_leave(void **fake, const void *base, size_t bytes)
-{
-    (void)fake, (void)base, (void)bytes;
-}
-static inline void tdw__asan_arrive(void *fake, const void **base, size_t *bytes)
-{
-    (void)fake, (void)base, (void)bytes;
-}
-static inline void tdw__asan_clean(void *base, size_t bytes)
-{
-    (void)base, (void)bytes;
-}
+#define TDW_ASAN_START(fake, base, bytes) (void)(fake)
+#define TDW_ASAN_FINISH(fake, base, bytes) (void)(fake)
+#define TDW_ASAN_CLEAN(base, bytes) (void)(base)
 #endif
 
 #ifdef TDW_TSAN
 #include <sanitizer/tsan_interface.h>
-static inline void *tdw__tsan_new(void)
-{
-    return __tsan_create_fiber(0);
-}
-static inline void *tdw__tsan_self(void)
-{
-    return __tsan_get_current_fiber();
-}
-static inline void tdw__tsan_switch(void *fiber)
-{
-    __tsan_switch_to_fiber(fiber, 0);
-}
-static inline void tdw__tsan_free(void *fiber)
-{
-    __tsan_destroy_fiber(fiber);
-}
+#define TDW_TSAN_ENTER(stack)                                                                      \
+    ((stack)->tsan_loop = __tsan_get_current_fiber(), __tsan_switch_to_fiber((stack)->tsan, 0))
+#define TDW_TSAN_LEAVE(stack) __tsan_switch_to_fiber((stack)->tsan_loop, 0)
+#define TDW_TSAN_NEW() __tsan_create_fiber(0)
+#define TDW_TSAN_FREE(fiber) __tsan_destroy_fiber(fiber)
 #else
-static inline void *tdw__tsan_new(void)
-{
-    return NULL;
-}
-static inline void *tdw__tsan_self(void)
-{
-    return NULL;
-}
-static inline void tdw__tsan_switch(void *fiber)
-{
-    (void)fiber;
-}
-static inline void tdw__tsan_free(void *fiber)
-{
-    (void)fiber;
-}
+#define TDW_TSAN_ENTER(stack) (void)(stack)
+#define TDW_TSAN_LEAVE(stack) (void)(stack)
+#define TDW_TSAN_NEW() NULL
+#define TDW_TSAN_FREE(fiber) (void)(fiber)
 #endif
+
+/* From the loop's stack to a task's, and the arrival back there. */
+static inline void tdw__fiber_leave(void **fake, struct tdw_stack *stack)
+{
+    TDW_ASAN_START(fake, stack->base, stack->bytes);
+    TDW_TSAN_ENTER(stack);
+}
+static inline void tdw__fiber_arrive_loop(void *fake)
+{
+    TDW_ASAN_FINISH(fake, NULL, NULL);
+}
+
+/* From a task's stack to the loop's (`fake` NULL: for good), and the arrival on the task's. */
+static inline void tdw__fiber_leave_task(void **fake, struct tdw_stack *stack)
+{
+    TDW_ASAN_START(fake, stack->loop_base, stack->loop_bytes);
+    TDW_TSAN_LEAVE(stack);
+}
+static inline void tdw__fiber_arrive(void *fake, struct tdw_stack *stack)
+{
+    TDW_ASAN_FINISH(fake, &stack->loop_base, &stack->loop_bytes);
+    (void)stack;
+}
 
 #endif
