@@ -4,15 +4,16 @@
  * model and with 1, 1,000 and 100,000 in flight; 512-byte reads; bytes of a waiting task; a small
  * run with its reset.
  *
- * Latencies are random and wide (a thousand times the default), so that few ops are due at the same
- * nanosecond.
+ * Latencies are random, and the wider the more is in flight (at most one op in 25 ns is due), so
+ * that few are due at the same nanosecond. The start of the tasks is in the figure, spread over at
+ * least 40 ops of each.
  */
 #include "bench.h"
 #include <stdlib.h>
 #include <string.h>
 #include <tidewheel/scenario.h>
 
-enum { OPS = 1000000, READ_BYTES = 512 };
+enum { OPS = 1000000, OPS_MANY = 4000000, READ_BYTES = 512 };
 
 struct load {
     enum tdw_model model;
@@ -136,15 +137,17 @@ static struct tdw_world *world;
 
 static double run_load(const void *arg)
 {
-    const struct tdw_world_options options = {.seed = 1, .strategy = TDW_RANDOM, .slowdown = 1000};
     struct load load = *(const struct load *)arg;
+    const uint32_t ops = load.tasks > 1000 ? OPS_MANY : OPS;
+    const struct tdw_world_options options = {
+        .seed = 1, .strategy = TDW_RANDOM, .slowdown = load.tasks > 1600 ? load.tasks / 100 : 16};
     double began;
 
     if (world)
         tdw_world_reset(world, &options);
     else
         world = tdw_world_new(&options);
-    work.left = OPS / load.tasks;
+    work.left = ops / load.tasks;
     work.buffers = malloc((size_t)load.tasks * READ_BYTES);
     memset(work.buffers, 0, (size_t)load.tasks * READ_BYTES);
     began = bench_now();
