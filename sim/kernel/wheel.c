@@ -141,6 +141,13 @@ void tdw__wheel_add(struct tdw_wheel *wheel, uint64_t due_ns, struct tdw_op *op)
 
 /* ── Pop ───────────────────────────────────────────────────────────────────────────────────── */
 
+/* An entry that comes out soon: fetch what its pop touches. */
+static inline void fetch_op(const struct tdw_op *op)
+{
+    __builtin_prefetch(op, 1);
+    __builtin_prefetch((const char *)op + 64, 1);
+}
+
 /* Fetch the task of the entry that is likely to come out next. */
 static inline void fetch_next(const struct tdw_wheel *wheel, int level)
 {
@@ -197,15 +204,46 @@ static void cascade(struct tdw_wheel *wheel, int level, int digit)
         for (uint16_t i = chunk->begin; i < chunk->end; i++) {
             if (!chunk->entries[i].op)
                 continue;
-            if (level == 2) { /* it comes out within the next 4 us: fetch what the pop touches */
-                __builtin_prefetch(chunk->entries[i].op, 1);
-                __builtin_prefetch((const char *)chunk->entries[i].op + 64, 1);
-            }
+            if (level <= 2)
+                fetch_op(chunk->entries[i].op);
             place(wheel, chunk->entries[i].due_ns, chunk->entries[i].op);
         }
         next = chunk->next;
         chunk_put(wheel, chunk);
     }
+}
+
+/* A slot of few entries: the least of them is the earliest of all, so the wheel's time can go to
+ * where it is due at once, and only the others move, straight to their level as seen from there.
+ * Saves a thinly filled wheel most of its cascades. NULL: the least is due after the limit. */
+static struct tdw_op *take_least(struct tdw_wheel *wheel, int level, int digit, uint64_t limit_ns,
+                                 uint64_t *due_ns)
+{
+    struct tdw_wheel_chunk *chunk = wheel->slots[level][digit].head;
+    uint16_t least = chunk->begin;
+
+    while (!chunk->entries[least].op)
+        least++;
+    for (uint16_t i = least + 1; i < chunk->end; i++)
+        if (chunk->entries[i].op && chunk->entries[i].due_ns < chunk->entries[least].due_ns)
+            least = i;
+    if (chunk->entries[least].due_ns > limit_ns)
+        return NULL;
+
+    *due_ns = wheel->time_ns = chunk->entries[least].due_ns;
+    wheel->count--;
+    wheel->slots[level][digit] = (struct tdw_wheel_slot){NULL, NULL};
+    set_empty(wheel, level, digit);
+    for (uint16_t i = chunk->begin; i < chunk->end; i++) {
+        if (i == least || !chunk->entries[i].op)
+            continue;
+        fetch_op(chunk->entries[i].op);
+        place(wheel, chunk->entries[i].due_ns, chunk->entries[i].op);
+    }
+    chunk_put(wheel, chunk);
+    if (wheel->levels)
+        fetch_next(wheel, __builtin_ctz(wheel->levels));
+    return chunk->entries[least].op;
 }
 
 struct tdw_op *tdw__wheel_pop(struct tdw_wheel *wheel, uint64_t limit_ns, uint64_t *due_ns)
@@ -226,6 +264,8 @@ struct tdw_op *tdw__wheel_pop(struct tdw_wheel *wheel, uint64_t limit_ns, uint64
             *due_ns = wheel->time_ns = due;
             return take_first(wheel, level, digit);
         }
+        if (wheel->slots[level][digit].head == wheel->slots[level][digit].tail)
+            return take_least(wheel, level, digit, limit_ns, due_ns);
         /* All digits below this one are 0 at the start of the slot's window. */
         start = wheel->time_ns >> (6 * level) >> 6 << 6 << (6 * level);
         start |= (uint64_t)digit << (6 * level);
