@@ -65,6 +65,11 @@ expect 2 "" "$tdw" replay "$tmp/empty"
 expect 2 "byte" "$tdw" replay "$tmp/cut"
 expect 2 "byte" "$tdw" replay "$tmp/flipped"
 
+# A shell and its children: forks, a pipe, exec, wait.
+expect 0 "unsupported      0" "$tdw" import strace tests/replay/pipeline.strace -o "$tmp/pipeline.tdw"
+expect 0 "0 mismatches, digests equal" "$tdw" replay "$tmp/pipeline.tdw"
+expect 0 "0 mismatches, digests equal" "$tdw" replay "$tmp/pipeline.tdw" -n 20 --schedule adversary
+
 # A recording made from text.
 printf '%s\n' '1 1700000000.000000001 openat(AT_FDCWD, "/x", O_RDONLY) = -1 ENOENT (No such file or directory) <0.000010000>' \
     'this is no line of strace' >"$tmp/trace.txt"

@@ -435,6 +435,36 @@ PREPARE(call_dup3)
     return at_once(t, tdw_sys_dup3(FD(0), (int)s->arg[1], (int)s->arg[2]));
 }
 
+/* The two descriptors of the answer stand behind the flags (replay_load.c). */
+PREPARE(call_pipe)
+{
+    int fds[2];
+    const int ret = tdw_sys_pipe2(fds, s->name[4] ? (int)s->arg[1] : 0);
+
+    if (ret == 0 && s->result == 0) {
+        tdw__replay_map_fd(t, s->arg[2], fds[0]);
+        tdw__replay_map_fd(t, s->arg[3], fds[1]);
+    }
+    return at_once(t, ret);
+}
+
+/* It makes nothing durable (sync_file_range(2)): it only answers. */
+PREPARE(prepare_sync_range)
+{
+    if (FD(0) < 0)
+        return at_once(t, -EBADF);
+    tdw_prep_nop(&t->op);
+    return false;
+}
+
+/* Advice changes nothing; a pipe refuses it, as it refuses to seek. */
+PREPARE(call_fadvise)
+{
+    const int64_t at = tdw_sys_lseek(FD(0), 0, SEEK_CUR);
+
+    return at_once(t, at < 0 ? at : 0);
+}
+
 PREPARE(call_eventfd)
 {
     return at_once(t, tdw_sys_eventfd((unsigned)s->arg[0], (int)s->arg[1]));
@@ -473,6 +503,28 @@ PREPARE(call_clone)
 
 PREPARE(call_recorded)
 {
+    return at_once(t, s->result);
+}
+
+/* A process ends: its descriptors are closed, and whoever reads from its pipes sees the end. */
+PREPARE(call_exit)
+{
+    const struct replay_process *p = t->process;
+
+    for (uint32_t fd = 0; fd < p->fds_max; fd++) {
+        if (p->fds[fd] >= 0)
+            tdw__fd_close(tdw__process()->files, p->fds[fd]);
+        tdw__replay_map_fd(t, fd, -1);
+    }
+    return at_once(t, s->result);
+}
+
+PREPARE(call_exec)
+{
+    struct tdw_process *process = tdw__process();
+
+    if (s->result == 0)
+        process->files = tdw__files_exec(process->files);
     return at_once(t, s->result);
 }
 
@@ -551,15 +603,19 @@ static const struct replay_call calls[] = {
     {"dup2", call_dup2, after_open},
     {"dup3", call_dup3, after_open},
     {"eventfd2", call_eventfd, after_open},
+    {"pipe", call_pipe, NULL},
+    {"pipe2", call_pipe, NULL},
+    {"sync_file_range", prepare_sync_range, NULL},
+    {"fadvise64", call_fadvise, NULL},
     {"socket", prepare_socket, after_open},
     {"connect", prepare_connect, NULL},
     {"clone", call_clone, NULL},
     {"clone3", call_clone, NULL},
     {"fork", call_clone, NULL},
     {"vfork", call_clone, NULL},
-    {"execve", call_recorded, NULL},
+    {"execve", call_exec, NULL},
     {"exit", call_recorded, NULL},
-    {"exit_group", call_recorded, NULL},
+    {"exit_group", call_exit, NULL},
     {"wait4", call_recorded, NULL},
     {"waitid", call_recorded, NULL},
     {"(wait)", prepare_wait, after_wait},

@@ -160,6 +160,10 @@ static int take_call(struct replay_program *program, const struct tdw__replay_op
         .compare = call->compare,
     };
     memcpy(step->arg, call->arg, sizeof step->arg);
+    if (call->items == 2 && strncmp(call->name, "pipe", 4) == 0) {
+        step->arg[2] = call->item[0].a;
+        step->arg[3] = call->item[1].a;
+    }
     if (call->bits & TDW_CALL_LOCK)
         step->lock = call->lock;
     else if (call->bits & TDW_CALL_STAT)

@@ -220,8 +220,11 @@ static void seed_disk(const struct replay_program *program, struct tdw_disk *dis
         case TDW_IMAGE_LINK:
             tdw__disk_seed_symlink(disk, image->path, image->target);
             break;
+        case TDW_IMAGE_FD: /* what is open exists; its own image, if any, came before */
+            if (image->path[0] == '/')
+                tdw__disk_seed_file(disk, image->path, image->size, tdw__hash_text(image->path));
+            break;
         case TDW_IMAGE_ABSENT:
-        case TDW_IMAGE_FD:
             break;
         }
     }
@@ -242,8 +245,11 @@ static void start_first(void *arg)
 
         if (t->recorded->clone_call != UINT64_MAX)
             continue;
-        if (!t->process->process)
+        if (!t->process->process) {
             t->process->process = tdw__process();
+            for (int fd = 0; fd < 3; fd++) /* open on /dev/null, until an image says otherwise */
+                tdw__replay_map_fd(t, fd, fd);
+        }
         tdw__replay_start(t);
     }
 }
