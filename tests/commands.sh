@@ -43,6 +43,9 @@ expect 4 "" "$store" -n 0
 expect 1 "FAILED" "$bug" -n 500 durability --trace-dir "$tmp"
 expect 1 "\"failures\": 1" "$bug" -n 500 durability --json --trace-dir "$tmp"
 expect 1 "fails as before" "$tdw" replay "$tmp"/durability-*.tdw
+expect 1 "choices applied: check failed" "$bug" --replay "$(ls "$tmp"/durability-*.tdw)" --guided
+expect 0 "choices applied: nothing failed" "$store" --replay "$(ls "$tmp"/durability-*.tdw)" --guided
+expect 3 "replay diverged" "$store" --replay "$(ls "$tmp"/durability-*.tdw)"
 expect 0 "run" "$tdw" stat "$tmp"/durability-*.tdw
 expect 0 "crash" "$tdw" show "$tmp"/durability-*.tdw
 expect 0 "\"mismatches\": 0" "$tdw" replay "$sample" --json

@@ -52,7 +52,7 @@ struct tdw_options {
     unsigned models; /* bit by enum tdw_model */
     enum tdw_schedule schedule;
     enum tdw_strategy strategy;
-    bool runs_given, lockstep, json, list, help, version, bisect, quiet;
+    bool runs_given, lockstep, guided, json, list, help, version, bisect, quiet;
     const char *trace_dir, *replay;
     struct tdw_param_value params[TDW_PARAMS_MAX];
     uint32_t params_count;

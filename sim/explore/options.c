@@ -20,6 +20,8 @@
     X(max_steps, 0, "N", max_steps, "steps after which a run counts as a livelock (10000000)")     \
     X(trace_dir, 0, "DIR", trace_dir, "where failing runs are kept as .tdw (build/failures)")      \
     X(replay, 0, "FILE", replay, "repeat a kept run, comparing every choice and event")            \
+    X(guided, 0, NULL, guided,                                                                     \
+      "with --replay: only answer as then, do not compare; for edited code")                       \
     X(json, 0, NULL, json, "tell it as JSON")                                                      \
     X(quiet, 'q', NULL, quiet, "only failures and the last line")                                  \
     X(bisect, 0, NULL, bisect, "for git bisect run: 125 where this does not apply")                \
@@ -136,6 +138,7 @@ static int set_param(struct tdw_options *o, const char *value)
         return 0;                                                                                  \
     }
 FLAG(lockstep)
+FLAG(guided)
 FLAG(json)
 FLAG(quiet)
 FLAG(bisect)

@@ -260,6 +260,30 @@ static int use_options(struct tdw_options *options, struct kept *kept, struct td
     return -EINVAL;
 }
 
+/* The kept answers where their keys occur, the strategy elsewhere: for a program that was edited.
+ */
+static int guide_kept(const struct tdw_options *options, const struct tdw_run *run,
+                      const struct kept *kept)
+{
+    struct tdw_world_options world_options;
+    struct tdw_outcome outcome;
+    struct tdw_world *world;
+    size_t unused;
+
+    tdw__world_options(options, run->seed, &world_options);
+    world = tdw_world_new(&world_options);
+    if (!world)
+        return TDW_EXIT_BUG;
+    tdw_world_guide(world, kept->answers, kept->answers_count);
+    tdw__run(world, options, run, &outcome);
+    unused = tdw_world_unused_answers(world);
+    tdw_world_free(world);
+    printf("%s %s seed %llu: guided, %zu of %zu choices applied: %s\n", kept->scenario, kept->model,
+           (unsigned long long)kept->seed, kept->answers_count - unused, kept->answers_count,
+           outcome.failed ? outcome.failure.text : "nothing failed");
+    return outcome.failed ? TDW_EXIT_FAILED : TDW_EXIT_OK;
+}
+
 static int replay_kept(struct tdw_options *options, const struct tdw_run *run, struct kept *kept)
 {
     struct comparison c = {.tap.event = on_event, .show = !options->json && !options->quiet};
@@ -323,7 +347,7 @@ int tdw__replay(const struct tdw_options *given, const struct tdw_scenario *cons
         free(kept.answers);
         return options.bisect ? TDW_EXIT_BISECT_SKIP : TDW_EXIT_USAGE;
     }
-    code = replay_kept(&options, &run, &kept);
+    code = options.guided ? guide_kept(&options, &run, &kept) : replay_kept(&options, &run, &kept);
     free(kept.answers);
     return code;
 }
