@@ -513,7 +513,7 @@ void tdw__parse(struct tdw__parsed *p, const struct tdw__call_text *text, bool w
     if (p->syscall->track == TDW__T_CLONE)
         clone_args(p, text, &bad);
     shape = p->syscall->shape;
-    for (size_t i = 0; shape[i] != 0 && i < text->args; i++) {
+    for (size_t i = 0; i < text->args && shape[i] != 0; i++) {
         const int64_t value = argument(p, shape[i], text->arg[i], text->note, &at, &bad);
 
         if (i < 6)

@@ -36,10 +36,11 @@ void *tdw_malloc(size_t bytes)
 void tdw_free(void *pointer)
 {
     struct tdw_process *process = tdw__process();
-    struct tdw_allocation *block = (struct tdw_allocation *)pointer - 1;
+    struct tdw_allocation *block;
 
     if (!pointer)
         return;
+    block = (struct tdw_allocation *)pointer - 1;
     if (block->next)
         block->next->prev = block->prev;
     if (block->prev)
@@ -102,9 +103,8 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
 {
     struct tdw_host **at = &world->hosts, *host;
 
-    for (; *at; at = &(*at)->next)
-        if (strcmp((*at)->name, name) == 0)
-            break;
+    while (*at && strcmp((*at)->name, name) != 0)
+        at = &(*at)->next;
     host = *at;
     if (!host) {
         host = calloc(1, sizeof *host);

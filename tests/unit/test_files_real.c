@@ -79,12 +79,13 @@ static uint32_t below(struct dice *dice, uint32_t bound)
     X(PWRITE, 5)                                                                                   \
     X(WRITEV, 2)                                                                                   \
     X(TRUNCATE, 2)                                                                                 \
-    X(FTRUNCATE, 3) X(FALLOCATE, 3) X(RENAME, 8) X(LINK, 4) X(SYMLINK, 4) X(UNLINK, 4) X(RMDIR, 3) \
-        X(MKDIR, 6) X(STAT, 4) X(FSTAT, 2) X(LSEEK, 4) X(DUP, 1) X(DUP2, 1) X(DUP3, 1) X(DUPFD, 1) \
-            X(GETFL, 1) X(SETFL, 1) X(GETFD, 1) X(SETFD, 1) X(SETLK, 6) X(GETLK, 3) X(FLOCK, 2)    \
-                X(GETDENTS, 3) X(PIPE, 2) X(EVENTFD, 2) X(READLINK, 2) X(ACCESS, 2) X(CHDIR, 2)    \
-                    X(FCHDIR, 1) X(GETCWD, 1) X(CHMOD, 1) X(FCHMOD, 1) X(UMASK, 1) X(POLL, 2)      \
-                        X(PIPESZ, 1) X(FSYNC, 0)
+    X(FTRUNCATE, 3)                                                                                \
+    X(FALLOCATE, 3) X(RENAME, 8) X(LINK, 4) X(SYMLINK, 4) X(UNLINK, 4) X(RMDIR, 3) X(MKDIR, 6)     \
+        X(STAT, 4) X(FSTAT, 2) X(LSEEK, 4) X(DUP, 1) X(DUP2, 1) X(DUP3, 1) X(DUPFD, 1) X(GETFL, 1) \
+            X(SETFL, 1) X(GETFD, 1) X(SETFD, 1) X(SETLK, 6) X(GETLK, 3) X(FLOCK, 2) X(GETDENTS, 3) \
+                X(PIPE, 2) X(EVENTFD, 2) X(READLINK, 2) X(ACCESS, 2) X(CHDIR, 2) X(FCHDIR, 1)      \
+                    X(GETCWD, 1) X(CHMOD, 1) X(FCHMOD, 1) X(UMASK, 1) X(POLL, 2) X(PIPESZ, 1)      \
+                        X(FSYNC, 0)
 
 enum call {
 #define ENUM(name, weight) C_##name,

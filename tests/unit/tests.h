@@ -29,7 +29,8 @@ void tdw_test_count(unsigned tests);
     X(wheel)                                                                                       \
     X(choices)                                                                                     \
     X(ring)                                                                                        \
-    X(edges) X(sync) X(models) X(lockstep) X(sim) X(options) X(trace) X(import_strace) X(files)    \
+    X(edges)                                                                                       \
+    X(sync) X(models) X(lockstep) X(sim) X(options) X(trace) X(import_strace) X(files)             \
         X(files_real)
 
 #define TDW_DECLARE(name) int tests_##name(void);
