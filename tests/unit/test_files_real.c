@@ -69,23 +69,16 @@ static uint32_t below(struct dice *dice, uint32_t bound)
     (((const int64_t[]){__VA_ARGS__})[below(                                                       \
         (dice), (uint32_t)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))])
 
+/* clang-format off */
 #define CALLS(X)                                                                                   \
-    X(OPEN, 14)                                                                                    \
-    X(CLOSE, 5)                                                                                    \
-    X(READ, 5)                                                                                     \
-    X(PREAD, 5)                                                                                    \
-    X(READV, 2)                                                                                    \
-    X(WRITE, 7)                                                                                    \
-    X(PWRITE, 5)                                                                                   \
-    X(WRITEV, 2)                                                                                   \
-    X(TRUNCATE, 2)                                                                                 \
-    X(FTRUNCATE, 3)                                                                                \
-    X(FALLOCATE, 3) X(RENAME, 8) X(LINK, 4) X(SYMLINK, 4) X(UNLINK, 4) X(RMDIR, 3) X(MKDIR, 6)     \
-        X(STAT, 4) X(FSTAT, 2) X(LSEEK, 4) X(DUP, 1) X(DUP2, 1) X(DUP3, 1) X(DUPFD, 1) X(GETFL, 1) \
-            X(SETFL, 1) X(GETFD, 1) X(SETFD, 1) X(SETLK, 6) X(GETLK, 3) X(FLOCK, 2) X(GETDENTS, 3) \
-                X(PIPE, 2) X(EVENTFD, 2) X(READLINK, 2) X(ACCESS, 2) X(CHDIR, 2) X(FCHDIR, 1)      \
-                    X(GETCWD, 1) X(CHMOD, 1) X(FCHMOD, 1) X(UMASK, 1) X(POLL, 2) X(PIPESZ, 1)      \
-                        X(FSYNC, 0)
+    X(OPEN, 14) X(CLOSE, 5) X(READ, 5) X(PREAD, 5) X(READV, 2) X(WRITE, 7) X(PWRITE, 5)            \
+    X(WRITEV, 2) X(TRUNCATE, 2) X(FTRUNCATE, 3) X(FALLOCATE, 3) X(RENAME, 8) X(LINK, 4)            \
+    X(SYMLINK, 4) X(UNLINK, 4) X(RMDIR, 3) X(MKDIR, 6) X(STAT, 4) X(FSTAT, 2) X(LSEEK, 4)          \
+    X(DUP, 1) X(DUP2, 1) X(DUP3, 1) X(DUPFD, 1) X(GETFL, 1) X(SETFL, 1) X(GETFD, 1) X(SETFD, 1)    \
+    X(SETLK, 6) X(GETLK, 3) X(FLOCK, 2) X(GETDENTS, 3) X(PIPE, 2) X(EVENTFD, 2) X(READLINK, 2)     \
+    X(ACCESS, 2) X(CHDIR, 2) X(FCHDIR, 1) X(GETCWD, 1) X(CHMOD, 1) X(FCHMOD, 1) X(UMASK, 1)        \
+    X(POLL, 2) X(PIPESZ, 1) X(FSYNC, 0)
+/* clang-format on */
 
 enum call {
 #define ENUM(name, weight) C_##name,

@@ -25,14 +25,11 @@ void tdw_test_count(unsigned tests);
      _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof *(tests), setup, teardown))
 
 /* Each group: runs its tests, returns how many failed. */
+/* clang-format off */
 #define TDW_GROUPS(X)                                                                              \
-    X(wheel)                                                                                       \
-    X(choices)                                                                                     \
-    X(ring)                                                                                        \
-    X(edges)                                                                                       \
-    X(sync) X(models) X(lockstep) X(sim) X(options) X(trace) X(import_strace) X(files)             \
-        X(files_real)
-
+    X(wheel) X(choices) X(ring) X(edges) X(sync) X(models) X(lockstep) X(sim) X(options) \
+    X(trace) X(import_strace) X(files) X(files_real)
+/* clang-format on */
 #define TDW_DECLARE(name) int tests_##name(void);
 TDW_GROUPS(TDW_DECLARE)
 #undef TDW_DECLARE
