@@ -111,3 +111,9 @@ const char *tdw_event_name(uint8_t kind)
     }
     return "?";
 }
+
+void tdw__digest_text(struct tdw_digest digest, char text[33])
+{
+    snprintf(text, 33, "%016llx%016llx", (unsigned long long)digest.hi,
+             (unsigned long long)digest.lo);
+}

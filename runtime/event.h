@@ -48,6 +48,9 @@ __attribute__((always_inline)) static inline void tdw__event(struct tdw_loop *lo
     }
 }
 
+/* As people and files have it: 32 hexadecimal digits, the high half first. */
+void tdw__digest_text(struct tdw_digest digest, char text[33]);
+
 /* Something is wrong with the program: an event, and the run's failure if it is the first. */
 void tdw__finding_v(struct tdw_loop *loop, const struct tdw_task *task, const struct tdw_site *site,
                     const char *format, va_list args);

@@ -212,6 +212,8 @@ struct tdw_task *tdw__task_new(struct tdw_ring *ring, struct tdw_task *parent, e
                                const char *name, const struct tdw_site *site);
 /* Make its first step an item; -EAGAIN when the ring is full. */
 int tdw__task_start(struct tdw_task *task, const struct tdw_site *site);
+/* "callback", "stackless", "stackful". */
+const char *tdw__model_name(enum tdw_model model);
 /* After a step of `task`: has a callback task nothing left in flight, did a coroutine return? */
 void tdw__task_settle(struct tdw_task *task);
 /* All tasks of a ring that was withdrawn: stacks, frames and tasks go back to their pools. */

@@ -324,3 +324,16 @@ size_t tdw_task_path(const struct tdw_task *task, char *text, size_t bytes)
         text[at < bytes ? at : bytes - 1] = '\0';
     return at;
 }
+
+const char *tdw__model_name(enum tdw_model model)
+{
+    switch (model) {
+    case TDW_CALLBACK:
+        return "callback";
+    case TDW_STACKLESS:
+        return "stackless";
+    case TDW_STACKFUL:
+        return "stackful";
+    }
+    return "?";
+}

@@ -106,7 +106,7 @@ struct replay_call {
     bool (*prepare)(struct replay_thread *thread, const struct replay_step *step);
     void (*after)(struct replay_thread *thread, const struct replay_step *step);
 };
-const struct replay_call *tdw__replay_call(const char *name, uint8_t how);
+const struct replay_call *tdw__replay_call(const char *name);
 /* Is the result as recorded? */
 bool tdw__replay_matches(const struct replay_thread *thread, const struct replay_step *step);
 

@@ -622,9 +622,8 @@ static const struct replay_call calls[] = {
     {"(descriptor)", prepare_image_fd, after_image_fd},
 };
 
-const struct replay_call *tdw__replay_call(const char *name, uint8_t how)
+const struct replay_call *tdw__replay_call(const char *name)
 {
-    (void)how;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         if (strcmp(calls[i].name, name) == 0)
             return &calls[i];

@@ -9,25 +9,10 @@
 #include <runtime/mix.h>
 #include <stdlib.h>
 #include <string.h>
+#include <traces/import.h>
 #include <traces/replay.h>
 
-/* ── Growing arrays and texts ──────────────────────────────────────────────────────────────── */
-
-static int room(void *array, size_t *max, size_t count, size_t bytes)
-{
-    void **at = array;
-    const size_t more = *max ? *max * 2 : 256;
-    void *grown;
-
-    if (count < *max)
-        return 0;
-    grown = realloc(*at, more * bytes);
-    if (!grown)
-        return -ENOMEM;
-    *at = grown;
-    *max = more;
-    return 0;
-}
+/* ── Texts ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* One copy of each text: a hash table of lists. */
 struct replay_text {
@@ -96,13 +81,13 @@ static bool is_replayed(struct replay_program *program, const struct tdw__replay
     case TDW_HOW_OP:
     case TDW_HOW_SYS:
     case TDW_HOW_TASK:
-        *how = tdw__replay_call(name, call->how);
+        *how = tdw__replay_call(name);
         if (*how)
             return true;
         break;
     case TDW_HOW_WAIT:
     case TDW_HOW_EDGE:
-        *how = tdw__replay_call("(wait)", call->how);
+        *how = tdw__replay_call("(wait)");
         return true;
     case TDW_HOW_IGNORE:
         program->ignored++;
@@ -139,7 +124,7 @@ static int take_call(struct replay_program *program, const struct tdw__replay_op
     if (call->end_ns > program->recorded_ns)
         program->recorded_ns = call->end_ns;
     is_replayed(program, options, call, &how, name);
-    if (room(&program->steps, &program->steps_max, program->steps_count, sizeof *step) < 0)
+    if (tdw__grow(&program->steps, &program->steps_max, program->steps_count, sizeof *step) < 0)
         return -ENOMEM;
     step = &program->steps[program->steps_count++];
     *step = (struct replay_step){
@@ -173,8 +158,8 @@ static int take_call(struct replay_program *program, const struct tdw__replay_op
     for (uint8_t i = 0; how && i < call->edges; i++) {
         if (call->edge[i].kind == TDW_EDGE_SPAWN)
             continue; /* the spawn itself sees to it */
-        if (room(&program->edges, &program->edges_max, program->edges_count,
-                 sizeof *program->edges) < 0)
+        if (tdw__grow(&program->edges, &program->edges_max, program->edges_count,
+                      sizeof *program->edges) < 0)
             return -ENOMEM;
         program->edges[program->edges_count++] = call->edge[i];
         step->edges++;
@@ -286,7 +271,7 @@ static int make_fds(struct replay_program *program)
             .name = "(descriptor)",
             .path = {image->path},
             .arg = {image->fd, flags, 0, 0, 0, image->process},
-            .call = tdw__replay_call("(descriptor)", TDW_HOW_OP),
+            .call = tdw__replay_call("(descriptor)"),
             .gate = UINT32_MAX,
         };
     }

@@ -13,13 +13,6 @@ struct told {
     int ret;
 };
 
-static const char *model_name(int model)
-{
-    static const char *const names[] = {"callback", "stackless", "stackful"};
-
-    return names[model];
-}
-
 static void tell_mismatches(const struct replay *replay, uint64_t count)
 {
     const uint64_t kept =
@@ -72,12 +65,6 @@ static void tell_left_out(const struct replay_program *program,
                 program->unsupported_names[i].name, program->unsupported_names[i].count);
 }
 
-static void digest_text(struct tdw_digest digest, char text[33])
-{
-    snprintf(text, 33, "%016llx%016llx", (unsigned long long)digest.hi,
-             (unsigned long long)digest.lo);
-}
-
 static void run_one(const struct tdw__replay_options *options, const struct replay_program *program,
                     struct tdw_world *world, int model, uint64_t seed, bool rows, struct told *told)
 {
@@ -105,20 +92,20 @@ static void tell_run(const struct tdw__replay_options *options, int model, uint6
 {
     char digest[33];
 
-    digest_text(told->digest, digest);
+    tdw__digest_text(told->digest, digest);
     if (options->json)
         fprintf(options->out,
                 "%s    {\"model\": \"%s\", \"seed\": %" PRIu64 ", \"operations\": %" PRIu64
                 ", \"mismatches\": %" PRIu64 ", \"timing\": %" PRIu64 ", \"virtual_ns\": %" PRIu64
                 ", \"digest\": \"%s\"}",
-                first ? "" : ",\n", model_name(model), seed, told->operations, told->mismatches,
-                told->timing, told->now_ns, digest);
+                first ? "" : ",\n", tdw__model_name((enum tdw_model)model), seed, told->operations,
+                told->mismatches, told->timing, told->now_ns, digest);
     else if (options->seeds == 1)
         fprintf(options->out,
                 "%-10s %" PRIu64 " operations, %" PRIu64
                 " mismatches, %.3f s of virtual time, digest %s\n",
-                model_name(model), told->operations, told->mismatches, (double)told->now_ns / 1e9,
-                digest);
+                tdw__model_name((enum tdw_model)model), told->operations, told->mismatches,
+                (double)told->now_ns / 1e9, digest);
 }
 
 static int replay_all(const struct tdw__replay_options *options,

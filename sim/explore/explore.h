@@ -65,7 +65,6 @@ int tdw__options_parse(struct tdw_options *options, int argc, char **argv);
 void tdw__options_help(const char *program);
 const char *tdw__schedule_name(enum tdw_schedule schedule);
 const char *tdw__strategy_name(enum tdw_strategy strategy);
-const char *tdw__model_name(enum tdw_model model);
 /* The known word that is nearest to `word` (edit distance), or NULL if none is near. `next`
  * enumerates the known words. */
 const char *tdw__nearest(const char *word, const char *const *words, size_t count);
@@ -131,10 +130,9 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
 
 void tdw__report_head(const struct tdw_options *options, const char *program);
 void tdw__report_result(const struct tdw_options *options, const char *program,
-                        struct tdw_world *world, const struct tdw_result *result);
+                        const struct tdw_result *result);
 void tdw__report_json(const struct tdw_options *options, const char *program,
                       const struct tdw_result *results, size_t count, int code);
-void tdw__digest_text(struct tdw_digest digest, char text[33]);
 
 /* ── Keeping and replaying ─────────────────────────────────────────────────────────────────── */
 

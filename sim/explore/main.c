@@ -148,7 +148,7 @@ static int explore_all(const struct tdw_options *options, const char *program,
             fprintf(stderr, "tidewheel: the failing run could not be kept: %s\n", strerror(-ret));
             io_failed = true;
         }
-        tdw__report_result(options, program, NULL, result);
+        tdw__report_result(options, program, result);
         if (result->interrupted || result->stopped)
             break;
     }

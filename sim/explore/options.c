@@ -387,16 +387,3 @@ const char *tdw__strategy_name(enum tdw_strategy strategy)
 {
     return strategy == TDW_CALM ? "calm" : "random";
 }
-
-const char *tdw__model_name(enum tdw_model model)
-{
-    switch (model) {
-    case TDW_CALLBACK:
-        return "callback";
-    case TDW_STACKLESS:
-        return "stackless";
-    case TDW_STACKFUL:
-        return "stackful";
-    }
-    return "?";
-}

@@ -8,12 +8,6 @@
 #include <sim/explore/explore.h>
 #include <string.h>
 
-void tdw__digest_text(struct tdw_digest digest, char text[33])
-{
-    snprintf(text, 33, "%016llx%016llx", (unsigned long long)digest.hi,
-             (unsigned long long)digest.lo);
-}
-
 static void models_text(unsigned models, char *text, size_t bytes)
 {
     size_t at = 0;
@@ -73,9 +67,8 @@ static void report_failure(const struct tdw_options *options, const char *progra
 }
 
 void tdw__report_result(const struct tdw_options *options, const char *program,
-                        struct tdw_world *world, const struct tdw_result *result)
+                        const struct tdw_result *result)
 {
-    (void)world;
     if (options->json)
         return;
     if (!options->quiet || result->failures) {
