@@ -67,7 +67,7 @@ static inline uint64_t tdw__entry_hash(const struct tdw_ring *ring, const struct
     const uint64_t rest =
         (uint64_t)sqe->rw_flags | (uint64_t)sqe->ioprio << 32 | (uint64_t)sqe->buf_index << 48;
 
-    if (row->addr > TDW_W_VALUE || row->off > TDW_W_VALUE)
+    if (row->addr > TDW_W_VALUE || (row->off > TDW_W_VALUE && sqe->off))
         return tdw__entry_pointed(ring, op);
     return tdw__mix2(rest ^ TDW_K2, (uint64_t)sqe->file_index ^ TDW_K3) +
            (row->addr == TDW_W_VALUE ? sqe->addr : 0);

@@ -9,7 +9,10 @@
  */
 #define XXH_INLINE_ALL
 #include <runtime/event.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <xxhash.h>
 
 #define ROW(NAME, number, addr, off, buffer, class)                                                \
@@ -40,8 +43,37 @@ static uint64_t hash_flock(const struct flock *lock)
     return tdw__mix(range, (uint64_t)lock->l_type << 16 | (uint64_t)lock->l_whence);
 }
 
+/* An address: the bytes are in network order but for the family, which is hashed by value. */
+static uint64_t hash_sockaddr(const struct sockaddr *address, uint64_t bytes)
+{
+    const size_t family = sizeof(address->sa_family);
+
+    if (!address || bytes < family || bytes > sizeof(struct sockaddr_storage))
+        return bytes;
+    return tdw__mix(XXH3_64bits((const char *)address + family, bytes - family),
+                    address->sa_family);
+}
+
+static uint64_t hash_msghdr(const struct msghdr *message)
+{
+    const uint64_t lengths = hash_iovec(message->msg_iov, (uint32_t)message->msg_iovlen);
+
+    return tdw__mix(hash_sockaddr(message->msg_name, message->msg_namelen),
+                    tdw__mix(lengths, message->msg_controllen));
+}
+
+static uint64_t hash_pollfds(const struct pollfd *fds, uint32_t count)
+{
+    uint64_t hash = count;
+
+    for (uint32_t i = 0; i < count && i < 1024; i++)
+        hash = tdw__mix(hash, (uint64_t)(uint32_t)fds[i].fd << 16 | (uint16_t)fds[i].events);
+    return hash;
+}
+
 /* The content of one word: what it is, or what it points to. Addresses are 0. */
-static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t word, uint32_t len)
+static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t word,
+                          const struct io_uring_sqe *sqe)
 {
     const void *pointer = (const void *)(uintptr_t)word;
     const struct tdw_op *target;
@@ -58,7 +90,7 @@ static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t wo
         return time ? tdw__mix((uint64_t)time->tv_sec, (uint64_t)time->tv_nsec) : 0;
     }
     case TDW_W_IOVEC:
-        return pointer ? hash_iovec(pointer, len) : 0;
+        return pointer ? hash_iovec(pointer, sqe->len) : 0;
     case TDW_W_FLOCK:
         return pointer ? hash_flock(pointer) : 0;
     case TDW_W_OP:
@@ -68,6 +100,16 @@ static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t wo
         return pointer ? ((const struct tdw_task *)pointer)->actor : 0;
     case TDW_W_OBJECT:
         return pointer ? ((const struct tdw_sync *)pointer)->hash : 0;
+    case TDW_W_SOCKADDR:
+        return hash_sockaddr(pointer, sqe->off);
+    case TDW_W_SOCKTO:
+        return hash_sockaddr(pointer, sqe->addr_len);
+    case TDW_W_MSGHDR:
+        return pointer ? hash_msghdr(pointer) : 0;
+    case TDW_W_EPEVENT:
+        return pointer ? ((const struct epoll_event *)pointer)->events : 0;
+    case TDW_W_POLLFDS:
+        return pointer ? hash_pollfds(pointer, sqe->len) : 0;
     }
     return 0;
 }
@@ -85,12 +127,12 @@ uint64_t tdw__entry_pointed(const struct tdw_ring *ring, const struct tdw_op *op
 {
     const struct tdw_opcode *row = &tdw__opcodes[op->sqe.opcode];
     const struct io_uring_sqe *sqe = &op->sqe;
-    const uint64_t addr = hash_word(ring, row->addr, sqe->addr, sqe->len);
-    const uint64_t off =
-        row->off == TDW_W_VALUE ? 0 : hash_word(ring, row->off, sqe->off, sqe->len);
+    const uint64_t addr = hash_word(ring, row->addr, sqe->addr, sqe);
+    const uint64_t off = row->off == TDW_W_VALUE ? 0 : hash_word(ring, row->off, sqe->off, sqe);
 
     const uint64_t flags =
         sqe->opcode == IORING_OP_OPENAT ? open_flags(sqe->open_flags) : (uint32_t)sqe->rw_flags;
 
-    return tdw__mix(tdw__mix(addr, off), flags ^ (uint64_t)sqe->file_index << 40);
+    return tdw__mix(tdw__mix(addr, off), flags ^ (uint64_t)sqe->file_index << 40) +
+           ((uint64_t)sqe->ioprio << 32 | (uint64_t)sqe->buf_index << 48);
 }

@@ -45,22 +45,37 @@ enum {
     TDW_OP_WG_WAIT = 200,   /* addr: struct tdw_wg */
     TDW_OP_TOKEN = 201,     /* addr: struct tdw_token: until it is cancelled */
     TDW_OP_KERNEL = 224,
-    TDW_OP_GETDENTS = 224, /* fd, addr: buffer, len */
-    TDW_OP_SETLKW = 225,   /* fd, addr: struct flock, len: F_SETLKW or F_OFD_SETLKW */
-    TDW_OP_FLOCK = 226,    /* fd, len: LOCK_SH, LOCK_EX */
+    TDW_OP_GETDENTS = 224,   /* fd, addr: buffer, len */
+    TDW_OP_SETLKW = 225,     /* fd, addr: struct flock, len: F_SETLKW or F_OFD_SETLKW */
+    TDW_OP_FLOCK = 226,      /* fd, len: LOCK_SH, LOCK_EX */
+    TDW_OP_EPOLL_WAIT = 227, /* fd, addr: struct epoll_event, len: how many, off: time-out in ns */
+    TDW_OP_PPOLL = 228,      /* addr: struct pollfd, len: how many, off: time-out in ns */
+    TDW_OP_SENDFILE = 229,
+    TDW_OP_COPY_FILE_RANGE = 230,
+    TDW_OP_RESOLVE = 231, /* addr: a name, off: struct tdw_resolved */
+    TDW_OP_PROC_WAIT = 232,
+    /* Work of the simulated kernel's own, never submitted: see sim/kernel/kernel.h. */
+    TDW_OP_SHOT = 253,   /* one completion, and not the last, of an op in flight */
+    TDW_OP_PACKET = 254, /* something on its way through a link */
+    TDW_OP_TIMER = 255,  /* a timer of a connection */
 };
 
 /* What a 64-bit word of an entry is. */
 enum tdw_word {
-    TDW_W_ADDR,   /* an address: never looked at; what an unknown opcode's words are taken for */
-    TDW_W_VALUE,  /* a number: into the digest as it is */
-    TDW_W_PATH,   /* a NUL-terminated string: into the digest by content */
-    TDW_W_TIME,   /* struct __kernel_timespec, by content */
-    TDW_W_IOVEC,  /* `len` struct iovec: their lengths */
-    TDW_W_FLOCK,  /* struct flock: type, whence, start, length */
-    TDW_W_OP,     /* the user_data of another op: its actor and ordinal */
-    TDW_W_TASK,   /* a task: its actor */
-    TDW_W_OBJECT, /* a named object of the runtime (lock, channel): its name */
+    TDW_W_ADDR,     /* an address: never looked at; what an unknown opcode's words are taken for */
+    TDW_W_VALUE,    /* a number: into the digest as it is */
+    TDW_W_PATH,     /* a NUL-terminated string: into the digest by content */
+    TDW_W_TIME,     /* struct __kernel_timespec, by content */
+    TDW_W_IOVEC,    /* `len` struct iovec: their lengths */
+    TDW_W_FLOCK,    /* struct flock: type, whence, start, length */
+    TDW_W_OP,       /* the user_data of another op: its actor and ordinal */
+    TDW_W_TASK,     /* a task: its actor */
+    TDW_W_OBJECT,   /* a named object of the runtime (lock, channel): its name */
+    TDW_W_SOCKADDR, /* struct sockaddr, by content; its length is the word `off` */
+    TDW_W_SOCKTO,   /* the same with its length in `addr_len` */
+    TDW_W_MSGHDR,   /* struct msghdr: the address, the lengths of its vectors and control bytes */
+    TDW_W_EPEVENT,  /* struct epoll_event: the events; its data is the program's */
+    TDW_W_POLLFDS,  /* `len` struct pollfd: descriptors and events */
 };
 
 /* Which way the bytes of the buffer at `addr` go, seen from the program. */
@@ -70,6 +85,8 @@ enum tdw_buffer {
     TDW_B_OUTV, /* the same through an iovec */
     TDW_B_IN,   /* the kernel writes up to `len` bytes: must not be used before completion */
     TDW_B_INV,
+    TDW_B_OUTMSG, /* through the vectors of a struct msghdr */
+    TDW_B_INMSG,
 };
 
 /* How long an op takes by default on the simulated kernel: the row of its latency class. */
@@ -93,7 +110,19 @@ enum tdw_class {
     X(TIMEOUT_REMOVE, IORING_OP_TIMEOUT_REMOVE, OP, VALUE, NONE, CALL)                             \
     X(ASYNC_CANCEL, IORING_OP_ASYNC_CANCEL, OP, VALUE, NONE, CALL)                                 \
     X(LINK_TIMEOUT, IORING_OP_LINK_TIMEOUT, TIME, VALUE, NONE, TIMER)                              \
-    X(CONNECT, IORING_OP_CONNECT, ADDR, VALUE, NONE, CALL)                                         \
+    X(POLL_REMOVE, IORING_OP_POLL_REMOVE, OP, ADDR, NONE, CALL)                                    \
+    X(ACCEPT, IORING_OP_ACCEPT, ADDR, ADDR, NONE, CALL)                                            \
+    X(CONNECT, IORING_OP_CONNECT, SOCKADDR, VALUE, NONE, CALL)                                     \
+    X(SENDMSG, IORING_OP_SENDMSG, MSGHDR, VALUE, OUTMSG, CALL)                                     \
+    X(RECVMSG, IORING_OP_RECVMSG, MSGHDR, VALUE, INMSG, CALL)                                      \
+    X(SEND, IORING_OP_SEND, ADDR, SOCKTO, OUT, CALL)                                               \
+    X(RECV, IORING_OP_RECV, ADDR, VALUE, IN, CALL)                                                 \
+    X(SHUTDOWN, IORING_OP_SHUTDOWN, VALUE, VALUE, NONE, CALL)                                      \
+    X(EPOLL_CTL, IORING_OP_EPOLL_CTL, EPEVENT, VALUE, NONE, CALL)                                  \
+    X(SEND_ZC, IORING_OP_SEND_ZC, ADDR, SOCKTO, OUT, CALL)                                         \
+    X(SENDMSG_ZC, IORING_OP_SENDMSG_ZC, MSGHDR, VALUE, OUTMSG, CALL)                               \
+    X(BIND, TDW_OP_BIND, SOCKADDR, VALUE, NONE, CALL)                                              \
+    X(LISTEN, TDW_OP_LISTEN, VALUE, VALUE, NONE, CALL)                                             \
     X(FALLOCATE, IORING_OP_FALLOCATE, VALUE, VALUE, NONE, WRITE)                                   \
     X(OPENAT, IORING_OP_OPENAT, PATH, VALUE, NONE, CALL)                                           \
     X(CLOSE, IORING_OP_CLOSE, VALUE, VALUE, NONE, CALL)                                            \
@@ -119,7 +148,13 @@ enum tdw_class {
     X(TOKEN, TDW_OP_TOKEN, OBJECT, VALUE, NONE, NONE)                                              \
     X(GETDENTS, TDW_OP_GETDENTS, ADDR, VALUE, NONE, READ)                                          \
     X(SETLKW, TDW_OP_SETLKW, FLOCK, VALUE, NONE, CALL)                                             \
-    X(FLOCK, TDW_OP_FLOCK, VALUE, VALUE, NONE, CALL)
+    X(FLOCK, TDW_OP_FLOCK, VALUE, VALUE, NONE, CALL)                                               \
+    X(EPOLL_WAIT, TDW_OP_EPOLL_WAIT, ADDR, VALUE, NONE, CALL)                                      \
+    X(PPOLL, TDW_OP_PPOLL, POLLFDS, VALUE, NONE, CALL)                                             \
+    X(RESOLVE, TDW_OP_RESOLVE, PATH, ADDR, NONE, CALL)                                             \
+    X(SHOT, TDW_OP_SHOT, VALUE, VALUE, NONE, NONE)                                                 \
+    X(PACKET, TDW_OP_PACKET, VALUE, VALUE, NONE, NONE)                                             \
+    X(TIMER, TDW_OP_TIMER, VALUE, VALUE, NONE, TIMER)
 
 /* One row of the table, for lookup by opcode. `name` is NULL for an opcode we do not know. */
 struct tdw_opcode {

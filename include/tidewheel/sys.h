@@ -18,9 +18,12 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
+struct epoll_event;
 struct flock;
+struct itimerspec;
 struct statfs;
 struct timespec;
 
@@ -50,7 +53,24 @@ struct timespec;
     X(UMASK, 22, "umask")                                                                          \
     X(FLOCK, 23, "flock")                                                                          \
     X(UTIMENSAT, 24, "utimensat")                                                                  \
-    X(GETPID, 25, "getpid")
+    X(GETPID, 25, "getpid")                                                                        \
+    X(SOCKET, 26, "socket")                                                                        \
+    X(SOCKETPAIR, 27, "socketpair")                                                                \
+    X(BIND, 28, "bind")                                                                            \
+    X(LISTEN, 29, "listen")                                                                        \
+    X(SHUTDOWN, 30, "shutdown")                                                                    \
+    X(SETSOCKOPT, 31, "setsockopt")                                                                \
+    X(GETSOCKOPT, 32, "getsockopt")                                                                \
+    X(GETSOCKNAME, 33, "getsockname")                                                              \
+    X(GETPEERNAME, 34, "getpeername")                                                              \
+    X(IOCTL, 35, "ioctl")                                                                          \
+    X(EPOLL_CREATE, 36, "epoll_create1")                                                           \
+    X(EPOLL_CTL, 37, "epoll_ctl")                                                                  \
+    X(TIMERFD_CREATE, 38, "timerfd_create")                                                        \
+    X(TIMERFD_SETTIME, 39, "timerfd_settime")                                                      \
+    X(TIMERFD_GETTIME, 40, "timerfd_gettime")                                                      \
+    X(CLOCK_GETTIME, 41, "clock_gettime")                                                          \
+    X(CLOCK_SETTIME, 42, "clock_settime")
 
 enum tdw_sys_call {
 #define TDW_SYS_ENUM(NAME, number, name) TDW_SYS_##NAME = number,
@@ -95,5 +115,28 @@ int tdw_sys_fstatfs(int fd, struct statfs *result);
 int tdw_sys_umask(mode_t mask);
 int tdw_sys_flock(int fd, int operation);
 int tdw_sys_getpid(void);
+
+/* Sockets. What may wait is an op; what never does can be either. */
+int tdw_sys_socket(int domain, int type, int protocol);
+int tdw_sys_socketpair(int domain, int type, int protocol, int fds[2]);
+int tdw_sys_bind(int fd, const struct sockaddr *address, socklen_t bytes);
+int tdw_sys_listen(int fd, int backlog);
+int tdw_sys_shutdown(int fd, int how);
+int tdw_sys_setsockopt(int fd, int level, int name, const void *value, socklen_t bytes);
+int tdw_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *bytes);
+int tdw_sys_getsockname(int fd, struct sockaddr *address, socklen_t *bytes);
+int tdw_sys_getpeername(int fd, struct sockaddr *address, socklen_t *bytes);
+/* FIONREAD, FIONBIO, FIOASYNC (accepted), SIOCOUTQ, SIOCATMARK; -ENOTTY for any other. */
+int tdw_sys_ioctl(int fd, unsigned long request, void *arg);
+
+/* Readiness and timers. Times are the host's clocks (CLOCK_REALTIME, CLOCK_MONOTONIC, …). */
+int tdw_sys_epoll_create1(int flags);
+int tdw_sys_epoll_ctl(int epfd, int what, int fd, const struct epoll_event *event);
+int tdw_sys_timerfd_create(int clock, int flags);
+int tdw_sys_timerfd_settime(int fd, int flags, const struct itimerspec *value,
+                            struct itimerspec *old);
+int tdw_sys_timerfd_gettime(int fd, struct itimerspec *value);
+int tdw_sys_clock_gettime(int clock, struct timespec *now);
+int tdw_sys_clock_settime(int clock, const struct timespec *now);
 
 #endif

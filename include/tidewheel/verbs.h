@@ -18,6 +18,9 @@
 #ifndef TIDEWHEEL_VERBS_H
 #define TIDEWHEEL_VERBS_H
 
+#include <poll.h>
+#include <sys/epoll.h>
+#include <tidewheel/net.h>
 #include <tidewheel/ring.h>
 #include <tidewheel/sync.h>
 #include <tidewheel/task.h>
@@ -107,8 +110,56 @@ static inline void tdw__prep_time(struct tdw_op *op, int opcode, uint64_t ns)
                        (uint64_t)type))                                                            \
     V(connect, (struct tdw_op *op, int fd, const struct sockaddr *to, socklen_t bytes),            \
       io_uring_prep_connect(&op->sqe, fd, to, bytes))                                              \
+    V(bind, (struct tdw_op *op, int fd, const struct sockaddr *to, socklen_t bytes),               \
+      tdw__prep(op, TDW_OP_BIND, fd, to, 0, bytes, 0))                                             \
+    V(listen, (struct tdw_op *op, int fd, int backlog),                                            \
+      tdw__prep(op, TDW_OP_LISTEN, fd, NULL, (uint32_t)backlog, 0, 0))                             \
+    V(accept, (struct tdw_op *op, int fd, struct sockaddr *from, socklen_t *bytes, int flags),     \
+      io_uring_prep_accept(&op->sqe, fd, from, bytes, flags))                                      \
+    V(accept_multishot,                                                                            \
+      (struct tdw_op *op, int fd, struct sockaddr *from, socklen_t *bytes, int flags),             \
+      io_uring_prep_multishot_accept(&op->sqe, fd, from, bytes, flags))                            \
+    V(send, (struct tdw_op *op, int fd, const void *from, size_t bytes, int flags),                \
+      io_uring_prep_send(&op->sqe, fd, from, bytes, flags))                                        \
+    V(sendto,                                                                                      \
+      (struct tdw_op *op, int fd, const void *from, size_t bytes, int flags,                       \
+       const struct sockaddr *to, socklen_t to_bytes),                                             \
+      io_uring_prep_send(&op->sqe, fd, from, bytes, flags);                                        \
+      io_uring_prep_send_set_addr(&op->sqe, to, (__u16)to_bytes))                                  \
+    V(send_zc, (struct tdw_op *op, int fd, const void *from, size_t bytes, int flags),             \
+      io_uring_prep_send_zc(&op->sqe, fd, from, bytes, flags, 0))                                  \
+    V(recv, (struct tdw_op *op, int fd, void *to, size_t bytes, int flags),                        \
+      io_uring_prep_recv(&op->sqe, fd, to, bytes, flags))                                          \
+    /* Into the buffers of group `group`; one completion for each, until F_MORE is clear. */       \
+    V(recv_multishot, (struct tdw_op *op, int fd, uint16_t group, int flags),                      \
+      io_uring_prep_recv_multishot(&op->sqe, fd, NULL, 0, flags);                                  \
+      op->sqe.flags |= IOSQE_BUFFER_SELECT;                                                        \
+      op->sqe.buf_group = group)                                                                   \
+    V(sendmsg, (struct tdw_op *op, int fd, const struct msghdr *message, unsigned flags),          \
+      io_uring_prep_sendmsg(&op->sqe, fd, message, flags))                                         \
+    V(recvmsg, (struct tdw_op *op, int fd, struct msghdr *message, unsigned flags),                \
+      io_uring_prep_recvmsg(&op->sqe, fd, message, flags))                                         \
+    V(shutdown, (struct tdw_op *op, int fd, int how), io_uring_prep_shutdown(&op->sqe, fd, how))   \
     V(poll, (struct tdw_op *op, int fd, uint32_t events),                                          \
       io_uring_prep_poll_add(&op->sqe, fd, events))                                                \
+    V(poll_multishot, (struct tdw_op *op, int fd, uint32_t events),                                \
+      io_uring_prep_poll_multishot(&op->sqe, fd, events))                                          \
+    V(poll_remove, (struct tdw_op *op, const struct tdw_op *target),                               \
+      io_uring_prep_poll_remove(&op->sqe, target->sqe.user_data))                                  \
+    V(poll_update, (struct tdw_op *op, const struct tdw_op *target, uint32_t events),              \
+      io_uring_prep_poll_update(&op->sqe, target->sqe.user_data, 0, events,                        \
+                                IORING_POLL_UPDATE_EVENTS))                                        \
+    V(epoll_ctl, (struct tdw_op *op, int epfd, int what, int fd, const struct epoll_event *event), \
+      io_uring_prep_rw(IORING_OP_EPOLL_CTL, &op->sqe, epfd, event, (uint32_t)what, (uint64_t)fd))  \
+    /* epoll_wait and poll with a time-out in ns; UINT64_MAX: none. 0 when it is over. */          \
+    V(epoll_wait,                                                                                  \
+      (struct tdw_op *op, int epfd, struct epoll_event *events, uint32_t count, uint64_t ns),      \
+      tdw__prep(op, TDW_OP_EPOLL_WAIT, epfd, events, count, ns, 0))                                \
+    V(ppoll, (struct tdw_op *op, struct pollfd *fds, uint32_t count, uint64_t ns),                 \
+      tdw__prep(op, TDW_OP_PPOLL, -1, fds, count, ns, 0))                                          \
+    /* The addresses of a host, by name: 0, -ENOENT. */                                            \
+    V(resolve, (struct tdw_op *op, const char *name, struct tdw_resolved *to),                     \
+      tdw__prep(op, TDW_OP_RESOLVE, -1, name, 0, TDW__ADDR(to), 0))                                \
     /* Sleep: 0 when the time is over (TIMEOUT's -ETIME is a success here). */                     \
     V(sleep, (struct tdw_op *op, uint64_t ns),                                                     \
       tdw__prep_time(op, IORING_OP_TIMEOUT, ns);                                                   \

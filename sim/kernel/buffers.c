@@ -20,22 +20,55 @@
 #define LOOK_BYTES 4096u
 #define PATTERN 0xa5
 
-static uint64_t hash_bytes(const void *from, size_t bytes)
-{
-    return XXH3_64bits(from, bytes);
-}
-
-static uint64_t hash_vector(const struct iovec *iov, uint32_t count, size_t bytes)
+/* Hash of the first `bytes` of what the vectors hold. */
+static uint64_t hash_vector(const struct iovec *iov, size_t count, size_t bytes)
 {
     uint64_t hash = 0;
 
-    for (uint32_t i = 0; i < count && bytes > 0; i++) {
+    if (count == 1)
+        return XXH3_64bits(iov->iov_base, iov->iov_len < bytes ? iov->iov_len : bytes);
+    for (size_t i = 0; i < count && bytes > 0; i++) {
         const size_t part = iov[i].iov_len < bytes ? iov[i].iov_len : bytes;
 
-        hash = tdw__mix(hash, hash_bytes(iov[i].iov_base, part));
+        hash = tdw__mix(hash, XXH3_64bits(iov[i].iov_base, part));
         bytes -= part;
     }
     return hash;
+}
+
+/* Where the bytes are that the kernel takes in: the vectors, and how many; 0: it takes none. `one`
+ * holds the vector of the plain forms. */
+static size_t taken_from(const struct tdw_op *op, struct iovec *one, const struct iovec **iov)
+{
+    const struct msghdr *message = (const void *)(uintptr_t)op->sqe.addr;
+
+    switch ((enum tdw_buffer)tdw__opcodes[op->sqe.opcode].buffer) {
+    case TDW_B_NONE:
+    case TDW_B_IN:
+    case TDW_B_INV:
+    case TDW_B_INMSG:
+        break;
+    case TDW_B_OUT:
+        *one = (struct iovec){(void *)(uintptr_t)op->sqe.addr, op->sqe.len};
+        *iov = one;
+        return 1;
+    case TDW_B_OUTV:
+        *iov = (const void *)(uintptr_t)op->sqe.addr;
+        return op->sqe.len;
+    case TDW_B_OUTMSG:
+        *iov = message->msg_iov;
+        return message->msg_iovlen;
+    }
+    return 0;
+}
+
+static uint64_t hash_taken(const struct tdw_op *op, size_t bytes)
+{
+    const struct iovec *iov = NULL;
+    struct iovec one;
+    const size_t count = taken_from(op, &one, &iov);
+
+    return count ? hash_vector(iov, count, bytes) : 0;
 }
 
 /* Still the pattern? Compares the buffer with itself, one byte on. */
@@ -49,28 +82,26 @@ static size_t looked_at(const struct tdw_op *op)
     return op->sqe.len < LOOK_BYTES ? op->sqe.len : LOOK_BYTES;
 }
 
+/* Is the op read into a buffer that is known from its start? */
+static bool reads(const struct tdw_op *op)
+{
+    return tdw__opcodes[op->sqe.opcode].buffer == TDW_B_IN &&
+           !(op->sqe.flags & IOSQE_BUFFER_SELECT);
+}
+
 void tdw__buffer_start(struct tdw_op *op)
 {
     void *buffer = (void *)(uintptr_t)op->sqe.addr;
     struct tdw_slot *slot = tdw__slot(op->task->ring, op);
 
-    switch ((enum tdw_buffer)tdw_opcode(op->sqe.opcode)->buffer) {
-    case TDW_B_NONE:
-    case TDW_B_INV:
-        break;
-    case TDW_B_OUT:
-        slot->sum = hash_bytes(buffer, op->sqe.len);
-        break;
-    case TDW_B_OUTV:
-        slot->sum = hash_vector(buffer, op->sqe.len, SIZE_MAX);
-        break;
-    case TDW_B_IN:
-        slot->saved = tdw__memory_get(op->task->ring->loop->memory, looked_at(op));
-        if (slot->saved) {
-            memcpy(slot->saved, buffer, looked_at(op));
-            memset(buffer, PATTERN, looked_at(op));
-        }
-        break;
+    if (!reads(op)) {
+        slot->sum = hash_taken(op, SIZE_MAX);
+        return;
+    }
+    slot->saved = tdw__memory_get(op->task->ring->loop->memory, looked_at(op));
+    if (slot->saved) {
+        memcpy(slot->saved, buffer, looked_at(op));
+        memset(buffer, PATTERN, looked_at(op));
     }
 }
 
@@ -79,7 +110,7 @@ void tdw__buffer_stop(struct tdw_op *op)
     struct tdw_slot *slot = tdw__slot(op->task->ring, op);
     void *buffer = (void *)(uintptr_t)op->sqe.addr;
 
-    if (tdw__opcodes[op->sqe.opcode].buffer != TDW_B_IN || !slot->saved)
+    if (!reads(op) || !slot->saved)
         return;
     if (!untouched(buffer, looked_at(op)))
         tdw__finding(op->task->ring->loop, op->task, op->site,
@@ -94,7 +125,7 @@ void tdw__buffer_drop(struct tdw_op *op)
 {
     struct tdw_slot *slot = tdw__slot(op->task->ring, op);
 
-    if (tdw__opcodes[op->sqe.opcode].buffer != TDW_B_IN || !slot->saved)
+    if (!reads(op) || !slot->saved)
         return;
     tdw__memory_put(op->task->ring->loop->memory, slot->saved, looked_at(op));
     slot->saved = NULL;
@@ -102,22 +133,10 @@ void tdw__buffer_drop(struct tdw_op *op)
 
 uint64_t tdw__buffer_effect(struct tdw_op *op, int32_t res)
 {
-    const void *buffer = (const void *)(uintptr_t)op->sqe.addr;
-    const struct tdw_slot *slot = tdw__slot(op->task->ring, op);
-    const enum tdw_buffer kind = tdw_opcode(op->sqe.opcode)->buffer;
-    uint64_t whole, taken;
+    const bool watched = tdw__world(op->task->ring->loop)->options.watch_buffers;
 
-    if (kind != TDW_B_OUT && kind != TDW_B_OUTV)
-        return 0;
-    whole = kind == TDW_B_OUT ? hash_bytes(buffer, op->sqe.len)
-                              : hash_vector(buffer, op->sqe.len, SIZE_MAX);
-    if (tdw__world(op->task->ring->loop)->options.watch_buffers && whole != slot->sum)
+    if (watched && !reads(op) && hash_taken(op, SIZE_MAX) != tdw__slot(op->task->ring, op)->sum)
         tdw__finding(op->task->ring->loop, op->task, op->site,
                      "the buffer of a write in flight was changed");
-    if (res <= 0)
-        return 0;
-    if (kind == TDW_B_OUTV)
-        return hash_vector(buffer, op->sqe.len, (size_t)res);
-    taken = (uint32_t)res;
-    return taken == op->sqe.len ? whole : hash_bytes(buffer, taken);
+    return res > 0 ? hash_taken(op, (size_t)res) : 0;
 }
