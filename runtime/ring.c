@@ -255,6 +255,8 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
     slot = slot_take(ring);
     if (TDW_UNLIKELY(!slot))
         return -EAGAIN;
+    if (TDW_UNLIKELY(op->bits & TDW_OP_SHOTS)) /* what was delivered before, and never awaited */
+        tdw__shots_drop(op);
 
     slot->op = op;
     slot->object = NULL;
@@ -371,7 +373,7 @@ static void finish(struct tdw_ring *ring, struct tdw_op *op)
 {
     slot_give(ring, tdw__slot(ring, op));
     op->state = TDW_IDLE;
-    op->bits &= TDW_OP_AWAITED;
+    op->bits &= TDW_OP_AWAITED | TDW_OP_SHOTS;
     op->task->inflight--;
     ring->inflight--;
 }
@@ -427,10 +429,14 @@ void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data
         slot->link = TDW_NO_SLOT;
         chain_go_on(ring, link, chain_lives(op));
     }
-    if (TDW_UNLIKELY(op->bits & TDW_OP_QUIET))
-        finish(ring, op);
-    else
+    if (TDW_UNLIKELY(op->bits & (TDW_OP_QUIET | TDW_OP_SHOTS))) {
+        if (op->bits & TDW_OP_QUIET)
+            finish(ring, op);
+        else if (!tdw__shots_hold(op))
+            tdw__ready_add(loop, op);
+    } else {
         tdw__ready_add(loop, op);
+    }
     if (TDW_UNLIKELY(ring->held_head != NULL))
         release_held(ring);
     if (TDW_UNLIKELY(ring->startable != NULL))
@@ -506,6 +512,10 @@ void tdw__deliver(struct tdw_loop *loop, struct tdw_op *op)
     const bool silent = (op->sqe.flags & IOSQE_CQE_SKIP_SUCCESS) && op->res >= 0;
 
     assert(op->state == TDW_POSTED);
+    if (TDW_UNLIKELY(op->sqe.opcode == TDW_OP_SHOT)) {
+        tdw__deliver_shot(loop, op);
+        return;
+    }
     tdw__event(loop, (struct tdw_event){
                          .kind = TDW_E_DELIVER,
                          .opcode = op->sqe.opcode,
@@ -548,6 +558,7 @@ int tdw__within(struct tdw_op *timer, uint64_t ns, const struct tdw_site *site, 
 
 void tdw__ring_withdraw_all(struct tdw_ring *ring)
 {
+    tdw__shots_drop_all(ring);
     for (uint32_t i = 0; i < ring->slots_used; i++) {
         struct tdw_op *op = ring->slots[i].op;
 

@@ -77,9 +77,10 @@ struct tdw_ring {
     bool draining;          /* a drain was started and is not complete */
     struct tdw_task *tasks; /* all tasks, newest first; ended ones while they are kept */
     struct tdw_task *root;
-    struct tdw_ring *next; /* of the loop */
-    const char *path;      /* host/process#boot */
-    bool dead;             /* killed: nothing of it runs any more */
+    struct tdw_shots *shots; /* ops with several completions (shot.c) */
+    struct tdw_ring *next;   /* of the loop */
+    const char *path;        /* host/process#boot */
+    bool dead;               /* killed: nothing of it runs any more */
 };
 
 /* ── The ready set ─────────────────────────────────────────────────────────────────────────────
@@ -163,6 +164,20 @@ void tdw__link_timeout_fires(struct tdw_op *timer);
 
 /* Hand a posted op, no longer in the ready set, to whoever waits for it. */
 void tdw__deliver(struct tdw_loop *loop, struct tdw_op *op);
+
+/* Ops with several completions (shot.c). Post one that is not the last, with F_MORE added; false:
+ * no memory, so that the op has to end. */
+bool tdw__post_more(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data);
+void tdw__deliver_shot(struct tdw_loop *loop, struct tdw_op *shot);
+/* The op's last completion is posted: does it have to wait behind others? */
+bool tdw__shots_hold(struct tdw_op *op);
+/* A coroutine's op with several completions was delivered, and nobody has awaited it yet. */
+void tdw__shots_keep(struct tdw_op *op);
+/* Forget what is posted or kept: of an op, of all of a killed process. */
+void tdw__shots_drop(struct tdw_op *op);
+void tdw__shots_drop_all(struct tdw_ring *ring);
+/* Has `op` a result that can be taken; take it. */
+bool tdw__op_delivered(const struct tdw_op *op);
 
 /* A heap of items by (due, seq): add, take the entry at `index`, take a certain op, which may stand
  * at `hint`; elsewhere it costs a search. */

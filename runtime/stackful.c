@@ -122,7 +122,7 @@ int tdw_await(struct tdw_op *op)
 
     if (tdw__wait_for(ops, 1, 1, op->site))
         pause_task(tdw__self);
-    return op->res;
+    return tdw__op_take(op);
 }
 
 int tdw_await_all(struct tdw_op *const ops[], uint32_t count)

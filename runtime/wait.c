@@ -4,7 +4,8 @@
  *
  * A waiting task marks the ops that it waits for; the delivery of a marked op counts the task's
  * `waiting` down, and at 0 the task goes on. Unrelated ops of the task are not marked and do not
- * count. Ops that are delivered already are not waited for, without event or choice.
+ * count. Ops that are delivered already are not waited for, without event or choice. Of an op with
+ * several completions each await takes one (shot.c).
  */
 #include <runtime/runtime.h>
 #include <stdio.h>
@@ -29,12 +30,12 @@ bool tdw__wait_for(struct tdw_op *const ops[], uint32_t count, uint32_t needed,
     uint32_t delivered = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        delivered += tdw_op_idle(ops[i]);
+        delivered += tdw__op_delivered(ops[i]);
     if (delivered >= needed)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         assert(tdw_op_idle(ops[i]) || ops[i]->task == task);
-        if (!tdw_op_idle(ops[i]))
+        if (!tdw__op_delivered(ops[i]))
             ops[i]->bits |= TDW_OP_AWAITED;
     }
     task->waiting = needed - delivered;
@@ -48,7 +49,7 @@ int tdw__wait_done(struct tdw_op *const ops[], uint32_t count)
 
     for (uint32_t i = count; i-- > 0;) {
         ops[i]->bits &= (uint8_t)~TDW_OP_AWAITED;
-        if (tdw_op_idle(ops[i]))
+        if (tdw__op_delivered(ops[i]))
             first = (int)i;
     }
     return first;
@@ -58,6 +59,8 @@ void tdw__go_done(struct tdw_op *op)
 {
     struct tdw_task *task = op->task;
 
+    if (TDW_UNLIKELY(op->bits & TDW_OP_SHOTS))
+        tdw__shots_keep(op);
     if (!(op->bits & TDW_OP_AWAITED))
         return;
     op->bits &= (uint8_t)~TDW_OP_AWAITED;

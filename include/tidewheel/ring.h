@@ -9,6 +9,10 @@
  * use. From submit until its final delivery it belongs to tidewheel: it must not move, change or be
  * freed, and neither may anything that its entry points to. Results are >= 0 or -errno.
  *
+ * Multishot ops and sends without a copy complete several times: each completion but the last has
+ * IORING_CQE_F_MORE in `flags`, and only the last one makes the op free for use. A callback's
+ * `done` is called for each; in a coroutine each await takes one, in order.
+ *
  * Who may complete an op: only the backend that started it, or the runtime for private opcodes;
  * exactly once (I1). Until when it is valid: `res` and `flags` may be read in `done` and after it,
  * until the op is submitted again. What cancel promises: see tdw_prep_cancel in verbs.h.
@@ -80,6 +84,7 @@ enum tdw_op_bits {
     TDW_OP_COUNTED = 8,    /* a drain of its ring has to wait for it */
     TDW_OP_EARLY = 16,     /* takes effect before it completes */
     TDW_OP_SIGNALLED = 32, /* a COND_WAIT that waits for its mutex again */
+    TDW_OP_SHOTS = 64,     /* has, or had, more than one completion */
 };
 
 /* The struct around an op: tdw_of(op, struct get, op). */

@@ -28,7 +28,8 @@
 int tdw__await_own(const struct tdw_site *site);
 
 /* Wait until `op`, submitted before (TDW_GO), is delivered; its result. Continues at once if it
- * was delivered already. */
+ * was delivered already. Of a multishot op each call takes one completion, as long as its flags
+ * have IORING_CQE_F_MORE. */
 int tdw_await(struct tdw_op *op);
 
 /* Wait for all `count` ops; 0. */

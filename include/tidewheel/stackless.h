@@ -102,12 +102,13 @@ struct tdw_frame {
         (out) = tdw_self()->op.res;                                                                \
     } while (0)
 
-/* Wait for an op that was submitted before (TDW_GO). At once if it was delivered already. */
+/* Wait for an op that was submitted before (TDW_GO). At once if it was delivered already. Of a
+ * multishot op each wait takes one completion. */
 #define TDW_AWAIT_OP(out, op)                                                                      \
     do {                                                                                           \
         if (tdw__wait_for((struct tdw_op *const[]){(op)}, 1, 1, TDW_SITE("await")))                \
             TDW__SUSPEND(TDW_WAIT);                                                                \
-        (out) = (op)->res;                                                                         \
+        (out) = tdw__op_take(op);                                                                  \
     } while (0)
 
 /* Wait for all of `count` ops, or for one: out = the index of one that is delivered. `ops` is an

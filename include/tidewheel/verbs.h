@@ -285,6 +285,8 @@ tdw_done_fn tdw__member_done;
 
 /* ── Any model: start now, collect later ─────────────────────────────────────────────────────── */
 tdw_done_fn tdw__go_done;
+/* The result of an op that was delivered: of a multishot op, the next one that nobody took. */
+int tdw__op_take(struct tdw_op *op);
 #define TDW_GO(op, verb, ...)                                                                      \
     TDW__SUBMIT((op), tdw__go_done, TDW_SITE(#verb), 0, verb, ##__VA_ARGS__)
 #define TDW_GO_LINKED(op, verb, ...)                                                               \

@@ -30,7 +30,9 @@ static uint64_t key_of(const struct tdw_choice *choice)
 
 uint64_t tdw__item_key(const struct tdw_op *op)
 {
-    return tdw__mix(op->task->actor, (uint64_t)op->ordinal << 8 | op->state);
+    const uint64_t shot = op->sqe.opcode == TDW_OP_SHOT ? op->sqe.off << 40 : 0;
+
+    return tdw__mix(op->task->actor, shot | (uint64_t)op->ordinal << 8 | op->state);
 }
 
 /* ── Guided ────────────────────────────────────────────────────────────────────────────────── */

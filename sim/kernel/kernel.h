@@ -21,9 +21,16 @@
 struct tdw_disk;  /* vfs.h: a host's files, volatile and durable */
 struct tdw_files; /* vfs.h: a process's descriptors, working directory, locks */
 
-/* Ops that wait for an object to become ready, oldest first. */
+/* Told when an object becomes ready: what epoll has of each descriptor. */
+struct tdw_watch {
+    struct tdw_watch *next, *prev; /* in the object's queue */
+    void (*woken)(struct tdw_watch *watch, uint32_t events);
+};
+
+/* Ops that wait for an object to become ready, oldest first, and who else is told. */
 struct tdw_waitq {
-    struct tdw_op *head;
+    struct tdw_op *head, *tail;
+    struct tdw_watch *watches;
 };
 
 struct tdw_process {
@@ -44,11 +51,19 @@ struct tdw_sim_opcode {
     /* The queue in which the op has to wait at present, or NULL if it can take effect. May be NULL.
      * Asked at start, and again whenever the op would take effect. */
     struct tdw_waitq *(*blocked)(struct tdw_process *process, struct tdw_op *op, void *object);
-    /* Take effect: change the state, copy data, return the result (>= 0 or -errno). */
+    /* Take effect: change the state, copy data, return the result (>= 0 or -errno), or one of
+     * enum tdw_not_yet. May set op->flags, the completion's; op->res is 0 before the first time,
+     * and the row's own until the end. */
     int32_t (*effect)(struct tdw_process *process, struct tdw_op *op, void *object);
     /* Drop what start put into *object. NULL: nothing to do. */
     void (*release)(struct tdw_process *process, void *object);
     bool splits; /* may take effect before it completes (files) */
+};
+
+/* Answers of an effect that is not the op's last. */
+enum tdw_not_yet {
+    TDW_AGAIN = INT32_MIN,     /* there is more to do: ask `blocked`, then take effect again */
+    TDW_WAITS = INT32_MIN + 1, /* wait for the next wake of the queue, ready or not */
 };
 
 /* The row of an opcode; NULL: the kernel does not know it (-EINVAL). */
@@ -56,6 +71,25 @@ const struct tdw_sim_opcode *tdw__sim_opcode(uint8_t opcode);
 
 /* All ops of the queue may go on: each gets its latency from now, and is asked again then. */
 void tdw__wake(struct tdw_waitq *queue);
+/* The same when the object became ready for `events` (POLLIN, …): polls for others sleep on. */
+void tdw__wake_for(struct tdw_waitq *queue, uint32_t events);
+void tdw__watch(struct tdw_waitq *queue, struct tdw_watch *watch);
+void tdw__unwatch(struct tdw_waitq *queue, struct tdw_watch *watch);
+
+/* ── Work of the kernel's own ──────────────────────────────────────────────────────────────────
+ * What happens later without an op: a packet arrives (TDW_OP_PACKET), a timer of a connection runs
+ * out (TDW_OP_TIMER). It is an op that nobody submitted and nobody is told of: an item like others,
+ * ordered, chosen and timed by the same rules. Its task is an *actor*, which has no code and only
+ * a name: the flow that it belongs to.
+ */
+void tdw__actor_init(struct tdw_task *actor, struct tdw_world *world, uint64_t name);
+/* Nothing refers to it any more. */
+void tdw__actor_fini(struct tdw_task *actor);
+/* `run` is called at `due_ns`, with the work idle again. `work->ordinal` is the caller's. */
+void tdw__work_at(struct tdw_op *work, struct tdw_task *actor, uint8_t opcode, uint64_t due_ns,
+                  tdw_done_fn *run);
+/* Not any more, if it is on its way. */
+void tdw__work_cancel(struct tdw_op *work);
 
 /* The process of the running task. */
 struct tdw_process *tdw__process(void);

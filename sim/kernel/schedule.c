@@ -21,7 +21,8 @@
 
 static bool is_timer(const struct tdw_op *op)
 {
-    return op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT;
+    return op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT ||
+           op->sqe.opcode == TDW_OP_TIMER;
 }
 
 static void advance(struct tdw_world *world, uint64_t to_ns)

@@ -16,6 +16,7 @@
  */
 #include <sim/kernel/vfs.h>
 #include <sim/kernel/world.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,27 +46,107 @@ static void pend(struct tdw_world *world, struct tdw_op *op, uint64_t latency_ns
 
 static void block(struct tdw_waitq *queue, struct tdw_op *op, uint64_t latency_ns)
 {
-    struct tdw_op **at = &queue->head;
-
     op->state = TDW_BLOCKED;
     op->due_ns = latency_ns;
     op->next = NULL;
-    while (*at)
-        at = &(*at)->next;
-    *at = op;
+    if (queue->head)
+        queue->tail->next = op;
+    else
+        queue->head = op;
+    queue->tail = op;
+}
+
+/* Is it a poll that asks for none of `events`? */
+static bool sleeps_on(const struct tdw_op *op, uint32_t events)
+{
+    return op->sqe.opcode == IORING_OP_POLL_ADD &&
+           !(events & (op->sqe.poll32_events | POLLERR | POLLHUP));
+}
+
+void tdw__wake_for(struct tdw_waitq *queue, uint32_t events)
+{
+    struct tdw_op *op = queue->head;
+    struct tdw_watch *next;
+
+    queue->head = NULL;
+    while (op) {
+        struct tdw_op *behind = op->next;
+
+        if (sleeps_on(op, events))
+            block(queue, op, op->due_ns);
+        else
+            pend(tdw__world(op->task->ring->loop), op, op->due_ns);
+        op = behind;
+    }
+    for (struct tdw_watch *watch = queue->watches; watch; watch = next) {
+        next = watch->next;
+        watch->woken(watch, events);
+    }
 }
 
 void tdw__wake(struct tdw_waitq *queue)
 {
-    struct tdw_op *op = queue->head;
+    tdw__wake_for(queue, ~0u);
+}
 
-    queue->head = NULL;
-    while (op) {
-        struct tdw_op *next = op->next;
+void tdw__watch(struct tdw_waitq *queue, struct tdw_watch *watch)
+{
+    watch->prev = NULL;
+    watch->next = queue->watches;
+    if (watch->next)
+        watch->next->prev = watch;
+    queue->watches = watch;
+}
 
-        pend(tdw__world(op->task->ring->loop), op, op->due_ns);
-        op = next;
-    }
+void tdw__unwatch(struct tdw_waitq *queue, struct tdw_watch *watch)
+{
+    if (watch->next)
+        watch->next->prev = watch->prev;
+    if (watch->prev)
+        watch->prev->next = watch->next;
+    else
+        queue->watches = watch->next;
+}
+
+/* ── Work of the kernel's own ──────────────────────────────────────────────────────────────── */
+
+void tdw__actor_init(struct tdw_task *actor, struct tdw_world *world, uint64_t name)
+{
+    actor->actor = name;
+    actor->ring = &world->net;
+}
+
+void tdw__actor_fini(struct tdw_task *actor)
+{
+    struct tdw_loop *loop = actor->ring->loop;
+
+    assert(actor->ready == 0);
+    if (loop->last == actor)
+        loop->last = NULL;
+}
+
+void tdw__work_at(struct tdw_op *work, struct tdw_task *actor, uint8_t opcode, uint64_t due_ns,
+                  tdw_done_fn *run)
+{
+    struct tdw_loop *loop = actor->ring->loop;
+
+    assert(work->state == TDW_IDLE);
+    work->sqe.opcode = opcode;
+    work->task = actor;
+    work->done = run;
+    work->seq = ++loop->seq;
+    work->passed = 0;
+    work->state = TDW_PENDING;
+    work->due_ns = due_ns > loop->now_ns ? due_ns : loop->now_ns;
+    tdw__schedule_add(tdw__world(loop), work);
+}
+
+void tdw__work_cancel(struct tdw_op *work)
+{
+    if (work->state != TDW_PENDING)
+        return;
+    tdw__schedule_remove(tdw__world(work->task->ring->loop), work);
+    work->state = TDW_IDLE;
 }
 
 /* ── Time-outs ─────────────────────────────────────────────────────────────────────────────── */
@@ -262,6 +343,7 @@ static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
     const struct tdw_sim_opcode *row;
 
     op->state = TDW_PENDING;
+    op->res = 0;
     if (op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT) {
         if (op->task->bits & TDW_TASK_STOPPING)
             tdw__post(op, -ECANCELED, 0, 0);
@@ -280,6 +362,22 @@ static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
 
 /* ── Step: the op's time has come ──────────────────────────────────────────────────────────── */
 
+/* The effect was not the op's last. */
+static void go_on(struct tdw_op *op, const struct tdw_sim_opcode *row, int32_t answer)
+{
+    struct tdw_process *process = process_of(op);
+    const uint64_t latency_ns = op->place;
+    struct tdw_waitq *queue;
+
+    if (answer == TDW_WAITS) /* only its queue is asked for */
+        op->state = TDW_BLOCKED;
+    queue = row->blocked(process, op, tdw__slot(&process->ring, op)->object);
+    if (queue)
+        block(queue, op, latency_ns);
+    else
+        pend(tdw__world(process->ring.loop), op, latency_ns);
+}
+
 static void take_effect(struct tdw_world *world, struct tdw_op *op)
 {
     const struct tdw_sim_opcode *row = world->rows[op->sqe.opcode];
@@ -296,9 +394,13 @@ static void take_effect(struct tdw_world *world, struct tdw_op *op)
     if (world->options.watch_buffers)
         tdw__buffer_stop(op);
     res = row->effect(process, op, object);
+    if (TDW_UNLIKELY(res == TDW_AGAIN || res == TDW_WAITS)) {
+        go_on(op, row, res);
+        return;
+    }
     data = tdw__opcodes[op->sqe.opcode].buffer == TDW_B_NONE ? 0 : tdw__buffer_effect(op, res);
     if (TDW_LIKELY(!(op->bits & TDW_OP_EARLY))) {
-        tdw__post(op, res, 0, data);
+        tdw__post(op, res, op->flags, data);
         return;
     }
     op->res = res;
@@ -322,8 +424,11 @@ static void sim_step(struct tdw_loop *loop, struct tdw_op *op)
 
     tdw__self = op->task; /* work inside the kernel belongs to the op that caused it */
     loop->last = op->task;
-    if (op->state == TDW_EFFECTED)
-        tdw__post(op, op->res, 0, 0);
+    if (op->sqe.opcode >= TDW_OP_PACKET) { /* the kernel's own */
+        op->state = TDW_IDLE;
+        op->done(op);
+    } else if (op->state == TDW_EFFECTED)
+        tdw__post(op, op->res, op->flags, 0);
     else if (op->sqe.opcode == IORING_OP_TIMEOUT)
         tdw__post(op, is_sleep(op) ? 0 : -ETIME, 0, 0);
     else if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
@@ -339,11 +444,15 @@ static void unblock(struct tdw_op *op, const struct tdw_sim_opcode *row)
 {
     struct tdw_process *process = process_of(op);
     struct tdw_waitq *queue = row->blocked(process, op, tdw__slot(&process->ring, op)->object);
-    struct tdw_op **at = &queue->head;
+    struct tdw_op **at = &queue->head, *before = NULL;
 
-    while (*at != op)
+    while (*at != op) {
+        before = *at;
         at = &(*at)->next;
+    }
     *at = op->next;
+    if (queue->tail == op)
+        queue->tail = before;
 }
 
 static void sim_forget(struct tdw_ring *ring, struct tdw_op *op)
@@ -396,6 +505,7 @@ static void set_options(struct tdw_world *world, const struct tdw_world_options 
     if (!world->options.slowdown)
         world->options.slowdown = 1;
     world->seed_key = tdw__mix(options->seed, TDW_K3);
+    world->net.loop = loop;
     loop->choose = tdw__sim_choose;
     loop->steps_max = options->steps_max ? options->steps_max : 100000000;
     if (options->stack_bytes)

@@ -49,6 +49,7 @@ struct tdw_world {
     struct tdw_world_options options;
     uint64_t seed_key;
     const struct tdw_sim_opcode *rows[256]; /* how each opcode is performed; NULL: not known */
+    struct tdw_ring net;                    /* of the kernel's own work; it has no ops */
     struct tdw_host *hosts;
     struct tdw_process *processes; /* dead ones too, until the reset: others may refer to them */
     int32_t pids;
