@@ -170,6 +170,8 @@ static bool chain_lives(const struct tdw_op *op)
     switch (op->sqe.opcode) {
     case IORING_OP_READ:
     case IORING_OP_WRITE:
+    case IORING_OP_READ_FIXED:
+    case IORING_OP_WRITE_FIXED:
         return op->res >= 0 && (uint32_t)op->res == op->sqe.len;
     case IORING_OP_READV:
     case IORING_OP_WRITEV:
@@ -486,7 +488,8 @@ int tdw__cancel(struct tdw_op *op, int32_t res)
             return ret;
         break;
     }
-    tdw__post(op, res, 0, 0);
+    /* A buffer that was picked for it is named, so that the program has it back. */
+    tdw__post(op, res, op->flags & IORING_CQE_F_BUFFER ? op->flags : 0, 0);
     return 0;
 }
 

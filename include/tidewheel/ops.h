@@ -66,6 +66,7 @@ enum tdw_word {
     TDW_W_VALUE,    /* a number: into the digest as it is */
     TDW_W_PATH,     /* a NUL-terminated string: into the digest by content */
     TDW_W_TIME,     /* struct __kernel_timespec, by content */
+    TDW_W_FDS,      /* `len` descriptors, by content */
     TDW_W_IOVEC,    /* `len` struct iovec: their lengths */
     TDW_W_FLOCK,    /* struct flock: type, whence, start, length */
     TDW_W_OP,       /* the user_data of another op: its actor and ordinal */
@@ -106,6 +107,8 @@ enum tdw_class {
     X(WRITEV, IORING_OP_WRITEV, IOVEC, VALUE, OUTV, WRITE)                                         \
     X(FSYNC, IORING_OP_FSYNC, VALUE, VALUE, NONE, FLUSH)                                           \
     X(POLL_ADD, IORING_OP_POLL_ADD, VALUE, VALUE, NONE, CALL)                                      \
+    X(READ_FIXED, IORING_OP_READ_FIXED, ADDR, VALUE, IN, READ)                                     \
+    X(WRITE_FIXED, IORING_OP_WRITE_FIXED, ADDR, VALUE, OUT, WRITE)                                 \
     X(TIMEOUT, IORING_OP_TIMEOUT, TIME, VALUE, NONE, TIMER)                                        \
     X(TIMEOUT_REMOVE, IORING_OP_TIMEOUT_REMOVE, OP, VALUE, NONE, CALL)                             \
     X(ASYNC_CANCEL, IORING_OP_ASYNC_CANCEL, OP, VALUE, NONE, CALL)                                 \
@@ -126,9 +129,12 @@ enum tdw_class {
     X(FALLOCATE, IORING_OP_FALLOCATE, VALUE, VALUE, NONE, WRITE)                                   \
     X(OPENAT, IORING_OP_OPENAT, PATH, VALUE, NONE, CALL)                                           \
     X(CLOSE, IORING_OP_CLOSE, VALUE, VALUE, NONE, CALL)                                            \
+    X(FILES_UPDATE, IORING_OP_FILES_UPDATE, FDS, VALUE, NONE, CALL)                                \
     X(STATX, IORING_OP_STATX, PATH, ADDR, NONE, CALL)                                              \
     X(READ, IORING_OP_READ, ADDR, VALUE, IN, READ)                                                 \
     X(WRITE, IORING_OP_WRITE, ADDR, VALUE, OUT, WRITE)                                             \
+    X(PROVIDE_BUFFERS, IORING_OP_PROVIDE_BUFFERS, ADDR, VALUE, NONE, CALL)                         \
+    X(REMOVE_BUFFERS, IORING_OP_REMOVE_BUFFERS, VALUE, VALUE, NONE, CALL)                          \
     X(RENAMEAT, IORING_OP_RENAMEAT, PATH, PATH, NONE, WRITE)                                       \
     X(UNLINKAT, IORING_OP_UNLINKAT, PATH, VALUE, NONE, WRITE)                                      \
     X(MKDIRAT, IORING_OP_MKDIRAT, PATH, VALUE, NONE, WRITE)                                        \

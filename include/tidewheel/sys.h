@@ -70,7 +70,16 @@ struct timespec;
     X(TIMERFD_SETTIME, 39, "timerfd_settime")                                                      \
     X(TIMERFD_GETTIME, 40, "timerfd_gettime")                                                      \
     X(CLOCK_GETTIME, 41, "clock_gettime")                                                          \
-    X(CLOCK_SETTIME, 42, "clock_settime")
+    X(CLOCK_SETTIME, 42, "clock_settime")                                                          \
+    X(REGISTER_FILES, 64, "register_files")                                                        \
+    X(UNREGISTER_FILES, 65, "unregister_files")                                                    \
+    X(REGISTER_FILES_UPDATE, 66, "register_files_update")                                          \
+    X(REGISTER_FILE_ALLOC_RANGE, 67, "register_file_alloc_range")                                  \
+    X(REGISTER_BUFFERS, 68, "register_buffers")                                                    \
+    X(UNREGISTER_BUFFERS, 69, "unregister_buffers")                                                \
+    X(REGISTER_BUFFERS_UPDATE, 70, "register_buffers_update")                                      \
+    X(REGISTER_BUF_RING, 71, "register_buf_ring")                                                  \
+    X(UNREGISTER_BUF_RING, 72, "unregister_buf_ring")
 
 enum tdw_sys_call {
 #define TDW_SYS_ENUM(NAME, number, name) TDW_SYS_##NAME = number,

@@ -43,6 +43,12 @@ static inline void tdw__prep_time(struct tdw_op *op, int opcode, uint64_t ns)
     time->tv_nsec = (long long)(ns % 1000000000u);
 }
 
+/* A slot as an entry has it: one more; IORING_FILE_INDEX_ALLOC stays. */
+static inline uint32_t tdw__file_index(uint32_t slot)
+{
+    return slot == IORING_FILE_INDEX_ALLOC ? slot : slot + 1;
+}
+
 #define TDW__ADDR(pointer) ((uint64_t)(uintptr_t)(pointer))
 
 /* V(name, parameters behind the op, statement that fills op->sqe) */
@@ -160,6 +166,41 @@ static inline void tdw__prep_time(struct tdw_op *op, int opcode, uint64_t ns)
     /* The addresses of a host, by name: 0, -ENOENT. */                                            \
     V(resolve, (struct tdw_op *op, const char *name, struct tdw_resolved *to),                     \
       tdw__prep(op, TDW_OP_RESOLVE, -1, name, 0, TDW__ADDR(to), 0))                                \
+    /* Registered files and buffers, direct descriptors (register.h). */                           \
+    V(open_direct, (struct tdw_op *op, const char *path, int flags, mode_t mode, uint32_t slot),   \
+      io_uring_prep_openat(&op->sqe, AT_FDCWD, path, flags, mode);                                 \
+      op->sqe.file_index = tdw__file_index(slot))                                                  \
+    V(openat_direct,                                                                               \
+      (struct tdw_op *op, int dir, const char *path, int flags, mode_t mode, uint32_t slot),       \
+      io_uring_prep_openat(&op->sqe, dir, path, flags, mode);                                      \
+      op->sqe.file_index = tdw__file_index(slot))                                                  \
+    V(socket_direct, (struct tdw_op *op, int domain, int type, int protocol, uint32_t slot),       \
+      io_uring_prep_rw(IORING_OP_SOCKET, &op->sqe, domain, NULL, (uint32_t)protocol,               \
+                       (uint64_t)type);                                                            \
+      op->sqe.file_index = tdw__file_index(slot))                                                  \
+    V(close_direct, (struct tdw_op *op, uint32_t slot),                                            \
+      io_uring_prep_close(&op->sqe, 0);                                                            \
+      op->sqe.file_index = slot + 1)                                                               \
+    V(read_fixed,                                                                                  \
+      (struct tdw_op *op, int fd, void *to, uint32_t bytes, uint64_t offset, uint16_t buffer),     \
+      io_uring_prep_read_fixed(&op->sqe, fd, to, bytes, offset, buffer))                           \
+    V(write_fixed,                                                                                 \
+      (struct tdw_op *op, int fd, const void *from, uint32_t bytes, uint64_t offset,               \
+       uint16_t buffer),                                                                           \
+      io_uring_prep_write_fixed(&op->sqe, fd, from, bytes, offset, buffer))                        \
+    V(files_update, (struct tdw_op *op, int *fds, uint32_t count, uint32_t slot),                  \
+      io_uring_prep_rw(IORING_OP_FILES_UPDATE, &op->sqe, -1, fds, count, slot))                    \
+    /* Buffers to pick from, and a read into one: op->flags names it (IORING_CQE_F_BUFFER). */     \
+    V(provide_buffers,                                                                             \
+      (struct tdw_op *op, void *at, uint32_t bytes, int count, uint16_t group, int first_id),      \
+      io_uring_prep_provide_buffers(&op->sqe, at, (int)bytes, count, group, first_id))             \
+    V(remove_buffers, (struct tdw_op *op, int count, uint16_t group),                              \
+      io_uring_prep_remove_buffers(&op->sqe, count, group))                                        \
+    V(read_select,                                                                                 \
+      (struct tdw_op *op, int fd, uint32_t bytes, uint64_t offset, uint16_t group),                \
+      io_uring_prep_read(&op->sqe, fd, NULL, bytes, offset);                                       \
+      op->sqe.flags = IOSQE_BUFFER_SELECT;                                                         \
+      op->sqe.buf_group = group)                                                                   \
     /* Sleep: 0 when the time is over (TIMEOUT's -ETIME is a success here). */                     \
     V(sleep, (struct tdw_op *op, uint64_t ns),                                                     \
       tdw__prep_time(op, IORING_OP_TIMEOUT, ns);                                                   \

@@ -4,7 +4,8 @@
  *
  * A write adds its eight bytes, and waits while the sum would pass 2^64 - 2; a read takes all (or
  * one, as a semaphore) and waits while there is nothing. A read asks for eight bytes or more, a
- * write for exactly eight. Every change wakes who waits for the other direction and who polls.
+ * write for exactly eight; of several vectors each is a write of its own, and none is no write, as
+ * io_uring has it. Every change wakes who waits for the other direction and who polls.
  *
  * Called through the kind of an open file (io.c, poll.c).
  */
@@ -19,14 +20,14 @@ struct tdw_eventfd {
     struct tdw_waitq readable, writable, changed;
 };
 
-/* What a write would add. */
-static uint64_t value_of(const struct tdw_io *io)
+/* The next vector that is not empty; its bytes, at most what is left. */
+static size_t next_bytes(struct tdw_io *io)
 {
-    struct tdw_io copy = *io;
-    uint64_t value;
-
-    tdw__io_take(&copy, &value, sizeof(value));
-    return value;
+    while (io->skip == io->iov->iov_len) {
+        io->iov++;
+        io->skip = 0;
+    }
+    return io->iov->iov_len - io->skip < io->left ? io->iov->iov_len - io->skip : io->left;
 }
 
 static bool fits(const struct tdw_eventfd *event, uint64_t value)
@@ -37,13 +38,14 @@ static bool fits(const struct tdw_eventfd *event, uint64_t value)
 static struct tdw_waitq *event_blocked(struct tdw_file *file, const struct tdw_io *io, bool write)
 {
     struct tdw_eventfd *event = file->eventfd;
+    struct tdw_io copy = *io;
     uint64_t value;
 
     if (!write)
         return io->left >= sizeof(value) && event->count == 0 ? &event->readable : NULL;
-    if (io->left != sizeof(value))
+    if (io->left == 0 || next_bytes(&copy) != sizeof(value))
         return NULL;
-    value = value_of(io);
+    tdw__io_take(&copy, &value, sizeof(value));
     return value != UINT64_MAX && !fits(event, value) ? &event->writable : NULL;
 }
 
@@ -65,16 +67,14 @@ static int32_t event_read(struct tdw_process *process, struct tdw_file *file, st
     return (int32_t)sizeof(value);
 }
 
-static int32_t event_write(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
-                           const struct tdw_op *op)
+/* One vector's worth. */
+static int32_t add(struct tdw_eventfd *event, struct tdw_io *io)
 {
-    struct tdw_eventfd *event = file->eventfd;
     uint64_t value;
 
-    (void)process, (void)op;
-    if (io->left != sizeof(value))
+    if (next_bytes(io) != sizeof(value))
         return -EINVAL;
-    value = value_of(io);
+    tdw__io_take(io, &value, sizeof(value));
     if (value == UINT64_MAX)
         return -EINVAL;
     if (!fits(event, value))
@@ -83,6 +83,22 @@ static int32_t event_write(struct tdw_process *process, struct tdw_file *file, s
     tdw__wake(&event->readable);
     tdw__wake(&event->changed);
     return (int32_t)sizeof(value);
+}
+
+static int32_t event_write(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
+                           const struct tdw_op *op)
+{
+    int32_t done = 0;
+
+    (void)process, (void)op;
+    while (io->left > 0) {
+        const int32_t res = add(file->eventfd, io);
+
+        if (res < 0)
+            return done ? done : res;
+        done += res;
+    }
+    return done;
 }
 
 static uint32_t event_ready(const struct tdw_file *file)

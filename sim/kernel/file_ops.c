@@ -15,6 +15,11 @@ static const struct tdw_sim_opcode *const rows[256] = {
     [IORING_OP_WRITE] = &tdw__row_write,
     [IORING_OP_READV] = &tdw__row_readv,
     [IORING_OP_WRITEV] = &tdw__row_writev,
+    [IORING_OP_READ_FIXED] = &tdw__row_read_fixed,
+    [IORING_OP_WRITE_FIXED] = &tdw__row_write_fixed,
+    [IORING_OP_FILES_UPDATE] = &tdw__row_files_update,
+    [IORING_OP_PROVIDE_BUFFERS] = &tdw__row_provide_buffers,
+    [IORING_OP_REMOVE_BUFFERS] = &tdw__row_remove_buffers,
     [IORING_OP_FSYNC] = &tdw__row_fsync,
     [IORING_OP_FALLOCATE] = &tdw__row_fallocate,
     [TDW_OP_FTRUNCATE] = &tdw__row_ftruncate,
@@ -47,6 +52,8 @@ bool tdw__file_op_waits(uint8_t opcode, const void *object)
     case IORING_OP_WRITE:
     case IORING_OP_READV:
     case IORING_OP_WRITEV:
+    case IORING_OP_READ_FIXED:
+    case IORING_OP_WRITE_FIXED:
         return file && file->kind->blocked;
     default:
         return row && row->blocked;

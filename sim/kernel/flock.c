@@ -93,7 +93,7 @@ int tdw__flock(struct tdw_file *file, int operation)
 
 static int start_flock(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+    const struct tdw_file *file = tdw__op_file(process, op);
     const int type = flock_type((int)op->sqe.len & ~LOCK_NB);
 
     if (type < 0 || (file && !file->inode))

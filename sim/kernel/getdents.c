@@ -6,7 +6,8 @@
  * layout (struct linux_dirent64). The file position is a cookie that names the next entry: names
  * keep theirs, so removing entries while listing loses and repeats none. Position 0 starts anew.
  *
- * A read of a directory is -EISDIR. Called through file_ops.c and the kind of an open file.
+ * A read of a directory is -EISDIR; of no bytes, it is no read, as io_uring has it. Called through
+ * file_ops.c and the kind of an open file.
  */
 #include <sim/kernel/vfs.h>
 #include <string.h>
@@ -17,7 +18,9 @@ static int32_t dir_read(struct tdw_process *process, struct tdw_file *file, stru
     const uint64_t pos = io->off == UINT64_MAX ? file->pos : io->off;
 
     (void)process, (void)op;
-    return io->left > (uint64_t)INT64_MAX - pos ? -EINVAL : -EISDIR;
+    if (io->left > (uint64_t)INT64_MAX - pos)
+        return -EINVAL;
+    return io->left > 0 ? -EISDIR : 0;
 }
 
 const struct tdw_file_kind tdw__kind_dir = {.name = "directory", .read = dir_read};
@@ -57,7 +60,7 @@ static bool list(struct listing *to, const struct tdw_inode *inode, const char *
 
 static int start_getdents(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+    const struct tdw_file *file = tdw__op_file(process, op);
 
     if (file && file->kind != &tdw__kind_dir)
         return -ENOTDIR;

@@ -89,6 +89,7 @@ static void process_kill(struct tdw_process *process)
 {
     tdw__ring_withdraw_all(&process->ring);
     tdw__ring_drop_tasks(&process->ring);
+    tdw__registered_free(process);
     tdw__files_free(process->files);
     process->files = NULL;
     free_memory(process);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading and writing: the rows READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE, and what they
- * mean for regular files.
+ * Reading and writing: the rows READ WRITE READV WRITEV READ_FIXED WRITE_FIXED FSYNC FALLOCATE
+ * FTRUNCATE, and what they mean for regular files.
  *
  * A row's start finds the open file, checks what does not depend on the file's state, and takes a
  * reference; the effect is the kind's own (pipes, events and devices bring theirs). Bytes of a
@@ -145,9 +145,9 @@ const struct tdw_file_kind tdw__kind_path = {.name = "path"};
 
 int tdw__start_fd(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+    struct tdw_file *file = tdw__op_file(process, op);
 
-    if (TDW_UNLIKELY(!file || op->sqe.flags & IOSQE_FIXED_FILE))
+    if (TDW_UNLIKELY(!file))
         return -EBADF;
     file->refs++;
     *object = file;
@@ -171,12 +171,28 @@ static int check_rw_flags(int flags)
     return 0;
 }
 
+/* The bytes that an op asks for whose buffer is picked for it; 0: as many as the buffer has. */
+static size_t selected_want(const struct tdw_op *op)
+{
+    const struct iovec *iov = tdw__pointer(op->sqe.addr);
+
+    return op->sqe.opcode == IORING_OP_READV ? iov->iov_len : op->sqe.len;
+}
+
 static int start_rw(struct tdw_process *process, struct tdw_op *op, void **object, uint8_t access)
 {
     const struct io_uring_sqe *sqe = &op->sqe;
-    struct tdw_file *file = tdw__fd(process->files, sqe->fd);
+    struct tdw_file *file = tdw__op_file(process, op);
 
-    if (TDW_UNLIKELY(!file || sqe->flags & IOSQE_FIXED_FILE || !(file->bits & access)))
+    if (TDW_UNLIKELY(!file))
+        return -EBADF;
+    if (TDW_UNLIKELY(sqe->flags & IOSQE_BUFFER_SELECT)) {
+        const int err = tdw__buffer_begin(op, selected_want(op), file->kind->blocked);
+
+        if (err)
+            return err;
+    }
+    if (TDW_UNLIKELY(!(file->bits & access)))
         return -EBADF;
     if (TDW_UNLIKELY(sqe->rw_flags != 0)) {
         const int err = check_rw_flags(sqe->rw_flags);
@@ -186,9 +202,7 @@ static int start_rw(struct tdw_process *process, struct tdw_op *op, void **objec
     }
     if (TDW_UNLIKELY((int64_t)sqe->off < -1))
         return -EINVAL;
-    if (TDW_UNLIKELY(sqe->flags & IOSQE_BUFFER_SELECT))
-        return -ENOBUFS;
-    if (TDW_UNLIKELY(!sqe->addr && sqe->len > 0))
+    if (TDW_UNLIKELY(!sqe->addr && sqe->len > 0 && !(sqe->flags & IOSQE_BUFFER_SELECT)))
         return -EFAULT;
     file->refs++;
     *object = file;
@@ -217,8 +231,10 @@ static int start_write(struct tdw_process *process, struct tdw_op *op, void **ob
 
 static int start_readv(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    const int err = op->sqe.addr ? check_vectors(tdw__pointer(op->sqe.addr), op->sqe.len) : 0;
+    int err = op->sqe.addr ? check_vectors(tdw__pointer(op->sqe.addr), op->sqe.len) : 0;
 
+    if (!err && op->sqe.flags & IOSQE_BUFFER_SELECT && (op->sqe.len != 1 || !op->sqe.addr))
+        err = op->sqe.len == 1 ? -EFAULT : -EINVAL;
     return err ? err : start_rw(process, op, object, TDW_FILE_READ);
 }
 
@@ -227,6 +243,26 @@ static int start_writev(struct tdw_process *process, struct tdw_op *op, void **o
     const int err = op->sqe.addr ? check_vectors(tdw__pointer(op->sqe.addr), op->sqe.len) : 0;
 
     return err ? err : start_rw(process, op, object, TDW_FILE_WRITE);
+}
+
+static int start_fixed(struct tdw_process *process, struct tdw_op *op, void **object,
+                       uint8_t access)
+{
+    const int err = tdw__registered_buffer(process, op->sqe.buf_index, op->sqe.addr, op->sqe.len);
+
+    if (err && tdw__op_file(process, op))
+        return err;
+    return start_rw(process, op, object, access);
+}
+
+static int start_read_fixed(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    return start_fixed(process, op, object, TDW_FILE_READ);
+}
+
+static int start_write_fixed(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    return start_fixed(process, op, object, TDW_FILE_WRITE);
 }
 
 /* The transfer that an entry describes; `one` holds the vector of the plain forms. */
@@ -240,7 +276,10 @@ static inline struct tdw_io io_of(const struct tdw_op *op, const struct tdw_file
                         .nowait = file->flags & O_NONBLOCK || sqe->rw_flags & RWF_NOWAIT};
     size_t total = sqe->len;
 
-    if (vectored) {
+    if (TDW_UNLIKELY(sqe->flags & IOSQE_BUFFER_SELECT)) {
+        tdw__buffer_peek(op, selected_want(op), one);
+        total = one->iov_len;
+    } else if (vectored) {
         io.iov = tdw__pointer(sqe->addr);
         total = 0;
         for (uint32_t i = 0; i < sqe->len; i++) {
@@ -295,12 +334,32 @@ static struct tdw_waitq *blocked_writev(struct tdw_process *process, struct tdw_
     return blocked_rw(op, object, true, true);
 }
 
+/* Into a buffer that is picked: what was not taken at the start is taken with the data, or with
+ * the news that there is none. */
+static int32_t read_selected(struct tdw_process *process, struct tdw_op *op, struct tdw_file *file)
+{
+    const size_t want = selected_want(op);
+    struct iovec one;
+    struct tdw_io io = io_of(op, file, &one, false);
+    int32_t res = tdw__buffer_peek(op, want, &one);
+
+    if (res < 0)
+        return res;
+    res = file->kind->read(process, file, &io, op);
+    if (res >= 0)
+        tdw__buffer_take(op, want, (size_t)res);
+    return res;
+}
+
 static int32_t effect_read(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     struct tdw_file *file = object;
     struct iovec one;
-    struct tdw_io io = io_of(op, file, &one, false);
+    struct tdw_io io;
 
+    if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT))
+        return read_selected(process, op, file);
+    io = io_of(op, file, &one, false);
     if (TDW_LIKELY(file->kind == &tdw__kind_reg))
         return reg_read(process, file, &io, op);
     return file->kind->read(process, file, &io, op);
@@ -310,8 +369,11 @@ static int32_t effect_readv(struct tdw_process *process, struct tdw_op *op, void
 {
     struct tdw_file *file = object;
     struct iovec unused;
-    struct tdw_io io = io_of(op, file, &unused, true);
+    struct tdw_io io;
 
+    if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT))
+        return read_selected(process, op, file);
+    io = io_of(op, file, &unused, true);
     return file->kind->read(process, file, &io, op);
 }
 
@@ -339,6 +401,10 @@ const struct tdw_sim_opcode tdw__row_read = {start_read, blocked_read, effect_re
                                              true};
 const struct tdw_sim_opcode tdw__row_readv = {start_readv, blocked_readv, effect_readv,
                                               tdw__release_fd, true};
+const struct tdw_sim_opcode tdw__row_read_fixed = {start_read_fixed, blocked_read, effect_read,
+                                                   tdw__release_fd, true};
+const struct tdw_sim_opcode tdw__row_write_fixed = {start_write_fixed, blocked_write, effect_write,
+                                                    tdw__release_fd, true};
 const struct tdw_sim_opcode tdw__row_write = {start_write, blocked_write, effect_write,
                                               tdw__release_fd, true};
 const struct tdw_sim_opcode tdw__row_writev = {start_writev, blocked_writev, effect_writev,
@@ -349,7 +415,7 @@ const struct tdw_sim_opcode tdw__row_writev = {start_writev, blocked_writev, eff
 static int start_fsync(struct tdw_process *process, struct tdw_op *op, void **object)
 {
     const struct io_uring_sqe *sqe = &op->sqe;
-    const struct tdw_file *file = tdw__fd(process->files, sqe->fd);
+    const struct tdw_file *file = tdw__op_file(process, op);
 
     if (sqe->fsync_flags & ~(uint32_t)IORING_FSYNC_DATASYNC || sqe->addr || sqe->buf_index)
         return -EINVAL;
@@ -380,7 +446,7 @@ static int start_fallocate(struct tdw_process *process, struct tdw_op *op, void 
 {
     const int64_t off = (int64_t)op->sqe.off, bytes = (int64_t)op->sqe.addr;
     const int mode = (int)op->sqe.len;
-    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+    const struct tdw_file *file = tdw__op_file(process, op);
 
     if (!file)
         return -EBADF;
@@ -425,7 +491,7 @@ const struct tdw_sim_opcode tdw__row_fallocate = {start_fallocate, NULL, effect_
 
 static int start_ftruncate(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+    const struct tdw_file *file = tdw__op_file(process, op);
 
     if (!file)
         return -EBADF;

@@ -20,6 +20,7 @@
 
 struct tdw_disk;  /* vfs.h: a host's files, volatile and durable */
 struct tdw_files; /* vfs.h: a process's descriptors, working directory, locks */
+struct tdw_file;  /* vfs.h: an open file */
 
 /* Told when an object becomes ready: what epoll has of each descriptor. */
 struct tdw_watch {
@@ -33,10 +34,22 @@ struct tdw_waitq {
     struct tdw_watch *watches;
 };
 
+/* What a process has registered with its ring. It is the ring's, so neither a forked process nor
+ * the next boot has it. Zeroed: nothing. */
+struct tdw_registered {
+    struct tdw_file **files; /* registered_files.c: by index; NULL: the slot is empty */
+    uint32_t files_count;    /* 0: none are registered */
+    uint32_t files_start, files_end, files_next; /* where slots are allocated; where to look first */
+    uint32_t buffers_count;
+    struct iovec *buffers;            /* registered_buffers.c */
+    struct tdw_buffer_group *groups; /* provided_buffers.c */
+};
+
 struct tdw_process {
     struct tdw_ring ring;
     struct tdw_host *host;
     struct tdw_files *files;
+    struct tdw_registered registered;
     int32_t pid;
     struct tdw_process *next;      /* in the world, newest first */
     struct tdw_allocation *memory; /* of tdw_malloc */

@@ -317,7 +317,7 @@ static int start_setlkw(struct tdw_process *process, struct tdw_op *op, void **o
 {
     const int cmd = (int)op->sqe.len;
     const struct flock *lock = tdw__pointer(op->sqe.addr);
-    struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+    struct tdw_file *file = tdw__op_file(process, op);
     struct tdw_lock_wait *wait;
     struct tdw_lock want;
     int err;

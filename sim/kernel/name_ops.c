@@ -38,8 +38,12 @@ static int start_openat(struct tdw_process *process, struct tdw_op *op, void **o
     const bool tmpfile = flags & TMPFILE_BIT;
 
     (void)process, (void)object;
-    if (op->sqe.file_index || op->sqe.flags & IOSQE_FIXED_FILE)
-        return op->sqe.file_index ? -ENXIO : -EBADF;
+    if (op->sqe.buf_index)
+        return -EINVAL;
+    if (op->sqe.flags & IOSQE_FIXED_FILE)
+        return -EBADF;
+    if (op->sqe.file_index && flags & O_CLOEXEC)
+        return -EINVAL;
     if ((flags & (O_DIRECTORY | O_CREAT)) == (O_DIRECTORY | O_CREAT))
         return -EINVAL;
     if (tmpfile && (!(flags & O_DIRECTORY) || (flags & O_ACCMODE) == O_RDONLY))
@@ -134,14 +138,13 @@ static int32_t effect_openat(struct tdw_process *process, struct tdw_op *op, voi
 {
     const int flags = open_flags(op);
     const int shown = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
-    const int fd = tdw__fd_free(process->files, 0);
     struct tdw_inode *inode;
     struct tdw_file *file;
-    int err;
+    int err = tdw__install_check(process, op, flags & O_CLOEXEC);
 
     (void)object;
-    if (fd < 0)
-        return fd;
+    if (err)
+        return err;
     err = find_or_create(process, op, flags, &inode);
     if (err)
         return err;
@@ -151,8 +154,7 @@ static int32_t effect_openat(struct tdw_process *process, struct tdw_op *op, voi
         tdw__unpin(inode);
         return -ENOMEM;
     }
-    tdw__fd_set(process->files, fd, file, flags & O_CLOEXEC);
-    return fd;
+    return tdw__install(process, op, file, flags & O_CLOEXEC);
 }
 
 /* ── CLOSE ─────────────────────────────────────────────────────────────────────────────────── */
@@ -166,12 +168,14 @@ static int start_close(struct tdw_process *process, struct tdw_op *op, void **ob
         return -EINVAL;
     if (sqe->flags & IOSQE_FIXED_FILE)
         return -EBADF;
-    return sqe->file_index ? -ENXIO : 0;
+    return sqe->file_index && sqe->fd ? -EINVAL : 0;
 }
 
 static int32_t effect_close(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     (void)object;
+    if (op->sqe.file_index)
+        return tdw__registered_close(process, op->sqe.file_index - 1);
     return tdw__fd_close(process->files, op->sqe.fd);
 }
 

@@ -20,7 +20,7 @@ static uint32_t ready(const struct tdw_op *op, const struct tdw_file *file)
 
 static int start_poll(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    const struct tdw_file *file = tdw__fd(process->files, op->sqe.fd);
+    const struct tdw_file *file = tdw__op_file(process, op);
 
     if (op->sqe.len || op->sqe.off || op->sqe.addr || op->sqe.buf_index)
         return -EINVAL;

@@ -48,7 +48,9 @@ static int start_socket(struct tdw_process *process, struct tdw_op *op, void **o
     const int type = (int)sqe->off, protocol = (int)sqe->len;
 
     (void)process, (void)object;
-    if (sqe->addr || sqe->rw_flags || sqe->buf_index || sqe->file_index)
+    if (sqe->addr || sqe->rw_flags || sqe->buf_index)
+        return -EINVAL;
+    if (sqe->file_index && type & SOCK_CLOEXEC)
         return -EINVAL;
     if (type & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK))
         return -EINVAL;
@@ -70,27 +72,26 @@ static int start_socket(struct tdw_process *process, struct tdw_op *op, void **o
 static int32_t effect_socket(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     const int type = (int)op->sqe.off;
-    const int fd = tdw__fd_free(process->files, 0);
+    const int err = tdw__install_check(process, op, type & SOCK_CLOEXEC);
     struct tdw_disk *disk = process->files->disk;
     struct tdw_file *file;
 
     (void)object;
-    if (fd < 0)
-        return fd;
+    if (err)
+        return err;
     file = tdw__file_new(disk, &kind, O_RDWR | (type & SOCK_NONBLOCK), NULL);
     if (!file)
         return -ENFILE;
     file->socket_type = (type & TYPE_MASK) == SOCK_RAW ? SOCK_DGRAM : type & TYPE_MASK;
     file->number = disk->inode_next++;
-    tdw__fd_set(process->files, fd, file, type & SOCK_CLOEXEC);
-    return fd;
+    return tdw__install(process, op, file, type & SOCK_CLOEXEC);
 }
 
 static int start_connect(struct tdw_process *process, struct tdw_op *op, void **object)
 {
     const struct io_uring_sqe *sqe = &op->sqe;
     const struct sockaddr_un *address = tdw__pointer(sqe->addr);
-    const struct tdw_file *file = tdw__fd(process->files, sqe->fd);
+    const struct tdw_file *file = tdw__op_file(process, op);
 
     if (sqe->len || sqe->rw_flags || sqe->buf_index)
         return -EINVAL;

@@ -455,6 +455,45 @@ int tdw__walk_existing(const struct tdw_files *files, int dirfd, const char *pat
 /* Does `path` fail before anything is looked up: -EFAULT, -ENOENT, -ENAMETOOLONG? */
 int tdw__path_check(const char *path, bool empty);
 
+/* ── What is registered with a ring ────────────────────────────────────────────────────────── */
+
+/* registered_files.c: the open file in a slot, or NULL. */
+struct tdw_file *tdw__registered_file(const struct tdw_process *process, uint32_t index);
+/* A row that makes an open file: is there room for it where sqe->file_index wants it? 0 or -errno;
+ * asked before anything is changed. */
+int tdw__install_check(struct tdw_process *process, const struct tdw_op *op, bool cloexec);
+/* … and install it: as the lowest free descriptor, in a slot, or (IORING_FILE_INDEX_ALLOC) in a
+ * free one. Takes over the caller's reference. The row's result: the descriptor, 0, or the slot;
+ * -errno, and the file is closed. */
+int32_t tdw__install(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
+                     bool cloexec);
+/* CLOSE of the slot sqe->file_index - 1. */
+int32_t tdw__registered_close(struct tdw_process *process, uint32_t index);
+
+/* registered_buffers.c: 0 if [address, address + bytes) lies in buffer `index`, else -EFAULT. */
+int tdw__registered_buffer(const struct tdw_process *process, uint32_t index, uint64_t address,
+                           uint64_t bytes);
+
+/* provided_buffers.c: buffers that the kernel picks for an op with IOSQE_BUFFER_SELECT.
+ *
+ * peek: the buffer that the op holds or would get now, `want` bytes of it (0: all); -ENOBUFS.
+ * take: the op gets what peek showed, and `used` bytes of it are used: its completion will name it
+ *       (op->flags). An op that has one already keeps it.
+ * A row peeks, moves the bytes, and takes if some were moved; so an op that waits, or ends without
+ * data, leaves the buffer to others. */
+/* May an op of this kind have its buffer picked? Others answer -EOPNOTSUPP. */
+bool tdw__buffer_selects(uint8_t opcode);
+int tdw__buffer_peek(const struct tdw_op *op, size_t want, struct iovec *buffer);
+void tdw__buffer_take(struct tdw_op *op, size_t want, size_t used);
+/* For reads: the buffer is taken at the start if it was provided singly or the file never makes
+ * anybody wait. 0 or -ENOBUFS. */
+int tdw__buffer_begin(struct tdw_op *op, size_t want, bool waits);
+
+/* The process ends: all of it is forgotten, and registered files are closed. */
+void tdw__registered_free(struct tdw_process *process);
+void tdw__registered_buffers_free(struct tdw_process *process);
+void tdw__provided_buffers_free(struct tdw_process *process);
+
 /* ── Rows of the table of opcodes ──────────────────────────────────────────────────────────── */
 
 /* The row of `opcode` if it is one of the file side's, else NULL. (file_ops.c) */
@@ -463,12 +502,15 @@ const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode);
  * cancelled; rather than work on a disk, which ends by itself? `object`: its start's. */
 bool tdw__file_op_waits(uint8_t opcode, const void *object);
 
-/* io.c: READ WRITE READV WRITEV FSYNC FALLOCATE FTRUNCATE; getdents.c */
+/* io.c: READ WRITE READV WRITEV READ_FIXED WRITE_FIXED FSYNC FALLOCATE FTRUNCATE; getdents.c */
 extern const struct tdw_sim_opcode tdw__row_read, tdw__row_write, tdw__row_readv, tdw__row_writev,
     tdw__row_fsync, tdw__row_fallocate, tdw__row_ftruncate, tdw__row_getdents;
 /* name_ops.c: OPENAT CLOSE STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT */
 extern const struct tdw_sim_opcode tdw__row_openat, tdw__row_close, tdw__row_statx,
     tdw__row_unlinkat, tdw__row_renameat, tdw__row_mkdirat, tdw__row_linkat, tdw__row_symlinkat;
+/* io.c, registered_files.c, provided_buffers.c */
+extern const struct tdw_sim_opcode tdw__row_read_fixed, tdw__row_write_fixed,
+    tdw__row_files_update, tdw__row_provide_buffers, tdw__row_remove_buffers;
 /* poll.c, lock.c, flock.c, unix.c */
 extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_setlkw, tdw__row_flock,
     tdw__row_socket, tdw__row_connect;
@@ -477,6 +519,15 @@ extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_setlkw, tdw__row_
 static inline void *tdw__pointer(uint64_t word)
 {
     return (void *)(uintptr_t)word;
+}
+
+/* The open file that an entry's `fd` names, as a descriptor or as a registered file; or NULL. */
+static inline struct tdw_file *tdw__op_file(const struct tdw_process *process,
+                                            const struct tdw_op *op)
+{
+    return TDW_UNLIKELY(op->sqe.flags & IOSQE_FIXED_FILE)
+               ? tdw__registered_file(process, (uint32_t)op->sqe.fd)
+               : tdw__fd(process->files, op->sqe.fd);
 }
 
 /* A row's start that takes the open file of sqe->fd into *object; its release. (io.c) */

@@ -306,7 +306,7 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
         const int ret = row->start(process, op, &slot->object);
 
         if (ret < 0) {
-            tdw__post(op, ret, 0, 0);
+            tdw__post(op, ret, op->flags, 0);
             return;
         }
     }
@@ -317,7 +317,7 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
     queue = row->blocked ? row->blocked(process, op, slot->object) : NULL;
     if (queue && op->task->bits & TDW_TASK_STOPPING) {
         tdw__buffer_stop(op);
-        tdw__post(op, -ECANCELED, 0, 0);
+        tdw__post(op, -ECANCELED, op->flags, 0);
     } else if (queue) {
         block(queue, op, latency);
     } else if (row->splits) {
@@ -355,6 +355,10 @@ static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
     if (TDW_UNLIKELY(!row)) {
         warn_unknown(world, op);
         tdw__post(op, -EINVAL, 0, 0);
+        return;
+    }
+    if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT && !tdw__buffer_selects(op->sqe.opcode))) {
+        tdw__post(op, -EOPNOTSUPP, 0, 0);
         return;
     }
     start_row(world, op, row);
@@ -399,6 +403,8 @@ static void take_effect(struct tdw_world *world, struct tdw_op *op)
         return;
     }
     data = tdw__opcodes[op->sqe.opcode].buffer == TDW_B_NONE ? 0 : tdw__buffer_effect(op, res);
+    if (TDW_UNLIKELY(op->flags & IORING_CQE_F_BUFFER))
+        data = tdw__mix(data, op->flags); /* an event's own flags are the low half */
     if (TDW_LIKELY(!(op->bits & TDW_OP_EARLY))) {
         tdw__post(op, res, op->flags, data);
         return;

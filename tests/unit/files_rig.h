@@ -21,6 +21,7 @@ struct rig {
     struct tdw_task task;
     struct tdw_process process;
     struct tdw_task *before;
+    uint32_t flags; /* of the last op's completion */
 };
 
 /* Make `rig` the running process. */
@@ -34,6 +35,7 @@ static inline void rig_init(struct rig *rig, struct tdw_disk *disk)
 {
     *rig = (struct rig){.before = tdw__self};
     rig->disk = disk ? disk : tdw__disk_new();
+    rig->loop.memory = tdw__memory_new();
     rig->process.ring.loop = &rig->loop;
     rig->process.files = tdw__files_new(rig->disk);
     rig->process.pid = 77;
@@ -43,7 +45,9 @@ static inline void rig_init(struct rig *rig, struct tdw_disk *disk)
 
 static inline void rig_fini(struct rig *rig, bool with_disk)
 {
+    tdw__registered_free(&rig->process);
     tdw__files_free(rig->process.files);
+    tdw__memory_free(rig->loop.memory);
     if (with_disk)
         tdw__disk_free(rig->disk);
     tdw__self = rig->before;
@@ -56,9 +60,13 @@ static inline int32_t rig_run(struct rig *rig, const struct io_uring_sqe *sqe)
     void *object = NULL;
     int32_t res;
 
+    rig->flags = 0;
     if (!row)
         return -EINVAL;
+    if (sqe->flags & IOSQE_BUFFER_SELECT && !tdw__buffer_selects(sqe->opcode))
+        return -EOPNOTSUPP;
     res = row->start ? row->start(&rig->process, &op, &object) : 0;
+    rig->flags = op.flags;
     if (res < 0)
         return res;
     if (row->blocked && row->blocked(&rig->process, &op, object))
@@ -67,6 +75,7 @@ static inline int32_t rig_run(struct rig *rig, const struct io_uring_sqe *sqe)
         res = row->effect(&rig->process, &op, object);
     if (row->release)
         row->release(&rig->process, object);
+    rig->flags = op.flags;
     return res;
 }
 

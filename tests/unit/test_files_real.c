@@ -878,8 +878,12 @@ static void comparable(struct action *a, bool preallocated)
         a->off = 0;
         a->call = C_PREAD;
     }
+    if (S_ISDIR(stat.st_mode) && a->call == C_PREAD && a->len == 0)
+        a->len = 8; /* io_uring's read of no bytes does not reach a directory */
     if (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) || S_ISLNK(stat.st_mode))
         return;
+    if (!(stat.st_mode & S_IFMT) && a->call == C_WRITE && a->len == 0)
+        a->len = 8; /* nor does io_uring's write of no bytes reach an eventfd */
     switch (a->call) {
     case C_READV: /* a plain call of no bytes does not reach the file */
         a->call = a->len > 0 ? C_READV : C_READ;
