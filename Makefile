@@ -70,7 +70,7 @@ endif
 COMPRESS_SRC := traces/compress_$(if $(filter yes,$(ZSTD)),zstd,none).c
 
 LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c)) $(SWITCH_SRC) \
-           $(wildcard sim/kernel/*.c) $(wildcard sim/explore/*.c) $(wildcard faults/*.c) \
+           $(wildcard sim/kernel/*.c sim/kernel/net/*.c) $(wildcard sim/explore/*.c) $(wildcard faults/*.c) \
            $(filter-out traces/compress_%.c,$(wildcard traces/*.c)) $(COMPRESS_SRC)
 CLI_SRC := $(wildcard cli/*.c)
 TEST_SRC := $(wildcard tests/unit/*.c)
@@ -136,7 +136,7 @@ $(O)/examples/store-bug: $(STORE_BUG_OBJ) $(LIB_A)
 $(O)/tests: $(TEST_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
--include $(wildcard $(O)/obj/*/*.d $(O)/obj/*/*/*.d)
+-include $(wildcard $(O)/obj/*/*.d $(O)/obj/*/*/*.d $(O)/obj/*/*/*/*.d)
 
 clean:
 	rm -rf $(BUILD)
@@ -177,7 +177,7 @@ FUZZERS := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 CLANG ?= clang
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 
-$(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(wildcard */*.h */*/*.h)
+$(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(wildcard */*.h */*/*.h */*/*/*.h)
 	$(call say,FUZZ,$@)mkdir -p $(@D) && $(CLANG) $(ALL_CPPFLAGS) $(FUZZ_CFLAGS) -o $@ $< \
 	    $(filter %.c %.S,$(LIB_SRC)) $(LIBS)
 

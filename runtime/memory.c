@@ -5,7 +5,7 @@
  * Classes are multiples of 64 bytes up to 4 KiB; each has a list of free blocks, and new blocks
  * are cut from chunks. What is larger goes through malloc, behind a header that links it. All of
  * it can be given back at once. Getting and putting a pooled block is a list operation; blocks
- * come zeroed.
+ * come zeroed, unless they are taken as they are.
  */
 #include <runtime/runtime.h>
 #include <stdlib.h>
@@ -96,7 +96,7 @@ static void *cut(struct tdw_memory *memory, size_t bytes)
     return memory->cut - bytes;
 }
 
-void *tdw__memory_get(struct tdw_memory *memory, size_t bytes)
+void *tdw__memory_take(struct tdw_memory *memory, size_t bytes)
 {
     const size_t class = class_of(bytes);
     void *block;
@@ -109,7 +109,15 @@ void *tdw__memory_get(struct tdw_memory *memory, size_t bytes)
     } else {
         block = cut(memory, class * LINE);
     }
-    return block ? memset(block, 0, class * LINE) : NULL;
+    return block;
+}
+
+void *tdw__memory_get(struct tdw_memory *memory, size_t bytes)
+{
+    const size_t class = class_of(bytes);
+    void *block = tdw__memory_take(memory, bytes);
+
+    return block && class < CLASSES ? memset(block, 0, class * LINE) : block;
 }
 
 void tdw__memory_put(struct tdw_memory *memory, void *block, size_t bytes)

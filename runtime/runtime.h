@@ -266,6 +266,8 @@ const char *tdw__intern(struct tdw_loop *loop, const char *text);
 struct tdw_memory *tdw__memory_new(void);
 void tdw__memory_free(struct tdw_memory *memory);
 void *tdw__memory_get(struct tdw_memory *memory, size_t bytes);
+/* The same without the zeros, for what is filled at once. */
+void *tdw__memory_take(struct tdw_memory *memory, size_t bytes);
 void tdw__memory_put(struct tdw_memory *memory, void *block, size_t bytes);
 
 struct tdw_stacks *tdw__stacks_new(size_t stack_bytes);

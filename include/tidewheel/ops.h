@@ -31,6 +31,12 @@ enum {
     TDW_OP_LISTEN = 57,    /* IORING_OP_LISTEN, Linux 6.11 */
 };
 
+/* Flags that upstream added later, by its numbers. */
+enum {
+    TDW_ACCEPT_DONTWAIT = 1 << 1, /* IORING_ACCEPT_DONTWAIT, Linux 6.10: -EAGAIN if nobody waits */
+    TDW_ACCEPT_POLL_FIRST = 1 << 2,
+};
+
 /* Private opcodes. Numbers are kept in traces: never re-use one. */
 enum {
     TDW_OP_FIRST = 192,

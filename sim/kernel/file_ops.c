@@ -35,6 +35,17 @@ static const struct tdw_sim_opcode *const rows[256] = {
     [TDW_OP_FLOCK] = &tdw__row_flock,
     [IORING_OP_SOCKET] = &tdw__row_socket,
     [IORING_OP_CONNECT] = &tdw__row_connect,
+    [TDW_OP_BIND] = &tdw__row_bind,
+    [TDW_OP_LISTEN] = &tdw__row_listen,
+    [IORING_OP_ACCEPT] = &tdw__row_accept,
+    [IORING_OP_SHUTDOWN] = &tdw__row_shutdown,
+    [IORING_OP_SEND] = &tdw__row_send,
+    [IORING_OP_SENDMSG] = &tdw__row_send,
+    [IORING_OP_SEND_ZC] = &tdw__row_send_zc,
+    [IORING_OP_SENDMSG_ZC] = &tdw__row_send_zc,
+    [IORING_OP_RECV] = &tdw__row_receive,
+    [IORING_OP_RECVMSG] = &tdw__row_receive,
+    [TDW_OP_RESOLVE] = &tdw__row_resolve,
 };
 
 const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode)

@@ -8,6 +8,7 @@
  * back to what was durable. The husk of a dead process is kept until the world is reset, since
  * channels and reports may still name it.
  */
+#include <sim/kernel/net/net.h>
 #include <sim/kernel/vfs.h>
 #include <sim/kernel/world.h>
 #include <stdio.h>
@@ -114,9 +115,10 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
         host->world = world;
         host->name = tdw__intern(&world->loop, name);
         host->disk = tdw__disk_new();
-        if (!host->name || !host->disk) {
+        if (!host->name || !host->disk || tdw__net_host_init(host) < 0) {
             if (host->disk)
                 tdw__disk_free(host->disk);
+            tdw__net_host_fini(host);
             free(host);
             return NULL;
         }
@@ -171,6 +173,7 @@ int tdw_host_boot(struct tdw_host *host)
     if (!host->process)
         return -ENOMEM;
     show(host, TDW_E_BOOT);
+    host->up = true;
     host->boots++;
     return start_root(host->process, host->main, host->arg);
 }
@@ -196,9 +199,11 @@ int tdw_host_crash(struct tdw_host *host)
         return -EDEADLK;
     show(host, TDW_E_CRASH);
     host->process = NULL;
+    host->up = false; /* nothing leaves it any more */
     for (struct tdw_process *p = host->world->processes; p; p = p->next)
         if (p->host == host && !p->ring.dead)
             process_kill(p);
+    tdw__net_host_down(host);
     tdw__disk_crash(host->disk);
     for (struct tdw_process *p = host->world->processes; p; p = p->next)
         if (p->host == host)
@@ -218,6 +223,8 @@ struct tdw_disk *tdw_host_disk(struct tdw_host *host)
 
 void tdw__hosts_free(struct tdw_world *world)
 {
+    for (struct tdw_host *host = world->hosts; host; host = host->next)
+        host->up = false;
     while (world->processes) {
         struct tdw_process *process = world->processes;
 
@@ -226,11 +233,15 @@ void tdw__hosts_free(struct tdw_world *world)
             process_kill(process);
         free(process);
     }
+    for (struct tdw_host *host = world->hosts; host; host = host->next)
+        tdw__net_host_down(host);
+    tdw__flows_free(world);
     while (world->hosts) {
         struct tdw_host *host = world->hosts;
 
         world->hosts = host->next;
         tdw__disk_free(host->disk);
+        tdw__net_host_fini(host);
         free(host);
     }
     world->loop.rings = NULL;

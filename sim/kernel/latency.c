@@ -29,7 +29,7 @@ static const uint32_t median_ns[] = {
     [TDW_C_WRITE] = 4000, [TDW_C_FLUSH] = 200000, [TDW_C_TIMER] = 0,
 };
 
-uint64_t tdw__latency_ns(uint8_t class, uint32_t value)
+uint64_t tdw__log_normal(uint64_t median, uint32_t value)
 {
     /* 0 -> the middle, 1 -> just above, 2 -> just below, ... */
     const uint32_t middle = TDW_LATENCY_BOUND / 2;
@@ -37,5 +37,10 @@ uint64_t tdw__latency_ns(uint8_t class, uint32_t value)
     const uint32_t knot = place / STEPS, rest = place % STEPS;
     const uint64_t low = factor[knot], high = factor[knot + 1];
 
-    return median_ns[class] * (low * STEPS + (high - low) * rest) / (1024 * STEPS);
+    return median * (low * STEPS + (high - low) * rest) / (1024 * STEPS);
+}
+
+uint64_t tdw__latency_ns(uint8_t class, uint32_t value)
+{
+    return tdw__log_normal(median_ns[class], value);
 }

@@ -418,6 +418,24 @@ static int walk_new(const struct tdw_files *files, int dirfd, uint64_t path, boo
     return walk->slash && !dir ? -ENOENT : 0;
 }
 
+int tdw__make_node(struct tdw_process *process, const char *path, uint32_t mode,
+                   struct tdw_inode **inode)
+{
+    struct tdw_files *files = process->files;
+    struct tdw_walk walk;
+    int err = walk_new(files, AT_FDCWD, (uintptr_t)path, false, &walk);
+
+    if (err)
+        return err;
+    *inode = tdw__inode_new(files->disk, mode & ~files->umask, tdw__now(process));
+    if (!*inode)
+        return -ENOMEM;
+    err = tdw__name_put(walk.dir, walk.text, walk.bytes, *inode, tdw__now(process));
+    if (err)
+        tdw__inode_settle(*inode);
+    return err;
+}
+
 static int start_mkdirat(struct tdw_process *process, struct tdw_op *op, void **object)
 {
     (void)process, (void)object;

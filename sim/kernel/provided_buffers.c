@@ -167,8 +167,10 @@ void tdw__buffer_take(struct tdw_op *op, size_t want, size_t used)
 
     if (op->flags & IORING_CQE_F_BUFFER || tdw__buffer_peek(op, want, &buffer))
         return;
-    op->sqe.addr3 = (uintptr_t)buffer.iov_base;
-    op->sqe.__pad2[0] = buffer.iov_len;
+    if (!(op->bits & TDW_OP_SHOTS)) { /* a multishot op keeps none, and needs the words itself */
+        op->sqe.addr3 = (uintptr_t)buffer.iov_base;
+        op->sqe.__pad2[0] = buffer.iov_len;
+    }
     if (group->ring)
         ring_take(group, op, used);
     else

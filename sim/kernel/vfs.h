@@ -334,6 +334,7 @@ struct tdw_file_kind {
                      const struct tdw_op *op);
     uint32_t (*ready)(const struct tdw_file *file);          /* POLLIN, …; NULL: always */
     struct tdw_waitq *(*ready_queue)(struct tdw_file *file); /* NULL: that never changes */
+    int (*readable_bytes)(const struct tdw_file *file);      /* FIONREAD; NULL: -ENOTTY */
     void (*close)(struct tdw_file *file);                    /* the last reference went */
 };
 
@@ -349,7 +350,7 @@ struct tdw_file {
     union {
         struct tdw_pipe *pipe;
         struct tdw_eventfd *eventfd;
-        int socket_type; /* SOCK_STREAM, … */
+        struct tdw_socket *socket;
     };
     uint64_t number; /* st_ino of what has no inode */
 };
@@ -452,6 +453,10 @@ int tdw__walk_last(const struct tdw_files *files, struct tdw_walk *walk);
 /* As tdw__walk, but -ENOENT if it does not exist. */
 int tdw__walk_existing(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,
                        struct tdw_walk *walk);
+/* Give a new inode of this type and mode, less the umask, the name `path`; 0 or -errno.
+ * (name_ops.c) */
+int tdw__make_node(struct tdw_process *process, const char *path, uint32_t mode,
+                   struct tdw_inode **inode);
 /* Does `path` fail before anything is looked up: -EFAULT, -ENOENT, -ENAMETOOLONG? */
 int tdw__path_check(const char *path, bool empty);
 
@@ -509,11 +514,14 @@ extern const struct tdw_sim_opcode tdw__row_read, tdw__row_write, tdw__row_readv
 extern const struct tdw_sim_opcode tdw__row_openat, tdw__row_close, tdw__row_statx,
     tdw__row_unlinkat, tdw__row_renameat, tdw__row_mkdirat, tdw__row_linkat, tdw__row_symlinkat;
 /* io.c, registered_files.c, provided_buffers.c */
-extern const struct tdw_sim_opcode tdw__row_read_fixed, tdw__row_write_fixed,
-    tdw__row_files_update, tdw__row_provide_buffers, tdw__row_remove_buffers;
-/* poll.c, lock.c, flock.c, unix.c */
-extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_setlkw, tdw__row_flock,
-    tdw__row_socket, tdw__row_connect;
+extern const struct tdw_sim_opcode tdw__row_read_fixed, tdw__row_write_fixed, tdw__row_files_update,
+    tdw__row_provide_buffers, tdw__row_remove_buffers;
+/* poll.c, lock.c, flock.c */
+extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_setlkw, tdw__row_flock;
+/* sim/kernel/net/: socket.c, transfer.c, link.c */
+extern const struct tdw_sim_opcode tdw__row_socket, tdw__row_bind, tdw__row_listen, tdw__row_accept,
+    tdw__row_connect, tdw__row_shutdown, tdw__row_send, tdw__row_send_zc, tdw__row_receive,
+    tdw__row_resolve;
 
 /* An address in an entry. */
 static inline void *tdw__pointer(uint64_t word)

@@ -14,8 +14,7 @@
  *
  * Timers (TIMEOUT, LINK_TIMEOUT) and cancellation are here; all else is a row of the table.
  */
-#include <sim/kernel/vfs.h>
-#include <sim/kernel/world.h>
+#include <sim/kernel/net/net.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,7 +112,7 @@ void tdw__unwatch(struct tdw_waitq *queue, struct tdw_watch *watch)
 void tdw__actor_init(struct tdw_task *actor, struct tdw_world *world, uint64_t name)
 {
     actor->actor = name;
-    actor->ring = &world->net;
+    actor->ring = &world->kernel;
 }
 
 void tdw__actor_fini(struct tdw_task *actor)
@@ -511,7 +510,7 @@ static void set_options(struct tdw_world *world, const struct tdw_world_options 
     if (!world->options.slowdown)
         world->options.slowdown = 1;
     world->seed_key = tdw__mix(options->seed, TDW_K3);
-    world->net.loop = loop;
+    world->kernel.loop = loop;
     loop->choose = tdw__sim_choose;
     loop->steps_max = options->steps_max ? options->steps_max : 100000000;
     if (options->stack_bytes)
@@ -529,6 +528,11 @@ struct tdw_world *tdw_world_new(const struct tdw_world_options *options)
         free(world);
         return NULL;
     }
+    if (tdw__net_init(world) < 0) {
+        tdw__loop_fini(&world->loop);
+        free(world);
+        return NULL;
+    }
     tdw__wheel_init(&world->wheel);
     for (int opcode = 0; opcode < 256; opcode++)
         world->rows[opcode] = tdw__sim_opcode((uint8_t)opcode);
@@ -542,6 +546,7 @@ void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *op
     struct tdw_loop *loop = &world->loop;
 
     tdw__hosts_free(world);
+    tdw__net_reset(world);
     tdw__wheel_reset(&world->wheel);
     world->pending.count = world->timers.count = loop->ready.count = 0;
     tdw__choices_reset(&world->choices);
@@ -561,6 +566,7 @@ void tdw_world_free(struct tdw_world *world)
     if (!world)
         return;
     tdw__hosts_free(world);
+    tdw__net_fini(world);
     tdw__choices_reset(&world->choices);
     tdw__wheel_fini(&world->wheel);
     free(world->pending.items);

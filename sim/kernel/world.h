@@ -36,7 +36,9 @@ struct tdw_host {
     void *arg;
     struct tdw_process *process; /* NULL: powered off */
     struct tdw_disk *disk;
+    struct tdw_net_host *net;
     uint32_t boots;
+    bool up;
 };
 
 struct tdw_world {
@@ -49,7 +51,8 @@ struct tdw_world {
     struct tdw_world_options options;
     uint64_t seed_key;
     const struct tdw_sim_opcode *rows[256]; /* how each opcode is performed; NULL: not known */
-    struct tdw_ring net;                    /* of the kernel's own work; it has no ops */
+    struct tdw_ring kernel;                 /* of the kernel's own work; it has no ops */
+    struct tdw_net *net;                    /* sim/kernel/net/ */
     struct tdw_host *hosts;
     struct tdw_process *processes; /* dead ones too, until the reset: others may refer to them */
     int32_t pids;
@@ -93,6 +96,8 @@ uint64_t tdw__item_key(const struct tdw_op *op);
 
 /* latency.c: the time for a value of the latency choice. */
 uint64_t tdw__latency_ns(uint8_t class, uint32_t value);
+/* The same around any median. */
+uint64_t tdw__log_normal(uint64_t median, uint32_t value);
 
 /* host.c */
 struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),

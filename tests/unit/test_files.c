@@ -857,24 +857,6 @@ static void a_fork_shares_open_files_but_not_the_table(void **state)
     tdw__files_free(parent);
 }
 
-static void a_unix_socket_finds_nobody(void **state)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/none"};
-    const struct sockaddr *to = (const void *)&address;
-    const int fd = RIG(&rig, socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0);
-
-    (void)state;
-    assert_int_equal(fd, 3);
-    assert_int_equal(RIG(&rig, connect, fd, to, sizeof(address)), -ENOENT);
-    put_file("/none", "");
-    assert_int_equal(RIG(&rig, connect, fd, to, sizeof(address)), -ECONNREFUSED);
-    assert_int_equal(RIG(&rig, connect, 0, to, sizeof(address)), -ENOTSOCK);
-    assert_int_equal(RIG(&rig, write, fd, "x", 1, 0), -ENOTCONN);
-    assert_int_equal(RIG(&rig, socket, AF_INET, SOCK_STREAM, 0, 0), -EAFNOSUPPORT);
-    assert_int_equal(tdw_sys_lseek(fd, 0, SEEK_SET), -ESPIPE);
-    assert_int_equal(RIG(&rig, close, fd), 0);
-}
-
 static void names_of_calls_are_known(void **state)
 {
     (void)state;
@@ -1173,7 +1155,6 @@ int tests_files(void)
         TEST(a_circle_of_waiting_processes_is_a_deadlock),
         TEST(flock_belongs_to_the_open_file),
         TEST(a_fork_shares_open_files_but_not_the_table),
-        TEST(a_unix_socket_finds_nobody),
         TEST(names_of_calls_are_known),
         TEST(times_are_virtual),
         TEST(random_files_keep_what_was_synced),

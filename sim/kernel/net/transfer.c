@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rows SEND SENDMSG SEND_ZC SENDMSG_ZC RECV RECVMSG.
+ *
+ *     entry ─▶ struct tdw_msg ─▶ the protocol's send or receive ─▶ result, flags, addresses
+ *
+ * As io_uring does it: an op tries without waiting; if nothing can be moved it waits in the queue
+ * of the socket, unless MSG_DONTWAIT says otherwise. A stream's op completes with what could be
+ * moved, which may be less than asked for; with MSG_WAITALL it goes on until all of it is, and its
+ * result so far is kept in op->res. Between two such moves others may get in.
+ *
+ * A send without a copy completes twice: with its result, then, one latency later, with the notice
+ * that the buffer is free (IORING_CQE_F_NOTIF), also when it failed. A multishot receive fills one
+ * selected buffer for each completion, and ends with the peer's end, an error, or no buffer.
+ */
+#include <sim/kernel/net/net.h>
+#include <limits.h>
+
+enum {
+    SEND_FLAGS = IORING_RECVSEND_POLL_FIRST | IORING_RECVSEND_FIXED_BUF | 1 << 3, /* REPORT_USAGE */
+    NOTIF_COPIED = (int)(1u << 31), /* IORING_NOTIF_USAGE_ZC_COPIED: here bytes are always copied */
+    REPORT_USAGE = 1 << 3,          /* IORING_SEND_ZC_REPORT_USAGE */
+};
+
+static bool has_msghdr(const struct tdw_op *op)
+{
+    return tdw__opcodes[op->sqe.opcode].addr == TDW_W_MSGHDR;
+}
+
+static bool is_zero_copy(const struct tdw_op *op)
+{
+    return op->sqe.opcode == IORING_OP_SEND_ZC || op->sqe.opcode == IORING_OP_SENDMSG_ZC;
+}
+
+static bool is_multishot(const struct tdw_op *op)
+{
+    return op->sqe.ioprio & IORING_RECV_MULTISHOT &&
+           (op->sqe.opcode == IORING_OP_RECV || op->sqe.opcode == IORING_OP_RECVMSG);
+}
+
+/* ── From the entry to a message ───────────────────────────────────────────────────────────── */
+
+static int check_msghdr(const struct msghdr *header)
+{
+    if (!header)
+        return -EFAULT;
+    if (header->msg_iovlen > UIO_MAXIOV)
+        return -EMSGSIZE;
+    if ((int)header->msg_namelen < 0)
+        return -EINVAL;
+    for (size_t i = 0; i < header->msg_iovlen; i++)
+        if (header->msg_iov[i].iov_len > (size_t)SSIZE_MAX)
+            return -EINVAL;
+    return 0;
+}
+
+static size_t total_of(const struct iovec *iov, size_t count)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < count; i++)
+        total =
+            iov[i].iov_len > TDW_IO_BYTES_MAX - total ? TDW_IO_BYTES_MAX : total + iov[i].iov_len;
+    return total;
+}
+
+/* The vectors move on by what was moved before. */
+static void skip(struct tdw_io *io, size_t bytes)
+{
+    io->left -= bytes;
+    while (bytes > 0) {
+        const size_t here = io->iov->iov_len - io->skip;
+
+        if (bytes < here) {
+            io->skip += bytes;
+            return;
+        }
+        bytes -= here;
+        io->iov++;
+        io->skip = 0;
+    }
+}
+
+/* `one` holds the vector of the forms that have none. */
+static struct tdw_msg message_of(struct tdw_process *process, const struct tdw_op *op,
+                                 struct iovec *one)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    struct tdw_msg msg = {.process = process, .flags = (int)sqe->msg_flags};
+
+    if (has_msghdr(op)) {
+        const struct msghdr *header = tdw__pointer(sqe->addr);
+
+        msg.io.iov = header->msg_iov;
+        msg.io.left = total_of(header->msg_iov, header->msg_iovlen);
+        msg.name = header->msg_name;
+        msg.control = header->msg_control;
+        if (sqe->opcode == IORING_OP_RECVMSG) {
+            msg.name_room = header->msg_name ? header->msg_namelen : 0;
+            msg.control_room = header->msg_control ? header->msg_controllen : 0;
+        } else {
+            msg.name_bytes = header->msg_name ? header->msg_namelen : 0;
+            msg.control_bytes = header->msg_control ? header->msg_controllen : 0;
+        }
+    } else {
+        *one = (struct iovec){tdw__pointer(sqe->addr), sqe->len};
+        msg.io.iov = one;
+        msg.io.left = sqe->len;
+        if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SEND_ZC) {
+            msg.name = tdw__pointer(sqe->off);
+            msg.name_bytes = msg.name ? sqe->addr_len : 0;
+        }
+    }
+    skip(&msg.io, (size_t)op->res);
+    msg.io.nowait = msg.flags & MSG_DONTWAIT;
+    return msg;
+}
+
+/* ── Sending ───────────────────────────────────────────────────────────────────────────────── */
+
+static int start_send(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    int err;
+
+    if (sqe->ioprio & ~SEND_FLAGS ||
+        (!is_zero_copy(op) && sqe->ioprio & ~IORING_RECVSEND_POLL_FIRST))
+        return -EINVAL;
+    if (is_zero_copy(op) && sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
+        return -EINVAL;
+    if (has_msghdr(op) && (sqe->off || sqe->file_index))
+        return -EINVAL;
+    err = tdw__start_socket(process, op, object);
+    if (err)
+        return err;
+    if (has_msghdr(op))
+        return check_msghdr(tdw__pointer(sqe->addr));
+    if (sqe->off && sqe->addr_len > sizeof(struct sockaddr_storage))
+        return -EINVAL;
+    return !sqe->addr && sqe->len > 0 ? -EFAULT : 0;
+}
+
+static struct tdw_waitq *blocked_send(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_socket *socket = tdw__socket_of(object);
+    struct iovec one;
+    struct tdw_msg msg;
+
+    if (op->state == TDW_BLOCKED)
+        return &socket->writers;
+    if (op->bits & TDW_OP_SHOTS) /* only the notice is left */
+        return NULL;
+    msg = message_of(process, op, &one);
+    return !msg.io.nowait && socket->protocol->send_waits(socket, &msg) ? &socket->writers : NULL;
+}
+
+/* Move what can be moved; the result so far, or TDW_AGAIN. */
+static int32_t send_some(struct tdw_process *process, struct tdw_op *op, struct tdw_socket *socket)
+{
+    struct iovec one;
+    struct tdw_msg msg = message_of(process, op, &one);
+    const size_t wanted = msg.io.left;
+    const int64_t moved = socket->protocol->send(socket, &msg);
+
+    if (moved == -EAGAIN && !msg.io.nowait)
+        return TDW_AGAIN;
+    if (moved < 0)
+        return op->res > 0 ? op->res : (int32_t)moved;
+    op->res += (int32_t)moved;
+    if (msg.flags & MSG_WAITALL && socket->type != SOCK_DGRAM && (size_t)moved < wanted &&
+        !msg.io.nowait)
+        return TDW_AGAIN;
+    return op->res;
+}
+
+static int32_t effect_send(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    return send_some(process, op, tdw__socket_of(object));
+}
+
+static int32_t effect_send_zc(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_socket *socket = tdw__socket_of(object);
+    int32_t res;
+
+    if (op->bits & TDW_OP_SHOTS) {
+        op->flags = IORING_CQE_F_NOTIF;
+        return op->sqe.ioprio & REPORT_USAGE ? NOTIF_COPIED : 0;
+    }
+    res = socket->domain == AF_UNIX ? -EOPNOTSUPP : send_some(process, op, socket);
+    if (res == TDW_AGAIN)
+        return res;
+    return tdw__post_more(op, res, 0, tdw__buffer_effect(op, res)) ? TDW_AGAIN : res;
+}
+
+/* ── Receiving ─────────────────────────────────────────────────────────────────────────────── */
+
+static int start_receive(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    int err;
+
+    if (sqe->ioprio & ~(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT))
+        return -EINVAL;
+    if (sqe->off || sqe->file_index)
+        return -EINVAL;
+    if (is_multishot(op) && (!(sqe->flags & IOSQE_BUFFER_SELECT) || sqe->msg_flags & MSG_WAITALL))
+        return -EINVAL;
+    err = tdw__start_socket(process, op, object);
+    if (err)
+        return err;
+    if (has_msghdr(op)) {
+        const struct msghdr *header = tdw__pointer(sqe->addr);
+
+        err = check_msghdr(header);
+        return !err && sqe->flags & IOSQE_BUFFER_SELECT && header->msg_iovlen > 1 ? -EINVAL : err;
+    }
+    return !sqe->addr && sqe->len > 0 && !(sqe->flags & IOSQE_BUFFER_SELECT) ? -EFAULT : 0;
+}
+
+static struct tdw_waitq *blocked_receive(struct tdw_process *process, struct tdw_op *op,
+                                         void *object)
+{
+    struct tdw_socket *socket = tdw__socket_of(object);
+    struct iovec one;
+    struct tdw_msg msg;
+
+    if (op->state == TDW_BLOCKED)
+        return &socket->readers;
+    msg = message_of(process, op, &one);
+    if (op->sqe.flags & IOSQE_BUFFER_SELECT)
+        msg.io.left = 1; /* how much there will be room for does not matter */
+    return !msg.io.nowait && socket->protocol->receive_waits(socket, &msg) ? &socket->readers
+                                                                           : NULL;
+}
+
+/* What RECVMSG tells beside its bytes. */
+static void header_out(const struct tdw_msg *msg, struct msghdr *header)
+{
+    header->msg_namelen = msg->name_bytes;
+    header->msg_controllen = msg->control_bytes;
+    header->msg_flags = msg->flags_out;
+}
+
+static int32_t receive_some(struct tdw_process *process, struct tdw_op *op,
+                            struct tdw_socket *socket)
+{
+    struct iovec one;
+    struct tdw_msg msg = message_of(process, op, &one);
+    const size_t wanted = msg.io.left;
+    const int64_t moved = socket->protocol->receive(socket, &msg);
+
+    if (moved == -EAGAIN && !msg.io.nowait)
+        return TDW_AGAIN;
+    if (moved < 0)
+        return op->res > 0 ? op->res : (int32_t)moved;
+    op->res += (int32_t)moved;
+    if (has_msghdr(op))
+        header_out(&msg, tdw__pointer(op->sqe.addr));
+    if (socket->received.head)
+        op->flags |= IORING_CQE_F_SOCK_NONEMPTY;
+    if (msg.flags & MSG_WAITALL && socket->protocol->stream && moved > 0 &&
+        (size_t)moved < wanted && !msg.io.nowait && !(msg.flags & MSG_PEEK))
+        return TDW_AGAIN;
+    return op->res;
+}
+
+static int32_t effect_receive(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    return op->sqe.flags & IOSQE_BUFFER_SELECT
+               ? tdw__receive_selected(process, op, tdw__socket_of(object))
+               : receive_some(process, op, tdw__socket_of(object));
+}
+
+const struct tdw_sim_opcode tdw__row_send = {start_send, blocked_send, effect_send, tdw__release_fd,
+                                             false};
+const struct tdw_sim_opcode tdw__row_send_zc = {start_send, blocked_send, effect_send_zc,
+                                                tdw__release_fd, false};
+const struct tdw_sim_opcode tdw__row_receive = {start_receive, blocked_receive, effect_receive,
+                                                tdw__release_fd, false};

@@ -1,0 +1,659 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unix sockets: streams, datagrams, and sequenced packets, by path, by abstract name, in pairs.
+ *
+ * Bytes go straight into the peer's queue; there is no way in between and nothing on it. A sender
+ * waits while the peer's queue is full: as many bytes as its send buffer for connected sockets, ten
+ * datagrams otherwise. Who waits for another socket's queue is noted (`waits_for`), and woken when
+ * it has room again, or when its owner goes.
+ *
+ * A bound path is an inode; an abstract name belongs to the host. Either is looked up among the
+ * host's sockets. A connection is there as soon as connect answers, whether or not it is accepted
+ * yet. A peer that closes with bytes unread leaves ECONNRESET behind.
+ */
+#include <sim/kernel/net/net.h>
+#include <poll.h>
+#include <stdio.h>
+
+enum {
+    DGRAM_QUEUE = 10, /* net.unix.max_dgram_qlen */
+    PATH_AT = offsetof(struct sockaddr_un, sun_path),
+};
+
+struct tdw_unix {
+    struct tdw_socket *next, *prev; /* of the host */
+    struct tdw_socket *peer;
+    struct tdw_socket *waits_for; /* whose queue is full */
+    bool waited;                  /* somebody waits for this one's */
+    struct tdw_inode *inode;      /* bound to a path: pinned */
+    struct sockaddr_un name, peer_name;
+    socklen_t name_bytes, peer_name_bytes; /* 0: none */
+    struct ucred cred, peer_cred;
+    struct tdw_socket *wanted; /* connecting: the listener whose queue is full */
+};
+
+static struct tdw_unix *of(struct tdw_socket *socket)
+{
+    return socket->unix_;
+}
+
+static struct ucred own_cred(void)
+{
+    return (struct ucred){.pid = tdw__process()->pid};
+}
+
+static int unix_open(struct tdw_socket *socket)
+{
+    struct tdw_net_host *net = socket->host->net;
+
+    socket->unix_ = tdw__memory_get(tdw__socket_loop(socket)->memory, sizeof(*socket->unix_));
+    if (!socket->unix_)
+        return -ENOMEM;
+    of(socket)->next = net->locals;
+    if (net->locals)
+        of(net->locals)->prev = socket;
+    net->locals = socket;
+    of(socket)->cred = own_cred();
+    return 0;
+}
+
+/* Whoever waits for room in the queue of `socket` looks again. */
+static void room_again(struct tdw_socket *socket)
+{
+    if (!of(socket)->waited)
+        return;
+    of(socket)->waited = false;
+    for (struct tdw_socket *other = socket->host->net->locals; other; other = of(other)->next) {
+        if (of(other)->waits_for != socket && of(other)->wanted != socket)
+            continue;
+        of(other)->waits_for = NULL;
+        tdw__socket_wake(other, POLLOUT | POLLWRNORM | POLLWRBAND);
+    }
+}
+
+/* ── Names ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Is it a unix address? Its length as it is kept: a path's ends with its NUL. */
+static int parse(const struct sockaddr *address, socklen_t bytes, struct sockaddr_un *name)
+{
+    const struct sockaddr_un *given = (const void *)address;
+    size_t path;
+
+    if (bytes <= PATH_AT || bytes > sizeof(*given) || given->sun_family != AF_UNIX)
+        return -EINVAL;
+    memset(name, 0, sizeof(*name));
+    memcpy(name, given, bytes);
+    if (name->sun_path[0] == '\0')
+        return (int)bytes;
+    path = strnlen(name->sun_path, bytes - PATH_AT);
+    return (int)(PATH_AT + path + 1);
+}
+
+static bool is_abstract(const struct sockaddr_un *name)
+{
+    return name->sun_path[0] == '\0';
+}
+
+static struct tdw_socket *find_abstract(struct tdw_host *host, const struct sockaddr_un *name,
+                                        socklen_t bytes)
+{
+    for (struct tdw_socket *other = host->net->locals; other; other = of(other)->next)
+        if (of(other)->name_bytes == bytes && memcmp(&of(other)->name, name, bytes) == 0)
+            return other;
+    return NULL;
+}
+
+static struct tdw_socket *find_inode(struct tdw_host *host, const struct tdw_inode *inode)
+{
+    for (struct tdw_socket *other = host->net->locals; other; other = of(other)->next)
+        if (of(other)->inode == inode)
+            return other;
+    return NULL;
+}
+
+/* The bound socket of that name and of the type of `socket`. */
+static int find(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes,
+                struct tdw_socket **found)
+{
+    /* A path may fill sun_path, without a NUL. */
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = {0};
+    struct sockaddr_un name;
+    struct tdw_walk walk;
+    const int length = parse(address, bytes, &name);
+    int err;
+
+    if (length < 0)
+        return length;
+    if (is_abstract(&name)) {
+        *found = find_abstract(socket->host, &name, (socklen_t)length);
+    } else {
+        memcpy(path, name.sun_path, sizeof(name.sun_path));
+        err = tdw__walk_existing(tdw__process()->files, AT_FDCWD, path, TDW_WALK_FOLLOW, &walk);
+        if (err)
+            return err;
+        *found = S_ISSOCK(walk.inode->now.mode) ? find_inode(socket->host, walk.inode) : NULL;
+    }
+    if (!*found)
+        return -ECONNREFUSED;
+    return (*found)->type == socket->type ? 0 : -EPROTOTYPE;
+}
+
+/* An abstract name that nobody has: a NUL and five digits. */
+static void autobind(struct tdw_socket *socket)
+{
+    struct tdw_unix *own = of(socket);
+    char digits[8];
+
+    do {
+        own->name = (struct sockaddr_un){.sun_family = AF_UNIX};
+        snprintf(digits, sizeof digits, "%05x", socket->host->net->autobound++ & 0xfffff);
+        memcpy(own->name.sun_path + 1, digits, 5);
+    } while (find_abstract(socket->host, &own->name, PATH_AT + 6));
+    own->name_bytes = PATH_AT + 6;
+}
+
+static int bind_path(struct tdw_socket *socket, const struct sockaddr_un *name)
+{
+    char path[sizeof(name->sun_path) + 1] = {0};
+    struct tdw_inode *inode;
+    int err;
+
+    memcpy(path, name->sun_path, sizeof(name->sun_path));
+    err = tdw__make_node(tdw__process(), path, S_IFSOCK | 0777, &inode);
+    if (err)
+        return err == -EEXIST ? -EADDRINUSE : err;
+    tdw__pin(inode);
+    of(socket)->inode = inode;
+    return 0;
+}
+
+static int unix_bind(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
+{
+    struct tdw_unix *own = of(socket);
+    struct sockaddr_un name;
+    int length, err = 0;
+
+    if (bytes == PATH_AT && address->sa_family == AF_UNIX) {
+        if (own->name_bytes == 0)
+            autobind(socket);
+        return 0;
+    }
+    length = parse(address, bytes, &name);
+    if (length < 0)
+        return length;
+    if (own->name_bytes)
+        return -EINVAL;
+    if (!is_abstract(&name))
+        err = bind_path(socket, &name);
+    else if (find_abstract(socket->host, &name, (socklen_t)length))
+        err = -EADDRINUSE;
+    if (err)
+        return err;
+    own->name = name;
+    own->name_bytes = (socklen_t)length;
+    return 0;
+}
+
+static int unix_name(struct tdw_socket *socket, bool peer, struct sockaddr_storage *address)
+{
+    const struct tdw_unix *own = of(socket);
+    const struct sockaddr_un none = {.sun_family = AF_UNIX};
+    const socklen_t bytes = peer ? own->peer_name_bytes : own->name_bytes;
+
+    if (peer && !own->peer && socket->state != TDW_TCP_ESTABLISHED)
+        return -ENOTCONN;
+    memcpy(address, bytes == 0 ? &none : peer ? &own->peer_name : &own->name, sizeof(none));
+    return bytes ? (int)bytes : PATH_AT;
+}
+
+/* ── Connections ───────────────────────────────────────────────────────────────────────────── */
+
+static void join(struct tdw_socket *a, struct tdw_socket *b)
+{
+    of(a)->peer = b;
+    of(a)->peer_name = of(b)->name;
+    of(a)->peer_name_bytes = of(b)->name_bytes;
+    of(a)->peer_cred = of(b)->cred;
+    a->state = TDW_TCP_ESTABLISHED;
+}
+
+int tdw__unix_pair(struct tdw_host *host, int type, struct tdw_socket *pair[2])
+{
+    const struct tdw_protocol *protocol = type == SOCK_STREAM  ? &tdw__unix_stream
+                                          : type == SOCK_DGRAM ? &tdw__unix_dgram
+                                                               : &tdw__unix_seqpacket;
+
+    pair[0] = tdw__socket_new(host, protocol, AF_UNIX, type);
+    pair[1] = pair[0] ? tdw__socket_new(host, protocol, AF_UNIX, type) : NULL;
+    if (!pair[1]) {
+        if (pair[0])
+            protocol->release(pair[0]);
+        return -ENOMEM;
+    }
+    join(pair[0], pair[1]);
+    join(pair[1], pair[0]);
+    return 0;
+}
+
+static int unix_listen(struct tdw_socket *socket, int backlog)
+{
+    if (of(socket)->name_bytes == 0 ||
+        (socket->state != TDW_TCP_CLOSED && socket->state != TDW_TCP_LISTEN))
+        return -EINVAL;
+    socket->state = TDW_TCP_LISTEN;
+    socket->backlog = (uint32_t)backlog > TDW_SOMAXCONN ? TDW_SOMAXCONN : (uint32_t)backlog;
+    of(socket)->cred = own_cred();
+    room_again(socket);
+    return 0;
+}
+
+/* A new socket stands for us at the listener, and we are connected to it. */
+static int enqueue(struct tdw_socket *socket, struct tdw_socket *listener)
+{
+    struct tdw_socket *child;
+
+    if (listener->accept_count > listener->backlog)
+        return -EAGAIN;
+    child = tdw__socket_new(listener->host, listener->protocol, AF_UNIX, listener->type);
+    if (!child)
+        return -ENOMEM;
+    of(child)->name = of(listener)->name;
+    of(child)->name_bytes = of(listener)->name_bytes;
+    of(child)->cred = of(listener)->cred;
+    of(child)->inode = NULL;
+    child->options.pass_cred = listener->options.pass_cred;
+    join(child, socket);
+    join(socket, child);
+    tdw__accept_push(listener, child);
+    return 0;
+}
+
+/* Streams and sequenced packets. */
+static int unix_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
+{
+    struct tdw_socket *listener;
+    int err = find(socket, address, bytes, &listener);
+
+    if (err)
+        return err;
+    if (socket->state == TDW_TCP_ESTABLISHED)
+        return -EISCONN;
+    if (socket->state == TDW_TCP_LISTEN)
+        return -EINVAL;
+    if (listener->state != TDW_TCP_LISTEN || listener->shut & TDW_SHUT_READ)
+        return -ECONNREFUSED;
+    of(socket)->cred = own_cred();
+    err = enqueue(socket, listener);
+    if (err != -EAGAIN)
+        return err;
+    of(socket)->wanted = listener; /* until it accepts somebody */
+    of(listener)->waited = true;
+    return -EINPROGRESS;
+}
+
+static int unix_connected(struct tdw_socket *socket)
+{
+    struct tdw_socket *listener = of(socket)->wanted;
+    int err;
+
+    if (socket->state == TDW_TCP_ESTABLISHED)
+        return 0;
+    if (!listener)
+        return -ECONNREFUSED;
+    err = listener->state == TDW_TCP_LISTEN ? enqueue(socket, listener) : -ECONNREFUSED;
+    if (err == -EAGAIN) {
+        of(listener)->waited = true;
+        return -EINPROGRESS;
+    }
+    of(socket)->wanted = NULL;
+    return err;
+}
+
+static int unix_accept(struct tdw_socket *socket, struct tdw_socket **child)
+{
+    if (socket->state != TDW_TCP_LISTEN || socket->shut & TDW_SHUT_READ)
+        return -EINVAL;
+    *child = tdw__accept_pop(socket);
+    if (!*child)
+        return -EAGAIN;
+    room_again(socket);
+    return 0;
+}
+
+static int dgram_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
+{
+    struct tdw_socket *peer;
+    int err;
+
+    if (address->sa_family == AF_UNSPEC) {
+        of(socket)->peer = NULL;
+        socket->state = TDW_TCP_CLOSED;
+        return 0;
+    }
+    err = find(socket, address, bytes, &peer);
+    if (err)
+        return err;
+    if (of(peer)->peer && of(peer)->peer != socket)
+        return -EPERM;
+    join(socket, peer);
+    return 0;
+}
+
+static int dgram_connected(struct tdw_socket *socket)
+{
+    (void)socket;
+    return 0;
+}
+
+/* ── Sending ───────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_full(const struct tdw_socket *socket, const struct tdw_socket *peer)
+{
+    if (socket->type == SOCK_DGRAM)
+        return peer->messages > DGRAM_QUEUE;
+    return peer->received_bytes >= socket->options.send_bytes;
+}
+
+/* Where a message goes; what a send answers if nowhere. */
+static int destination(struct tdw_socket *socket, const struct tdw_msg *msg,
+                       struct tdw_socket **peer)
+{
+    const bool dgram = socket->type == SOCK_DGRAM;
+    int err;
+
+    if (dgram && msg->name) {
+        err = find(socket, msg->name, msg->name_bytes, peer);
+        if (!err && of(*peer)->peer && of(*peer)->peer != socket)
+            err = -EPERM;
+        return err;
+    }
+    if (!dgram && msg->name && msg->name_bytes > 0)
+        return socket->state == TDW_TCP_ESTABLISHED ? -EISCONN : -EOPNOTSUPP;
+    *peer = of(socket)->peer;
+    if (socket->state != TDW_TCP_ESTABLISHED)
+        return -ENOTCONN;
+    if (*peer)
+        return 0;
+    if (!dgram)
+        return -EPIPE;
+    socket->state = TDW_TCP_CLOSED; /* told once: the peer has gone */
+    return -ECONNREFUSED;
+}
+
+static bool unix_send_waits(struct tdw_socket *socket, const struct tdw_msg *msg)
+{
+    struct tdw_socket *peer = of(socket)->peer;
+
+    if (socket->type == SOCK_DGRAM && msg->name && find(socket, msg->name, msg->name_bytes, &peer))
+        return false;
+    if (!peer || socket->error || socket->shut & TDW_SHUT_WRITE || peer->shut & TDW_SHUT_READ ||
+        !is_full(socket, peer))
+        return false;
+    of(socket)->waits_for = peer;
+    of(peer)->waited = true;
+    return true;
+}
+
+/* What goes along with the bytes: what was asked for, and who sends if anybody wants to know. */
+static int passed_for(struct tdw_socket *socket, struct tdw_socket *peer, struct tdw_msg *msg,
+                      struct tdw_passed **passed)
+{
+    const int err = tdw__passed_take(socket, msg, passed);
+
+    if (err || (!socket->options.pass_cred && !peer->options.pass_cred))
+        return err;
+    if (!*passed)
+        *passed = tdw__memory_get(tdw__socket_loop(socket)->memory, sizeof(**passed));
+    if (*passed && !(*passed)->has_credentials) {
+        (*passed)->has_credentials = true;
+        (*passed)->pid = msg->process->pid;
+    }
+    return *passed ? 0 : -ENOMEM;
+}
+
+static int64_t put(struct tdw_socket *socket, struct tdw_socket *peer, struct tdw_msg *msg,
+                   size_t bytes, struct tdw_passed *passed)
+{
+    const struct tdw_unix *own = of(socket);
+    const socklen_t name = socket->type == SOCK_DGRAM ? own->name_bytes : 0;
+    struct tdw_segment *segment = tdw__segment_new(tdw__socket_loop(socket), name + bytes);
+
+    if (!segment)
+        return -ENOBUFS;
+    memcpy(segment->data, &own->name, name);
+    segment->name_bytes = (uint16_t)name;
+    segment->off = name;
+    segment->bytes = (uint32_t)bytes;
+    segment->passed = passed;
+    tdw__io_take(&msg->io, segment->data + name, bytes);
+    tdw__segments_push(&peer->received, segment);
+    peer->received_bytes += bytes;
+    peer->messages += socket->type != SOCK_STREAM;
+    return (int64_t)bytes;
+}
+
+static int64_t put_stream(struct tdw_socket *socket, struct tdw_socket *peer, struct tdw_msg *msg,
+                          struct tdw_passed *passed)
+{
+    const uint64_t max = socket->options.send_bytes;
+    int64_t done = 0;
+
+    while (msg->io.left > 0 && peer->received_bytes < max) {
+        const uint64_t space = max - peer->received_bytes;
+        size_t part = msg->io.left < space ? msg->io.left : (size_t)space;
+        int64_t put_bytes;
+
+        part = part < TDW_SEGMENT_BYTES ? part : TDW_SEGMENT_BYTES;
+        put_bytes = put(socket, peer, msg, part, passed);
+        if (put_bytes < 0)
+            return done ? done : put_bytes;
+        passed = NULL;
+        done += put_bytes;
+    }
+    return done ? done : -EAGAIN;
+}
+
+static int64_t unix_send(struct tdw_socket *socket, struct tdw_msg *msg)
+{
+    const bool stream = socket->type == SOCK_STREAM;
+    const size_t bytes = msg->io.left;
+    struct tdw_passed *passed;
+    struct tdw_socket *peer;
+    int64_t done;
+    int err;
+
+    if (msg->flags & MSG_OOB)
+        return -EOPNOTSUPP;
+    if (socket->error)
+        return tdw__socket_error(socket);
+    err = destination(socket, msg, &peer);
+    if (err)
+        return err;
+    if (socket->shut & TDW_SHUT_WRITE || peer->shut & TDW_SHUT_READ)
+        return -EPIPE;
+    if (!stream && bytes > socket->options.send_bytes - 32)
+        return -EMSGSIZE;
+    if (stream && bytes == 0)
+        return 0;
+    if (is_full(socket, peer))
+        return -EAGAIN;
+    err = passed_for(socket, peer, msg, &passed);
+    if (err)
+        return err;
+    done = stream ? put_stream(socket, peer, msg, passed) : put(socket, peer, msg, bytes, passed);
+    if (done < 0 && passed)
+        tdw__passed_free(tdw__socket_loop(socket), passed);
+    else if (done >= 0)
+        tdw__socket_wake(peer, POLLIN | POLLRDNORM | POLLRDBAND);
+    return done;
+}
+
+/* ── Receiving ─────────────────────────────────────────────────────────────────────────────── */
+
+static bool unix_receive_waits(struct tdw_socket *socket, const struct tdw_msg *msg)
+{
+    (void)msg;
+    if (socket->received.head || socket->error || socket->shut & TDW_SHUT_READ)
+        return false;
+    return socket->type == SOCK_DGRAM || socket->state == TDW_TCP_ESTABLISHED;
+}
+
+static int64_t unix_receive(struct tdw_socket *socket, struct tdw_msg *msg)
+{
+    int64_t done;
+
+    if (msg->flags & MSG_OOB)
+        return -EOPNOTSUPP;
+    if (socket->type != SOCK_DGRAM && socket->state != TDW_TCP_ESTABLISHED)
+        return socket->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
+    if (!socket->received.head) {
+        if (socket->error)
+            return tdw__socket_error(socket);
+        return socket->shut & TDW_SHUT_READ ? 0 : -EAGAIN;
+    }
+    if (socket->type != SOCK_STREAM && !(msg->flags & MSG_PEEK))
+        socket->messages--;
+    done = socket->type == SOCK_STREAM ? tdw__receive_stream(socket, msg)
+                                       : tdw__receive_message(socket, msg);
+    room_again(socket);
+    return done;
+}
+
+/* ── Readiness, ends ───────────────────────────────────────────────────────────────────────── */
+
+static uint32_t unix_ready(struct tdw_socket *socket)
+{
+    struct tdw_socket *peer = of(socket)->peer;
+    uint32_t ready = socket->error ? POLLERR : 0;
+
+    if (socket->state == TDW_TCP_LISTEN)
+        return ready | (socket->accept_head ? POLLIN | POLLRDNORM : 0);
+    if (socket->shut == TDW_SHUT_BOTH ||
+        (socket->type != SOCK_DGRAM && socket->state == TDW_TCP_CLOSED))
+        ready |= POLLHUP;
+    if (socket->shut & TDW_SHUT_READ)
+        ready |= POLLIN | POLLRDNORM | POLLRDHUP;
+    if (socket->received.head)
+        ready |= POLLIN | POLLRDNORM;
+    /* A quarter of the send buffer may be in use (unix_writable). */
+    if (!peer ||
+        (socket->type == SOCK_DGRAM ? !is_full(socket, peer)
+                                    : peer->received_bytes * 4 <= socket->options.send_bytes))
+        return ready | POLLOUT | POLLWRNORM | POLLWRBAND;
+    of(socket)->waits_for = peer;
+    of(peer)->waited = true;
+    return ready;
+}
+
+static int unix_shutdown(struct tdw_socket *socket, int how)
+{
+    struct tdw_socket *peer = of(socket)->peer;
+    const uint32_t all = POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM | POLLHUP;
+
+    socket->shut |= (uint8_t)(how + 1);
+    if (peer && socket->type != SOCK_DGRAM) {
+        peer->shut |=
+            (uint8_t)((how != SHUT_RD ? TDW_SHUT_READ : 0) | (how != SHUT_WR ? TDW_SHUT_WRITE : 0));
+        tdw__socket_wake(peer, all);
+    }
+    tdw__socket_wake(socket, all);
+    return 0;
+}
+
+struct ucred tdw__unix_peer_cred(const struct tdw_socket *socket)
+{
+    const struct ucred none = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+
+    return socket->state == TDW_TCP_ESTABLISHED ? socket->unix_->peer_cred : none;
+}
+
+static void purge(struct tdw_socket *socket)
+{
+    struct tdw_segments received = socket->received;
+
+    socket->received.head = NULL;
+    socket->received_bytes = 0;
+    tdw__segments_free(tdw__socket_loop(socket), &received);
+}
+
+void tdw__unix_purge(struct tdw_host *host)
+{
+    struct tdw_socket *socket = host->net->locals;
+
+    /* What is freed may close other sockets of the list: begin anew after each that held some. */
+    while (socket) {
+        const bool held = socket->received.head != NULL;
+
+        if (held)
+            purge(socket);
+        socket = held ? host->net->locals : of(socket)->next;
+    }
+}
+
+/* The peer of a socket that closes: its stream ends, or its datagrams have nowhere to go. */
+static void leave(struct tdw_socket *socket, struct tdw_socket *peer)
+{
+    of(peer)->peer = NULL;
+    if (socket->type == SOCK_DGRAM) {
+        tdw__socket_wake(peer, POLLOUT | POLLWRNORM);
+        return;
+    }
+    peer->shut = TDW_SHUT_BOTH;
+    if (socket->received.head)
+        peer->error = ECONNRESET;
+    tdw__socket_wake(peer, POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM | POLLHUP |
+                               (peer->error ? POLLERR : 0));
+}
+
+static void unix_release(struct tdw_socket *socket)
+{
+    struct tdw_loop *loop = tdw__socket_loop(socket);
+    struct tdw_unix *own = of(socket);
+    struct tdw_socket *child;
+
+    socket->state = TDW_TCP_CLOSED;
+    while ((child = tdw__accept_pop(socket)) != NULL) {
+        if (of(child)->peer)
+            of(child)->peer->error = ECONNRESET;
+        unix_release(child);
+    }
+    /* Connected datagram sockets may be many to one. */
+    for (struct tdw_socket *other = socket->host->net->locals; other; other = of(other)->next)
+        if (of(other)->peer == socket)
+            leave(socket, other);
+    room_again(socket);
+    for (struct tdw_socket *other = socket->host->net->locals; other; other = of(other)->next)
+        if (of(other)->wanted == socket)
+            of(other)->wanted = NULL;
+    if (own->inode)
+        tdw__unpin(own->inode);
+    if (own->next)
+        of(own->next)->prev = own->prev;
+    if (own->prev)
+        of(own->prev)->next = own->next;
+    else
+        socket->host->net->locals = own->next;
+    tdw__memory_put(loop->memory, own, sizeof(*own));
+    tdw__socket_free(socket);
+}
+
+#define UNIX_COMMON                                                                                \
+    .open = unix_open, .bind = unix_bind, .send = unix_send, .receive = unix_receive,              \
+    .send_waits = unix_send_waits, .receive_waits = unix_receive_waits, .shutdown = unix_shutdown, \
+    .ready = unix_ready, .name_of = unix_name, .release = unix_release
+
+const struct tdw_protocol tdw__unix_stream = {.name = "unix stream",
+                                              .stream = true,
+                                              .listen = unix_listen,
+                                              .connect = unix_connect,
+                                              .connected = unix_connected,
+                                              .accept = unix_accept,
+                                              UNIX_COMMON};
+const struct tdw_protocol tdw__unix_seqpacket = {.name = "unix seqpacket",
+                                                 .listen = unix_listen,
+                                                 .connect = unix_connect,
+                                                 .connected = unix_connected,
+                                                 .accept = unix_accept,
+                                                 UNIX_COMMON};
+const struct tdw_protocol tdw__unix_dgram = {
+    .name = "unix dgram", .connect = dgram_connect, .connected = dgram_connected, UNIX_COMMON};
