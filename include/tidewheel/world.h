@@ -97,6 +97,18 @@ bool tdw_host_running(const struct tdw_host *host);
 /* The disk, for setting up files before a boot. */
 struct tdw_disk *tdw_host_disk(struct tdw_host *host);
 
+/* ── Clocks of a host ──────────────────────────────────────────────────────────────────────────
+ * CLOCK_MONOTONIC and CLOCK_BOOTTIME start at 0 with each boot; CLOCK_REALTIME at 2000-01-01 with
+ * the world, and goes on over boots. Programs read them with tdw_sys_clock_gettime; what they sleep
+ * is measured by them.
+ */
+/* From now on the host's clocks run fast by so many parts in 10^9; -EINVAL beyond -0.5 and 1. */
+int tdw_host_drift(struct tdw_host *host, int32_t ppb);
+/* CLOCK_REALTIME jumps. */
+void tdw_host_step(struct tdw_host *host, int64_t ns);
+/* A clock of another host, for tests: ns. */
+uint64_t tdw_host_clock(const struct tdw_host *host, int clock);
+
 /* Memory of the running process: gone when its host crashes, without a free. */
 void *tdw_malloc(size_t bytes);
 void tdw_free(void *block);

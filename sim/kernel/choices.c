@@ -30,9 +30,13 @@ static uint64_t key_of(const struct tdw_choice *choice)
 
 uint64_t tdw__item_key(const struct tdw_op *op)
 {
-    const uint64_t shot = op->sqe.opcode == TDW_OP_SHOT ? op->sqe.off << 40 : 0;
+    const uint8_t opcode = op->sqe.opcode;
+    /* Shots of one op, and the kernel's own work, have ordinals that others may have too. */
+    const uint64_t apart = opcode == TDW_OP_SHOT     ? op->sqe.off << 40
+                           : opcode >= TDW_OP_PACKET ? (uint64_t)opcode << 56
+                                                     : 0;
 
-    return tdw__mix(op->task->actor, shot | (uint64_t)op->ordinal << 8 | op->state);
+    return tdw__mix(op->task->actor, apart | (uint64_t)op->ordinal << 8 | op->state);
 }
 
 /* ── Guided ────────────────────────────────────────────────────────────────────────────────── */

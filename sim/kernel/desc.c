@@ -46,6 +46,8 @@ void tdw__file_close(struct tdw_file *file)
     struct tdw_disk *disk = file->disk;
 
     assert(file->refs == 0);
+    if (file->watched_by)
+        tdw__epoll_forget(file);
     if (file->inode) {
         tdw__locks_drop(file->inode, file);
         tdw__unpin(file->inode);

@@ -122,6 +122,7 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
             free(host);
             return NULL;
         }
+        tdw__clock_init(host);
         host->disk->seed = tdw__mix(world->options.seed, tdw__hash_text(name));
         *at = host;
     }
@@ -173,6 +174,7 @@ int tdw_host_boot(struct tdw_host *host)
     if (!host->process)
         return -ENOMEM;
     show(host, TDW_E_BOOT);
+    tdw__clock_boot(host);
     host->up = true;
     host->boots++;
     return start_root(host->process, host->main, host->arg);

@@ -266,14 +266,13 @@ static int start_write_fixed(struct tdw_process *process, struct tdw_op *op, voi
 }
 
 /* The transfer that an entry describes; `one` holds the vector of the plain forms. */
-static inline struct tdw_io io_of(const struct tdw_op *op, const struct tdw_file *file,
-                                  struct iovec *one, bool vectored)
+static inline struct tdw_io io_of(const struct tdw_op *op, struct iovec *one, bool vectored)
 {
     const struct io_uring_sqe *sqe = &op->sqe;
     struct tdw_io io = {.iov = one,
                         .off = sqe->off,
                         .rw_flags = sqe->rw_flags,
-                        .nowait = file->flags & O_NONBLOCK || sqe->rw_flags & RWF_NOWAIT};
+                        .nowait = sqe->rw_flags & RWF_NOWAIT};
     size_t total = sqe->len;
 
     if (TDW_UNLIKELY(sqe->flags & IOSQE_BUFFER_SELECT)) {
@@ -302,7 +301,7 @@ static inline struct tdw_waitq *blocked_rw(const struct tdw_op *op, struct tdw_f
 
     if (TDW_LIKELY(!file->kind->blocked))
         return NULL;
-    io = io_of(op, file, &one, vectored);
+    io = io_of(op, &one, vectored);
     if (io.nowait && op->state != TDW_BLOCKED) /* one that waits already goes on waiting */
         return NULL;
     /* cppcheck-suppress returnDanglingLifetime ; the queue is the object's, not the transfer's */
@@ -340,7 +339,7 @@ static int32_t read_selected(struct tdw_process *process, struct tdw_op *op, str
 {
     const size_t want = selected_want(op);
     struct iovec one;
-    struct tdw_io io = io_of(op, file, &one, false);
+    struct tdw_io io = io_of(op, &one, false);
     int32_t res = tdw__buffer_peek(op, want, &one);
 
     if (res < 0)
@@ -359,7 +358,7 @@ static int32_t effect_read(struct tdw_process *process, struct tdw_op *op, void 
 
     if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT))
         return read_selected(process, op, file);
-    io = io_of(op, file, &one, false);
+    io = io_of(op, &one, false);
     if (TDW_LIKELY(file->kind == &tdw__kind_reg))
         return reg_read(process, file, &io, op);
     return file->kind->read(process, file, &io, op);
@@ -373,7 +372,7 @@ static int32_t effect_readv(struct tdw_process *process, struct tdw_op *op, void
 
     if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT))
         return read_selected(process, op, file);
-    io = io_of(op, file, &unused, true);
+    io = io_of(op, &unused, true);
     return file->kind->read(process, file, &io, op);
 }
 
@@ -381,7 +380,7 @@ static int32_t effect_write(struct tdw_process *process, struct tdw_op *op, void
 {
     struct tdw_file *file = object;
     struct iovec one;
-    struct tdw_io io = io_of(op, file, &one, false);
+    struct tdw_io io = io_of(op, &one, false);
 
     if (TDW_LIKELY(file->kind == &tdw__kind_reg))
         return reg_write(process, file, &io, op);
@@ -392,7 +391,7 @@ static int32_t effect_writev(struct tdw_process *process, struct tdw_op *op, voi
 {
     struct tdw_file *file = object;
     struct iovec unused;
-    struct tdw_io io = io_of(op, file, &unused, true);
+    struct tdw_io io = io_of(op, &unused, true);
 
     return file->kind->write(process, file, &io, op);
 }

@@ -25,7 +25,9 @@ struct tdw_file;  /* vfs.h: an open file */
 /* Told when an object becomes ready: what epoll has of each descriptor. */
 struct tdw_watch {
     struct tdw_watch *next, *prev; /* in the object's queue */
-    void (*woken)(struct tdw_watch *watch, uint32_t events);
+    /* True: somebody was told. Of several exclusive ones, a wake stops at the first. */
+    bool (*woken)(struct tdw_watch *watch, uint32_t events);
+    bool exclusive;
 };
 
 /* Ops that wait for an object to become ready, oldest first, and who else is told. */
@@ -87,6 +89,8 @@ const struct tdw_sim_opcode *tdw__sim_opcode(uint8_t opcode);
 void tdw__wake(struct tdw_waitq *queue);
 /* The same when the object became ready for `events` (POLLIN, …): polls for others sleep on. */
 void tdw__wake_for(struct tdw_waitq *queue, uint32_t events);
+/* One op that is blocked looks again, as after a wake of its queue. */
+void tdw__wake_op(struct tdw_op *op);
 void tdw__watch(struct tdw_waitq *queue, struct tdw_watch *watch);
 void tdw__unwatch(struct tdw_waitq *queue, struct tdw_watch *watch);
 
@@ -96,6 +100,8 @@ void tdw__unwatch(struct tdw_waitq *queue, struct tdw_watch *watch);
  * ordered, chosen and timed by the same rules. Its task is an *actor*, which has no code and only
  * a name: the flow that it belongs to.
  */
+/* The name of something that the running task makes: by that task, and how much it made before. */
+uint64_t tdw__own_name(struct tdw_loop *loop);
 void tdw__actor_init(struct tdw_task *actor, struct tdw_world *world, uint64_t name);
 /* Nothing refers to it any more. */
 void tdw__actor_fini(struct tdw_task *actor);
@@ -116,10 +122,43 @@ struct tdw_process *tdw__process_fork(struct tdw_process *parent, void (*main)(v
  * `res`, so that calls can end with it. */
 int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t data, int64_t res);
 
-/* Virtual time of the world that `process` lives in, for st_mtime and its like. */
+/* ── Clocks and timers (clock.c, timer.c) ──────────────────────────────────────────────────── */
+
+struct tdw_host;
+bool tdw__clock_known(int clock); /* CLOCK_REALTIME, … */
+/* What a host's clock shows. */
+uint64_t tdw__clock_ns(const struct tdw_host *host, int clock);
+/* The world's time when `ns` of the host's have passed, or when its clock shows `ns`. */
+uint64_t tdw__clock_after(const struct tdw_host *host, uint64_t ns);
+uint64_t tdw__clock_at(const struct tdw_host *host, int clock, uint64_t ns);
+
+/* A timer of a host: due after a time of its clock, or at one. It is embedded in what it is for. */
+struct tdw_timer {
+    struct tdw_op work;
+    struct tdw_timer *next, *prev; /* of the host, while it runs */
+    struct tdw_host *host;
+    uint64_t at_ns; /* on its clock */
+    int clock;
+    bool absolute; /* a step of the clock moves it */
+    void (*expired)(struct tdw_timer *timer);
+    /* The clock was stepped while it ran; NULL: that does not matter. */
+    void (*stepped)(struct tdw_timer *timer);
+};
+/* It runs out when `clock` shows `at_ns`. `actor` is on whose behalf. */
+void tdw__timer_start(struct tdw_timer *timer, struct tdw_host *host, struct tdw_task *actor,
+                      int clock, uint64_t at_ns);
+void tdw__timer_stop(struct tdw_timer *timer);
+static inline bool tdw__timer_runs(const struct tdw_timer *timer)
+{
+    return timer->work.state == TDW_PENDING;
+}
+/* The clocks of a host were bent or stepped. */
+void tdw__timers_changed(struct tdw_host *host, bool stepped);
+
+/* What st_mtime and its like show: CLOCK_REALTIME of the process's host. */
 static inline uint64_t tdw__now(const struct tdw_process *process)
 {
-    return process->ring.loop->now_ns;
+    return process->host ? tdw__clock_ns(process->host, 0) : process->ring.loop->now_ns;
 }
 
 #endif

@@ -351,8 +351,11 @@ struct tdw_file {
         struct tdw_pipe *pipe;
         struct tdw_eventfd *eventfd;
         struct tdw_socket *socket;
+        struct tdw_epoll *epoll;
+        struct tdw_timerfd *timerfd;
     };
-    uint64_t number; /* st_ino of what has no inode */
+    uint64_t number;                   /* st_ino of what has no inode */
+    struct tdw_epoll_item *watched_by; /* epoll.c: what epolls have of it */
 };
 
 extern const struct tdw_file_kind tdw__kind_reg, tdw__kind_dir, tdw__kind_device, tdw__kind_path;
@@ -516,8 +519,9 @@ extern const struct tdw_sim_opcode tdw__row_openat, tdw__row_close, tdw__row_sta
 /* io.c, registered_files.c, provided_buffers.c */
 extern const struct tdw_sim_opcode tdw__row_read_fixed, tdw__row_write_fixed, tdw__row_files_update,
     tdw__row_provide_buffers, tdw__row_remove_buffers;
-/* poll.c, lock.c, flock.c */
-extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_setlkw, tdw__row_flock;
+/* poll.c, epoll.c, lock.c, flock.c */
+extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_poll_remove, tdw__row_ppoll,
+    tdw__row_epoll_ctl, tdw__row_epoll_wait, tdw__row_setlkw, tdw__row_flock;
 /* sim/kernel/net/: socket.c, transfer.c, link.c */
 extern const struct tdw_sim_opcode tdw__row_socket, tdw__row_bind, tdw__row_listen, tdw__row_accept,
     tdw__row_connect, tdw__row_shutdown, tdw__row_send, tdw__row_send_zc, tdw__row_receive,
@@ -544,6 +548,10 @@ void tdw__release_fd(struct tdw_process *process, void *object);
 
 /* ── Pipes, events, sockets ────────────────────────────────────────────────────────────────── */
 
+/* What an open file is ready for now: POLLIN, … (poll.c) */
+uint32_t tdw__ready(const struct tdw_file *file);
+/* An open file ends: no epoll has it any more. (epoll.c) */
+void tdw__epoll_forget(struct tdw_file *file);
 int tdw__pipe_open(struct tdw_files *files, int fds[2], int flags);
 int tdw__eventfd_open(struct tdw_files *files, uint32_t value, int flags);
 bool tdw__is_pipe(const struct tdw_file *file);

@@ -79,7 +79,8 @@ void tdw__wake_for(struct tdw_waitq *queue, uint32_t events)
     }
     for (struct tdw_watch *watch = queue->watches; watch; watch = next) {
         next = watch->next;
-        watch->woken(watch, events);
+        if (watch->woken(watch, events) && watch->exclusive)
+            break;
     }
 }
 
@@ -90,11 +91,18 @@ void tdw__wake(struct tdw_waitq *queue)
 
 void tdw__watch(struct tdw_waitq *queue, struct tdw_watch *watch)
 {
+    struct tdw_watch **at = &queue->watches;
+
+    /* Exclusive ones behind all others, oldest first. */
     watch->prev = NULL;
-    watch->next = queue->watches;
+    while (watch->exclusive && *at) {
+        watch->prev = *at;
+        at = &(*at)->next;
+    }
+    watch->next = *at;
     if (watch->next)
         watch->next->prev = watch;
-    queue->watches = watch;
+    *at = watch;
 }
 
 void tdw__unwatch(struct tdw_waitq *queue, struct tdw_watch *watch)
@@ -108,6 +116,13 @@ void tdw__unwatch(struct tdw_waitq *queue, struct tdw_watch *watch)
 }
 
 /* ── Work of the kernel's own ──────────────────────────────────────────────────────────────── */
+
+uint64_t tdw__own_name(struct tdw_loop *loop)
+{
+    const uint64_t key = tdw__mix(tdw__self->actor, TDW_K2);
+
+    return tdw__mix(key, tdw__count(loop, key));
+}
 
 void tdw__actor_init(struct tdw_task *actor, struct tdw_world *world, uint64_t name)
 {
@@ -458,6 +473,12 @@ static void unblock(struct tdw_op *op, const struct tdw_sim_opcode *row)
     *at = op->next;
     if (queue->tail == op)
         queue->tail = before;
+}
+
+void tdw__wake_op(struct tdw_op *op)
+{
+    unblock(op, tdw__sim_opcode(op->sqe.opcode));
+    pend(tdw__world(op->task->ring->loop), op, op->due_ns);
 }
 
 static void sim_forget(struct tdw_ring *ring, struct tdw_op *op)

@@ -28,6 +28,12 @@ struct tdw_choices {
     uint64_t asked; /* next choices so far: the random walk's counter */
 };
 
+/* clock.c: the host's clocks at `base_ns` of the world's time, and how fast they go. */
+struct tdw_host_clock {
+    uint64_t base_ns, monotonic_ns, realtime_ns;
+    int32_t drift_ppb;
+};
+
 struct tdw_host {
     struct tdw_world *world;
     struct tdw_host *next;
@@ -37,6 +43,8 @@ struct tdw_host {
     struct tdw_process *process; /* NULL: powered off */
     struct tdw_disk *disk;
     struct tdw_net_host *net;
+    struct tdw_host_clock clock;
+    struct tdw_timer *timers; /* that its clocks decide about: timer.c */
     uint32_t boots;
     bool up;
 };
@@ -98,6 +106,10 @@ uint64_t tdw__item_key(const struct tdw_op *op);
 uint64_t tdw__latency_ns(uint8_t class, uint32_t value);
 /* The same around any median. */
 uint64_t tdw__log_normal(uint64_t median, uint32_t value);
+
+/* clock.c: a host is made, boots. */
+void tdw__clock_init(struct tdw_host *host);
+void tdw__clock_boot(struct tdw_host *host);
 
 /* host.c */
 struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),

@@ -452,6 +452,12 @@ static void note_lock(struct result *result, const struct flock *lock)
 
 /* ── The simulated side ────────────────────────────────────────────────────────────────────── */
 
+/* What would wait: the real descriptors are O_NONBLOCK, and these are plain calls. */
+static int64_t unless_blocked(int64_t res)
+{
+    return res == RIG_BLOCKED ? -EAGAIN : res;
+}
+
 static int64_t sim_rw(struct rig *rig, const struct action *a)
 {
     struct iovec iov[3];
@@ -576,14 +582,14 @@ static void run_sim(struct rig *rig, const struct action *a, struct result *r)
     case C_READ:
     case C_PREAD:
     case C_READV:
-        r->res = sim_rw(rig, a);
+        r->res = unless_blocked(sim_rw(rig, a));
         note_bytes(r, buffer_sim);
         break;
     case C_WRITE:
     case C_PWRITE:
     case C_WRITEV:
         fill(buffer_sim, a);
-        r->res = sim_rw(rig, a);
+        r->res = unless_blocked(sim_rw(rig, a));
         break;
     case C_STAT:
         r->res = RIG(rig, statx, a->fd, a->path, a->flags, STATX_BASIC_STATS, &stat);

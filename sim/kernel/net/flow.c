@@ -6,22 +6,14 @@
  * A flow is named by the actor that began it and how many it had begun before. Its packets are
  * numbered by it. Nothing of a flow depends on ports, addresses or memory.
  */
-#include <runtime/mix.h>
 #include <sim/kernel/net/net.h>
-
-uint64_t tdw__flow_name(struct tdw_loop *loop)
-{
-    const uint64_t key = tdw__mix(tdw__self->actor, TDW_K2);
-
-    return tdw__mix(key, tdw__count(loop, key));
-}
 
 struct tdw_flow *tdw__flow_new(struct tdw_world *world)
 {
     struct tdw_flow *flow = tdw__memory_get(world->loop.memory, sizeof(*flow));
 
     if (flow) {
-        tdw__actor_init(&flow->actor, world, tdw__flow_name(&world->loop));
+        tdw__actor_init(&flow->actor, world, tdw__own_name(&world->loop));
         flow->refs = 1;
     }
     return flow;

@@ -326,8 +326,6 @@ int tdw__inet_name(struct tdw_socket *socket, bool peer, struct sockaddr_storage
 
 /* ── Flows (flow.c) ────────────────────────────────────────────────────────────────────────── */
 
-/* The name of a flow that the running task begins. */
-uint64_t tdw__flow_name(struct tdw_loop *loop);
 /* What one UDP socket sends. It outlives the socket while a datagram of it is on its way. */
 struct tdw_flow {
     struct tdw_task actor;

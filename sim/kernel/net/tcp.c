@@ -151,7 +151,7 @@ void tdw__tcp_begin(struct tdw_connection *connection, struct tdw_socket *socket
     struct tdw_world *world = socket->host->world;
     struct tdw_net *net = world->net;
 
-    tdw__actor_init(&connection->actor, world, tdw__flow_name(&world->loop));
+    tdw__actor_init(&connection->actor, world, tdw__own_name(&world->loop));
     connection->next = net->connections;
     if (connection->next)
         connection->next->prev = connection;

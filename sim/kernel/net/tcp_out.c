@@ -394,7 +394,7 @@ void tdw__tcp_tell(struct tdw_end *end)
         return;
     half->news_acked = half->arrived;
     half->news_edge = half->taken + to->window_bytes;
-    half->news.ordinal = half->packets << 1 | (end == &end->connection->ends[1]);
+    half->news.ordinal = 1u << 31 | half->packets << 1 | (end == &end->connection->ends[1]);
     tdw__work_at(&half->news, &end->connection->actor, TDW_OP_PACKET, changed + news_delay_ns(end),
                  run_news);
 }
