@@ -89,6 +89,8 @@ static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t wo
         const struct __kernel_timespec *time = pointer;
         return time ? tdw__mix((uint64_t)time->tv_sec, (uint64_t)time->tv_nsec) : 0;
     }
+    case TDW_W_OFFSET:
+        return pointer ? tdw__mix(*(const uint64_t *)pointer, 1) : 0;
     case TDW_W_FDS:
         return pointer ? XXH3_64bits(pointer, sqe->len * sizeof(int)) : 0;
     case TDW_W_IOVEC:

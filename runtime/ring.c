@@ -172,6 +172,8 @@ static bool chain_lives(const struct tdw_op *op)
     case IORING_OP_WRITE:
     case IORING_OP_READ_FIXED:
     case IORING_OP_WRITE_FIXED:
+    case IORING_OP_SPLICE:
+    case IORING_OP_TEE:
         return op->res >= 0 && (uint32_t)op->res == op->sqe.len;
     case IORING_OP_READV:
     case IORING_OP_WRITEV:

@@ -56,8 +56,9 @@ enum {
     TDW_OP_FLOCK = 226,      /* fd, len: LOCK_SH, LOCK_EX */
     TDW_OP_EPOLL_WAIT = 227, /* fd, addr: struct epoll_event, len: how many, off: time-out in ns */
     TDW_OP_PPOLL = 228,      /* addr: struct pollfd, len: how many, off: time-out in ns */
+    /* As SPLICE: fd: out, splice_fd_in: in, len; addr: the offset in `in` (a pointer or NULL). */
     TDW_OP_SENDFILE = 229,
-    TDW_OP_COPY_FILE_RANGE = 230,
+    TDW_OP_COPY_FILE_RANGE = 230, /* … and off: the offset in `out`, splice_flags: flags */
     TDW_OP_RESOLVE = 231, /* addr: a name, off: struct tdw_resolved */
     TDW_OP_PROC_WAIT = 232,
     /* Work of the simulated kernel's own, never submitted: see sim/kernel/kernel.h. */
@@ -72,6 +73,7 @@ enum tdw_word {
     TDW_W_VALUE,    /* a number: into the digest as it is */
     TDW_W_PATH,     /* a NUL-terminated string: into the digest by content */
     TDW_W_TIME,     /* struct __kernel_timespec, by content */
+    TDW_W_OFFSET,   /* an off_t, by content */
     TDW_W_FDS,      /* `len` descriptors, by content */
     TDW_W_IOVEC,    /* `len` struct iovec: their lengths */
     TDW_W_FLOCK,    /* struct flock: type, whence, start, length */
@@ -147,6 +149,8 @@ enum tdw_class {
     X(SYMLINKAT, IORING_OP_SYMLINKAT, PATH, PATH, NONE, WRITE)                                     \
     X(LINKAT, IORING_OP_LINKAT, PATH, PATH, NONE, WRITE)                                           \
     X(SOCKET, IORING_OP_SOCKET, VALUE, VALUE, NONE, CALL)                                          \
+    X(SPLICE, IORING_OP_SPLICE, VALUE, VALUE, NONE, WRITE)                                         \
+    X(TEE, IORING_OP_TEE, VALUE, VALUE, NONE, CALL)                                                \
     X(FTRUNCATE, TDW_OP_FTRUNCATE, VALUE, VALUE, NONE, WRITE)                                      \
     X(START, TDW_OP_START, VALUE, VALUE, NONE, NONE)                                               \
     X(YIELD, TDW_OP_YIELD, VALUE, VALUE, NONE, NONE)                                               \
@@ -161,6 +165,8 @@ enum tdw_class {
     X(GETDENTS, TDW_OP_GETDENTS, ADDR, VALUE, NONE, READ)                                          \
     X(SETLKW, TDW_OP_SETLKW, FLOCK, VALUE, NONE, CALL)                                             \
     X(FLOCK, TDW_OP_FLOCK, VALUE, VALUE, NONE, CALL)                                               \
+    X(SENDFILE, TDW_OP_SENDFILE, OFFSET, VALUE, NONE, WRITE)                                       \
+    X(COPY_FILE_RANGE, TDW_OP_COPY_FILE_RANGE, OFFSET, OFFSET, NONE, WRITE)                        \
     X(EPOLL_WAIT, TDW_OP_EPOLL_WAIT, ADDR, VALUE, NONE, CALL)                                      \
     X(PPOLL, TDW_OP_PPOLL, POLLFDS, VALUE, NONE, CALL)                                             \
     X(RESOLVE, TDW_OP_RESOLVE, PATH, ADDR, NONE, CALL)                                             \

@@ -94,7 +94,7 @@ const char *tdw_sys_name(uint8_t call);
 int64_t tdw_sys_lseek(int fd, int64_t offset, int whence);
 
 /* F_DUPFD(_CLOEXEC), F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETLK, F_GETLK, F_OFD_SETLK,
- * F_OFD_GETLK, F_GETPIPE_SZ; -EINVAL for any other. */
+ * F_OFD_GETLK, F_GETPIPE_SZ, F_SETPIPE_SZ; -EINVAL for any other. */
 int tdw_sys_fcntl(int fd, int cmd, ... /* int, or struct flock * */);
 
 int tdw_sys_dup(int fd);

@@ -43,6 +43,12 @@ static inline void tdw__prep_time(struct tdw_op *op, int opcode, uint64_t ns)
     time->tv_nsec = (long long)(ns % 1000000000u);
 }
 
+/* As many bytes as one call moves at most, on Linux. */
+static inline uint32_t tdw__bytes(size_t bytes)
+{
+    return bytes < 0x7ffff000u ? (uint32_t)bytes : 0x7ffff000u;
+}
+
 /* A slot as an entry has it: one more; IORING_FILE_INDEX_ALLOC stays. */
 static inline uint32_t tdw__file_index(uint32_t slot)
 {
@@ -166,6 +172,22 @@ static inline uint32_t tdw__file_index(uint32_t slot)
     /* The addresses of a host, by name: 0, -ENOENT. */                                            \
     V(resolve, (struct tdw_op *op, const char *name, struct tdw_resolved *to),                     \
       tdw__prep(op, TDW_OP_RESOLVE, -1, name, 0, TDW__ADDR(to), 0))                                \
+    /* Bytes from file to file. An offset of -1 is the file's position, or none (a pipe). */       \
+    V(splice,                                                                                      \
+      (struct tdw_op *op, int in, int64_t in_offset, int out, int64_t out_offset, uint32_t bytes,  \
+       uint32_t flags),                                                                            \
+      io_uring_prep_splice(&op->sqe, in, in_offset, out, out_offset, bytes, flags))                \
+    V(tee, (struct tdw_op *op, int in, int out, uint32_t bytes, uint32_t flags),                   \
+      io_uring_prep_tee(&op->sqe, in, out, bytes, flags))                                          \
+    V(sendfile, (struct tdw_op *op, int out, int in, off_t *offset, size_t bytes),                 \
+      tdw__prep(op, TDW_OP_SENDFILE, out, offset, tdw__bytes(bytes), 0, 0);                        \
+      op->sqe.splice_fd_in = in)                                                                   \
+    V(copy_file_range,                                                                             \
+      (struct tdw_op *op, int in, off_t *in_offset, int out, off_t *out_offset, size_t bytes,      \
+       uint32_t flags),                                                                            \
+      tdw__prep(op, TDW_OP_COPY_FILE_RANGE, out, in_offset, tdw__bytes(bytes),                     \
+                TDW__ADDR(out_offset), flags);                                                     \
+      op->sqe.splice_fd_in = in)                                                                   \
     /* Registered files and buffers, direct descriptors (register.h). */                           \
     V(open_direct, (struct tdw_op *op, const char *path, int flags, mode_t mode, uint32_t slot),   \
       io_uring_prep_openat(&op->sqe, AT_FDCWD, path, flags, mode);                                 \

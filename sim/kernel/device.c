@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Character devices: /dev/null, /dev/zero, /dev/random and /dev/urandom.
+ * Character devices: /dev/null, /dev/zero, /dev/full, /dev/random and /dev/urandom.
  *
  * They are inodes of the disk like any file, and never wait. Random bytes are keyed, not
  * streamed: a function of the disk's seed, the actor, and the actor's op that reads, so that a
@@ -33,6 +33,7 @@ static int32_t device_read(struct tdw_process *process, struct tdw_file *file, s
     case TDW_DEV_NULL:
         return 0;
     case TDW_DEV_ZERO:
+    case TDW_DEV_FULL:
         while (io->left > 0)
             tdw__io_fill(io, zeros, io->left < sizeof(zeros) ? io->left : sizeof(zeros));
         break;
@@ -47,8 +48,8 @@ static int32_t device_read(struct tdw_process *process, struct tdw_file *file, s
 static int32_t device_write(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
                             const struct tdw_op *op)
 {
-    (void)process, (void)file, (void)op;
-    return (int32_t)io->left;
+    (void)process, (void)op;
+    return file->inode->device == TDW_DEV_FULL ? -ENOSPC : (int32_t)io->left;
 }
 
 const struct tdw_file_kind tdw__kind_device = {

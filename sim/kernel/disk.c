@@ -59,6 +59,7 @@ static int seed_root(struct tdw_disk *disk)
         return -ENOMEM;
     dev = tdw__name_find(disk->root, "dev", 3)->now;
     return seed_device(dev, "null", TDW_DEV_NULL) || seed_device(dev, "zero", TDW_DEV_ZERO) ||
+                   seed_device(dev, "full", TDW_DEV_FULL) ||
                    seed_device(dev, "random", TDW_DEV_RANDOM) ||
                    seed_device(dev, "urandom", TDW_DEV_URANDOM)
                ? -ENOMEM

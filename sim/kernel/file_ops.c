@@ -6,7 +6,7 @@
  * (everything by path), poll.c, lock.c and unix.c. A new one is a row there and a line here.
  * world.c asks once for each start.
  */
-#include <sim/kernel/vfs.h>
+#include <sim/kernel/pipe.h>
 
 static const struct tdw_sim_opcode *const rows[256] = {
     [IORING_OP_OPENAT] = &tdw__row_openat,
@@ -20,6 +20,10 @@ static const struct tdw_sim_opcode *const rows[256] = {
     [IORING_OP_FILES_UPDATE] = &tdw__row_files_update,
     [IORING_OP_PROVIDE_BUFFERS] = &tdw__row_provide_buffers,
     [IORING_OP_REMOVE_BUFFERS] = &tdw__row_remove_buffers,
+    [IORING_OP_SPLICE] = &tdw__row_splice,
+    [IORING_OP_TEE] = &tdw__row_tee,
+    [TDW_OP_SENDFILE] = &tdw__row_sendfile,
+    [TDW_OP_COPY_FILE_RANGE] = &tdw__row_copy_file_range,
     [IORING_OP_FSYNC] = &tdw__row_fsync,
     [IORING_OP_FALLOCATE] = &tdw__row_fallocate,
     [TDW_OP_FTRUNCATE] = &tdw__row_ftruncate,
@@ -61,6 +65,7 @@ bool tdw__file_op_waits(uint8_t opcode, const void *object)
 {
     const struct tdw_sim_opcode *row = tdw__file_opcode(opcode);
     const struct tdw_file *file = object;
+    const struct tdw_transfer *moves = object;
 
     switch (opcode) {
     case IORING_OP_READ:
@@ -70,6 +75,11 @@ bool tdw__file_op_waits(uint8_t opcode, const void *object)
     case IORING_OP_READ_FIXED:
     case IORING_OP_WRITE_FIXED:
         return file && file->kind->blocked;
+    case IORING_OP_SPLICE:
+    case IORING_OP_TEE:
+    case TDW_OP_SENDFILE:
+    case TDW_OP_COPY_FILE_RANGE:
+        return moves && (moves->in->kind->blocked || moves->out->kind->blocked);
     default:
         return row && row->blocked;
     }

@@ -39,10 +39,10 @@ struct tdw_waitq {
 /* What a process has registered with its ring. It is the ring's, so neither a forked process nor
  * the next boot has it. Zeroed: nothing. */
 struct tdw_registered {
-    struct tdw_file **files; /* registered_files.c: by index; NULL: the slot is empty */
-    uint32_t files_count;    /* 0: none are registered */
-    uint32_t files_start, files_end,
-        files_next; /* where slots are allocated; where to look first */
+    struct tdw_file **files;         /* registered_files.c: by index; NULL: the slot is empty */
+    uint32_t files_count;            /* 0: none are registered */
+    uint32_t files_start, files_end; /* where free slots are looked for, */
+    uint32_t files_next;             /* … and from where on */
     uint32_t buffers_count;
     struct iovec *buffers;           /* registered_buffers.c */
     struct tdw_buffer_group *groups; /* provided_buffers.c */

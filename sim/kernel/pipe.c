@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pipes: 16 slots of a page each, 64 KiB in all.
+ * Pipes: 16 slots of a page each, 64 KiB in all, unless F_SETPIPE_SZ says otherwise.
  *
  *     write end ─▶ [ slot ][ slot ] … 16 ─▶ read end
  *
@@ -14,28 +14,11 @@
  * signals). O_DIRECT makes every write a packet. Blocks come from the disk's pool: nothing is
  * allocated on an op's way. Called through the kinds of the two ends (io.c, poll.c).
  */
-#include <sim/kernel/vfs.h>
+#include <sim/kernel/pipe.h>
 #include <poll.h>
 #include <stdlib.h>
 
-struct slot {
-    struct tdw_block *block;
-    uint32_t off, bytes;
-    bool packet;
-};
-
-struct tdw_pipe {
-    struct tdw_disk *disk;
-    struct slot slots[TDW_PIPE_SLOTS];
-    uint32_t first, used;
-    uint32_t readers, writers; /* open files, not descriptors: 0 or 1 each */
-    struct tdw_waitq readable, writable;
-};
-
-static struct slot *slot_at(struct tdw_pipe *pipe, uint32_t i)
-{
-    return &pipe->slots[(pipe->first + i) % TDW_PIPE_SLOTS];
-}
+#define BYTES_MAX (1u << 20) /* /proc/sys/fs/pipe-max-size; privileges to pass it nobody has */
 
 static struct tdw_waitq *read_blocked(struct tdw_file *file, const struct tdw_io *io, bool write)
 {
@@ -48,11 +31,11 @@ static struct tdw_waitq *read_blocked(struct tdw_file *file, const struct tdw_io
 /* The bytes of a write that would go into the last slot. */
 static size_t merged(struct tdw_pipe *pipe, size_t bytes)
 {
-    const struct slot *last = slot_at(pipe, pipe->used + TDW_PIPE_SLOTS - 1);
+    const struct tdw_pipe_slot *last = tdw__pipe_slot(pipe, pipe->used - 1);
     const size_t odd = bytes % TDW_PAGE_BYTES;
 
-    return pipe->used > 0 && !last->packet && last->off + last->bytes + odd <= TDW_PAGE_BYTES ? odd
-                                                                                              : 0;
+    return pipe->used > 0 && last->merges && last->off + last->bytes + odd <= TDW_PAGE_BYTES ? odd
+                                                                                             : 0;
 }
 
 static struct tdw_waitq *write_blocked(struct tdw_file *file, const struct tdw_io *io, bool write)
@@ -60,16 +43,19 @@ static struct tdw_waitq *write_blocked(struct tdw_file *file, const struct tdw_i
     struct tdw_pipe *pipe = file->pipe;
 
     (void)write;
-    return io->left > 0 && pipe->readers > 0 && pipe->used == TDW_PIPE_SLOTS &&
+    return io->left > 0 && pipe->readers > 0 && tdw__pipe_full(pipe) &&
                    (file->flags & O_DIRECT || merged(pipe, io->left) == 0)
                ? &pipe->writable
                : NULL;
 }
 
-static void slot_free(struct tdw_pipe *pipe)
+void tdw__pipe_drop(struct tdw_pipe *pipe)
 {
-    tdw__pool_put(&pipe->disk->blocks, slot_at(pipe, 0)->block);
-    pipe->first = (pipe->first + 1) % TDW_PIPE_SLOTS;
+    struct tdw_block *block = tdw__pipe_slot(pipe, 0)->block;
+
+    if (--block->refs == 0)
+        tdw__pool_put(&pipe->disk->blocks, block);
+    pipe->first = (pipe->first + 1) & (pipe->size - 1);
     pipe->used--;
 }
 
@@ -84,7 +70,7 @@ static int32_t pipe_read(struct tdw_process *process, struct tdw_file *file, str
     if (wanted > 0 && pipe->used == 0)
         return pipe->writers > 0 ? -EAGAIN : 0;
     while (io->left > 0 && pipe->used > 0 && !packet) {
-        struct slot *slot = slot_at(pipe, 0);
+        struct tdw_pipe_slot *slot = tdw__pipe_slot(pipe, 0);
         const uint32_t part = io->left < slot->bytes ? (uint32_t)io->left : slot->bytes;
 
         tdw__io_fill(io, slot->block->bytes + slot->off, part);
@@ -92,7 +78,7 @@ static int32_t pipe_read(struct tdw_process *process, struct tdw_file *file, str
         slot->bytes -= part;
         packet = slot->packet;
         if (slot->bytes == 0 || packet)
-            slot_free(pipe);
+            tdw__pipe_drop(pipe);
     }
     tdw__wake(&pipe->writable);
     return (int32_t)(wanted - io->left);
@@ -113,19 +99,21 @@ static int32_t pipe_write(struct tdw_process *process, struct tdw_file *file, st
         return -EPIPE;
     odd = packet ? 0 : merged(pipe, wanted);
     if (odd > 0) {
-        struct slot *last = slot_at(pipe, pipe->used - 1);
+        struct tdw_pipe_slot *last = tdw__pipe_slot(pipe, pipe->used - 1);
 
         tdw__io_take(io, last->block->bytes + last->off + last->bytes, odd);
         last->bytes += (uint32_t)odd;
     }
-    while (io->left > 0 && pipe->used < TDW_PIPE_SLOTS) {
-        struct slot *slot = slot_at(pipe, pipe->used);
+    while (io->left > 0 && !tdw__pipe_full(pipe)) {
+        struct tdw_pipe_slot *slot = tdw__pipe_slot(pipe, pipe->used);
         struct tdw_block *block = tdw__pool_get(&pipe->disk->blocks);
         const uint32_t part = io->left < TDW_PAGE_BYTES ? (uint32_t)io->left : TDW_PAGE_BYTES;
 
         if (!block)
             return wanted > io->left ? (int32_t)(wanted - io->left) : -ENOMEM;
-        *slot = (struct slot){.block = block, .bytes = part, .packet = packet};
+        block->refs = 1;
+        *slot = (struct tdw_pipe_slot){
+            .block = block, .bytes = part, .packet = packet, .merges = !packet};
         tdw__io_take(io, block->bytes, part);
         pipe->used++;
     }
@@ -146,8 +134,7 @@ static uint32_t write_ready(const struct tdw_file *file)
 {
     const struct tdw_pipe *pipe = file->pipe;
 
-    return (pipe->used < TDW_PIPE_SLOTS ? POLLOUT | POLLWRNORM : 0) |
-           (pipe->readers == 0 ? POLLERR : 0);
+    return (!tdw__pipe_full(pipe) ? POLLOUT | POLLWRNORM : 0) | (pipe->readers == 0 ? POLLERR : 0);
 }
 
 static struct tdw_waitq *read_queue(struct tdw_file *file)
@@ -165,7 +152,8 @@ static void pipe_settle(struct tdw_pipe *pipe)
     if (pipe->readers + pipe->writers > 0)
         return;
     while (pipe->used > 0)
-        slot_free(pipe);
+        tdw__pipe_drop(pipe);
+    free(pipe->slots);
     free(pipe);
 }
 
@@ -209,17 +197,66 @@ bool tdw__is_pipe(const struct tdw_file *file)
     return file->kind == &read_end || file->kind == &write_end;
 }
 
-/* Both open files; nothing if either cannot be made. */
-static int ends_new(struct tdw_disk *disk, int flags, struct tdw_file *ends[2])
+static struct tdw_pipe *pipe_new(struct tdw_disk *disk)
 {
     struct tdw_pipe *pipe = calloc(1, sizeof(*pipe));
 
+    if (!pipe)
+        return NULL;
+    pipe->disk = disk;
+    pipe->size = TDW_PIPE_SLOTS;
+    pipe->slots = calloc(pipe->size, sizeof(struct tdw_pipe_slot));
+    if (!pipe->slots) {
+        free(pipe);
+        return NULL;
+    }
+    return pipe;
+}
+
+int tdw__pipe_size(const struct tdw_file *file)
+{
+    return tdw__is_pipe(file) ? (int)(file->pipe->size * TDW_PAGE_BYTES) : -EBADF;
+}
+
+/* F_SETPIPE_SZ: room for `bytes`, in a power of two of pages. */
+int tdw__pipe_resize(struct tdw_file *file, uint32_t bytes)
+{
+    struct tdw_pipe *pipe = file->pipe;
+    struct tdw_pipe_slot *slots;
+    uint32_t size = 1;
+
+    if (!tdw__is_pipe(file))
+        return -EBADF;
+    if (bytes > BYTES_MAX)
+        return bytes > 1u << 31 ? -EINVAL : -EPERM;
+    while (size * (uint64_t)TDW_PAGE_BYTES < bytes)
+        size *= 2;
+    if (size < pipe->used)
+        return -EBUSY;
+    slots = calloc(size, sizeof(*slots));
+    if (!slots)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < pipe->used; i++)
+        slots[i] = *tdw__pipe_slot(pipe, i);
+    free(pipe->slots);
+    pipe->slots = slots;
+    pipe->size = size;
+    pipe->first = 0;
+    tdw__wake(&pipe->writable);
+    return (int)(size * TDW_PAGE_BYTES);
+}
+
+/* Both open files; nothing if either cannot be made. */
+static int ends_new(struct tdw_disk *disk, int flags, struct tdw_file *ends[2])
+{
+    struct tdw_pipe *pipe = pipe_new(disk);
+
     ends[0] = pipe ? tdw__file_new(disk, &read_end, O_RDONLY | (flags & ~O_DIRECT), NULL) : NULL;
     if (!ends[0]) {
-        free(pipe);
+        if (pipe)
+            pipe_settle(pipe);
         return -ENFILE;
     }
-    pipe->disk = disk;
     pipe->readers = 1;
     ends[0]->pipe = pipe;
     ends[0]->number = disk->inode_next++;

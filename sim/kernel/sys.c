@@ -149,7 +149,8 @@ int tdw_sys_fcntl(int fd, int cmd, ...)
     va_start(rest, cmd);
     if (locks)
         lock = va_arg(rest, struct flock *);
-    else if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC || cmd == F_SETFD || cmd == F_SETFL)
+    else if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC || cmd == F_SETFD || cmd == F_SETFL ||
+             cmd == F_SETPIPE_SZ)
         arg = va_arg(rest, int);
     va_end(rest);
     if (lock) {
@@ -163,7 +164,9 @@ int tdw_sys_fcntl(int fd, int cmd, ...)
     else if (file && cmd == F_SETFL)
         res = tdw__fd_setfl(file, arg);
     else if (file && cmd == F_GETPIPE_SZ)
-        res = tdw__is_pipe(file) ? TDW_PIPE_SLOTS * TDW_PAGE_BYTES : -EBADF;
+        res = tdw__pipe_size(file);
+    else if (file && cmd == F_SETPIPE_SZ)
+        res = tdw__pipe_resize(file, (uint32_t)arg);
     else
         res = fcntl_any(files(), fd, cmd, arg);
     return tdw__sys_event(TDW_SYS_FCNTL, fd, off, len, (uint64_t)cmd, res);

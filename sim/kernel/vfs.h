@@ -204,7 +204,13 @@ struct tdw_inode {
     };
 };
 
-enum tdw_device { TDW_DEV_NULL = 3, TDW_DEV_ZERO = 5, TDW_DEV_RANDOM = 8, TDW_DEV_URANDOM = 9 };
+enum tdw_device {
+    TDW_DEV_NULL = 3,
+    TDW_DEV_ZERO = 5,
+    TDW_DEV_FULL = 7,
+    TDW_DEV_RANDOM = 8,
+    TDW_DEV_URANDOM = 9,
+};
 
 static inline bool tdw__is_reg(const struct tdw_inode *inode)
 {
@@ -522,6 +528,9 @@ extern const struct tdw_sim_opcode tdw__row_read_fixed, tdw__row_write_fixed, td
 /* poll.c, epoll.c, lock.c, flock.c */
 extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_poll_remove, tdw__row_ppoll,
     tdw__row_epoll_ctl, tdw__row_epoll_wait, tdw__row_setlkw, tdw__row_flock;
+/* splice.c, copy.c */
+extern const struct tdw_sim_opcode tdw__row_splice, tdw__row_tee, tdw__row_sendfile,
+    tdw__row_copy_file_range;
 /* sim/kernel/net/: socket.c, transfer.c, link.c */
 extern const struct tdw_sim_opcode tdw__row_socket, tdw__row_bind, tdw__row_listen, tdw__row_accept,
     tdw__row_connect, tdw__row_shutdown, tdw__row_send, tdw__row_send_zc, tdw__row_receive,
@@ -555,6 +564,8 @@ void tdw__epoll_forget(struct tdw_file *file);
 int tdw__pipe_open(struct tdw_files *files, int fds[2], int flags);
 int tdw__eventfd_open(struct tdw_files *files, uint32_t value, int flags);
 bool tdw__is_pipe(const struct tdw_file *file);
+int tdw__pipe_size(const struct tdw_file *file);
+int tdw__pipe_resize(struct tdw_file *file, uint32_t bytes);
 
 /* ── Locks (lock.c, flock.c)
  * ──────────────────────────────────────────────────────────────────────── */

@@ -19,7 +19,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { REAL_BLOCKED = -1000000, REAL_ENTRIES = 8 };
+enum {
+    REAL_BLOCKED = -1000000,
+    REAL_ENTRIES = 8,
+    REAL_RESTART = 512, /* ERESTARTSYS, which a cancelled wait of a worker answers */
+};
 #define REAL_SHORT_NS 5000000
 #define REAL_LONG_NS 2000000000
 
@@ -106,7 +110,8 @@ static inline int32_t real_ring_run(struct real_ring *ring, const struct io_urin
     io_uring_prep_cancel64(&cancel, 1, 0);
     real_ring_submit(ring, &cancel, 2);
     for (int left = 2; left > 0 && real_ring_reap(ring, &cqe, REAL_LONG_NS); left--)
-        if (cqe.user_data == 1 && cqe.res != -ECANCELED && cqe.res != -EINTR)
+        if (cqe.user_data == 1 && cqe.res != -ECANCELED && cqe.res != -EINTR &&
+            cqe.res != -REAL_RESTART)
             res = cqe.res;
     return res;
 }

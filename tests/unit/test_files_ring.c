@@ -8,6 +8,10 @@
  * entry is drawn once, with offsets into that memory, and laid over each. After each call the
  * results, the flags of the completions and the whole of both memories must be the same.
  *
+ * Bytes that Linux moves out of a file into a pipe are the file's own pages, and change with it
+ * while they wait there; in sim they are what was moved. So only a file that is never written to is
+ * moved into pipes here.
+ *
  * The real side is a child process with nothing open but its ring, in a scratch directory. Where
  * there is no io_uring the test is skipped.
  */
@@ -25,9 +29,12 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 
 int tests_files_ring(void);
+
+#define SOURCE "source" /* the file that is only read */
 
 enum {
     PROGRAMS = 200,
@@ -35,6 +42,7 @@ enum {
     FDS = 16,
     SLOTS = 8,
     DATA_BYTES = 16384,
+    SOURCE_BYTES = 30000,
     RING_ENTRIES = 8,
     GROUPS = 3, /* of provided buffers; the last is a ring */
     REPORT_BYTES = 1 << 16,
@@ -90,6 +98,10 @@ enum call {
     C_UNREGISTER_BUF_RING,
     C_FILL_BUF_RING,
     C_PIPE,
+    C_PIPE_SIZE,
+    C_SENDFILE,
+    C_COPY_FILE_RANGE,
+    C_SEEK,
     C_EVENTFD,
 };
 
@@ -106,6 +118,8 @@ struct action {
         size_t bytes;
     } iov[4];
 };
+
+static bool pipes; /* the program is mostly about pipes: 3 and 5 to read, 4 and 6 to write */
 
 static int a_fd(struct dice *dice)
 {
@@ -157,6 +171,10 @@ static void draw_rw(struct dice *dice, struct action *a)
     const uint32_t which = below(dice, 2);
 
     a_file(dice, sqe);
+    if (pipes && below(dice, 3)) {
+        sqe->fd = (int)PICK(dice, 3, 5) + (which == 1);
+        sqe->flags = 0;
+    }
     sqe->off = an_offset(dice);
     sqe->len = a_length(dice);
     sqe->addr = a_place(dice);
@@ -166,6 +184,10 @@ static void draw_rw(struct dice *dice, struct action *a)
     if (below(dice, 2)) {
         sqe->opcode = fixed[which];
         sqe->buf_index = (uint16_t)PICK(dice, 0, 0, 0, 1, 1, 2, 3, 4, 5);
+        if (below(dice, 3)) { /* within what was registered at the beginning */
+            sqe->addr = sqe->buf_index * 3000u + below(dice, 3000);
+            sqe->len = below(dice, 1000);
+        }
         return;
     }
     sqe->opcode = plain[which];
@@ -198,9 +220,9 @@ static void draw_readv(struct dice *dice, struct action *a)
 
 static void a_name(struct dice *dice, char *path)
 {
-    static const char *const names[] = {"a", "b", "c", "d", "e", "dir", "dir/f", "none/x"};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "dir", "dir/f", "none/x", SOURCE};
 
-    snprintf(path, 64, "%s", names[below(dice, 8)]);
+    snprintf(path, 64, "%s", names[below(dice, 9)]);
 }
 
 static void draw_open(struct dice *dice, struct action *a)
@@ -218,6 +240,8 @@ static void draw_open(struct dice *dice, struct action *a)
                                       O_APPEND, O_DIRECTORY);
     if (below(dice, 8) == 0)
         sqe->open_flags |= O_CLOEXEC;
+    if (strcmp(a->paths[0], SOURCE) == 0)
+        sqe->open_flags &= O_CLOEXEC;
     sqe->file_index = a_file_index(dice);
 }
 
@@ -259,6 +283,50 @@ static void draw_other(struct dice *dice, struct action *a)
         sqe->opcode = IORING_OP_POLL_ADD;
         sqe->poll32_events = POLLIN | POLLOUT;
     }
+}
+
+static void draw_splice(struct dice *dice, struct action *a)
+{
+    struct io_uring_sqe *sqe = &a->sqe;
+
+    a_file(dice, sqe);
+    sqe->splice_fd_in = a_fd(dice);
+    if (pipes && below(dice, 8)) {
+        sqe->fd = (int)PICK(dice, 4, 4, 6, 6, 0, 1);
+        sqe->flags = 0;
+        sqe->splice_fd_in = (int)PICK(dice, 3, 5, sqe->fd < 3 ? 3 : 7);
+    }
+    sqe->len = (uint32_t)PICK(dice, 0, 1, 100, 100, 4096, 5000, 70000);
+    sqe->splice_flags = (uint32_t)PICK(dice, 0, 0, 0, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, 1 << 6);
+    if (below(dice, pipes ? 12 : 3) == 0) {
+        sqe->splice_fd_in = a_slot(dice);
+        sqe->splice_flags |= SPLICE_F_FD_IN_FIXED;
+    }
+    if (below(dice, 4) == 0) {
+        sqe->opcode = IORING_OP_TEE;
+        sqe->off = below(dice, 20) == 0;
+        return;
+    }
+    sqe->opcode = IORING_OP_SPLICE;
+    sqe->splice_off_in = sqe->off = UINT64_MAX;
+    if (below(dice, 3) == 0)
+        sqe->splice_off_in = (uint64_t)PICK(dice, -1, 0, 100, 4000, -2);
+    if (below(dice, 3) == 0)
+        sqe->off = (uint64_t)PICK(dice, -1, 0, 100, 4000, -2);
+}
+
+/* Out: `fd`, in: `fds[0]`; offsets in `iov[].base`, or none. */
+static void draw_copy(struct dice *dice, struct action *a)
+{
+    a->call = below(dice, 2) ? C_SENDFILE : C_COPY_FILE_RANGE;
+    a->sqe.fd = pipes && below(dice, 3) ? (int)PICK(dice, 0, 1, 4, 6) : a_fd(dice);
+    a->fds[0] = pipes && below(dice, 3) ? (int)PICK(dice, 0, 1, 7, 7) : a_fd(dice);
+    for (uint32_t i = 0; i < 2; i++) {
+        a->sqe.flags |= (uint8_t)(below(dice, 2) << i);
+        a->iov[i].base = PICK(dice, 0, 0, 1, 100, 4000, 5000, 9000, -1, -100, INT64_MAX - 50);
+    }
+    a->count = (uint32_t)PICK(dice, 0, 1, 100, 4096, 5000, 70000, 200000);
+    a->flags = below(dice, 20) == 0;
 }
 
 static void draw_files_update(struct dice *dice, struct action *a)
@@ -328,7 +396,26 @@ static void draw_call(struct dice *dice, struct action *a)
 static void draw(struct dice *dice, struct action *a)
 {
     memset(a, 0, sizeof(*a));
-    switch (below(dice, 20)) {
+    switch (below(dice, pipes ? 32 : 25)) {
+    case 20:
+    case 21:
+    case 22:
+    case 25:
+    case 26:
+    case 27:
+        draw_splice(dice, a);
+        break;
+    case 23:
+    case 28:
+        draw_copy(dice, a);
+        break;
+    case 24:
+        a->call = (enum call)PICK(dice, C_SEEK, C_SEEK, C_PIPE, C_PIPE_SIZE);
+        a->sqe.fd = a_fd(dice);
+        a->off = (uint32_t)PICK(dice, 0, 1, 100, 5000);
+        a->count = (uint32_t)PICK(dice, 0, 1, 4096, 5000, 16384, 16384, 65536, 1 << 20, 1u << 31,
+                                  (1u << 31) + 1);
+        break;
     case 0:
     case 1:
     case 2:
@@ -416,6 +503,38 @@ static struct io_uring_buf_reg ring_reg(const struct action *a, struct memory *m
                                      .bgid = GROUPS - 1};
 }
 
+/* The offsets of a copy, where it has some. */
+static int64_t *offset_at(const struct action *a, int64_t offsets[2], uint32_t i)
+{
+    offsets[i] = a->iov[i].base;
+    return a->sqe.flags >> i & 1 ? &offsets[i] : NULL;
+}
+
+static void note_offsets(struct result *r, const int64_t offsets[2])
+{
+    r->words[0] = (int)offsets[0];
+    r->words[1] = (int)offsets[1];
+}
+
+static void sim_copy(struct rig *rig, const struct action *a, struct result *r)
+{
+    int64_t offsets[2];
+    struct io_uring_sqe sqe = {
+        .opcode = a->call == C_SENDFILE ? TDW_OP_SENDFILE : TDW_OP_COPY_FILE_RANGE,
+        .fd = a->sqe.fd,
+        .splice_fd_in = a->fds[0],
+        .addr = (uintptr_t)offset_at(a, offsets, 0),
+        .off = (uintptr_t)offset_at(a, offsets, 1),
+        .len = a->count,
+        .splice_flags = (uint32_t)a->flags,
+    };
+
+    if (a->call == C_SENDFILE)
+        sqe.off = sqe.splice_flags = 0;
+    r->res = rig_run(rig, &sqe);
+    note_offsets(r, offsets);
+}
+
 static void run_sim(struct rig *rig, const struct action *a, struct memory *m,
                     const struct io_uring_sqe *sqe, struct result *r)
 {
@@ -464,6 +583,16 @@ static void run_sim(struct rig *rig, const struct action *a, struct memory *m,
     case C_PIPE:
         r->res = tdw_sys_pipe2(r->words, a->flags & ~O_NONBLOCK);
         return;
+    case C_PIPE_SIZE:
+        r->res = tdw_sys_fcntl(a->sqe.fd, F_SETPIPE_SZ, (int)a->count);
+        return;
+    case C_SENDFILE:
+    case C_COPY_FILE_RANGE:
+        sim_copy(rig, a, r);
+        return;
+    case C_SEEK:
+        r->res = (int32_t)tdw_sys_lseek(a->sqe.fd, a->off, SEEK_SET);
+        return;
     case C_EVENTFD:
         r->res = tdw_sys_eventfd(a->count, a->flags & O_CLOEXEC ? EFD_CLOEXEC : 0);
         return;
@@ -473,6 +602,22 @@ static void run_sim(struct rig *rig, const struct action *a, struct memory *m,
 static int32_t real_answer(int res)
 {
     return res < 0 ? -errno : res;
+}
+
+/* A call that could wait is made only where sim says that it does not. */
+static void real_copy(const struct action *a, bool blocks, struct result *r)
+{
+    int64_t offsets[2];
+    int64_t *in = offset_at(a, offsets, 0), *out = offset_at(a, offsets, 1);
+
+    if (blocks)
+        r->res = REAL_BLOCKED;
+    else if (a->call == C_SENDFILE)
+        r->res = real_answer((int)sendfile(a->sqe.fd, a->fds[0], in, a->count));
+    else
+        r->res = real_answer(
+            (int)copy_file_range(a->fds[0], in, a->sqe.fd, out, a->count, (unsigned)a->flags));
+    note_offsets(r, offsets);
 }
 
 static int32_t real_sparse(struct real_ring *ring, uint32_t count)
@@ -535,6 +680,16 @@ static void run_real(struct real_ring *ring, const struct action *a, struct memo
     case C_PIPE:
         r->res = real_answer(pipe2(r->words, a->flags & ~O_NONBLOCK));
         return;
+    case C_PIPE_SIZE:
+        r->res = real_answer(fcntl(a->sqe.fd, F_SETPIPE_SZ, (int)a->count));
+        return;
+    case C_SENDFILE:
+    case C_COPY_FILE_RANGE:
+        real_copy(a, blocks, r);
+        return;
+    case C_SEEK:
+        r->res = real_answer((int)lseek(a->sqe.fd, a->off, SEEK_SET));
+        return;
     case C_EVENTFD:
         r->res = real_answer(eventfd(a->count, a->flags & O_CLOEXEC ? EFD_CLOEXEC : 0));
         return;
@@ -572,8 +727,8 @@ static void say_action(uint32_t step, const struct action *a, const struct resul
             (unsigned long long)s->addr, s->len, (unsigned)s->rw_flags, s->buf_index, s->file_index,
             a->paths[0]);
     else
-        say("%4u call %d off %u count %u flags %#x", step, (int)a->call, a->off, a->count,
-            (unsigned)a->flags);
+        say("%4u call %d fd %d off %u count %u flags %#x", step, (int)a->call, a->sqe.fd, a->off,
+            a->count, (unsigned)a->flags);
     say(" fds %d %d %d %d = %d (%#x)\n", a->fds[0], a->fds[1], a->fds[2], a->fds[3], r->res,
         r->flags);
 }
@@ -588,7 +743,34 @@ struct pair {
     struct rig rig;
     struct real_ring ring;
     struct memory *sim, *real;
+    int64_t size_max;
+    const struct tdw_inode *source;
 };
+
+/* Is it a file whose bytes must not go into a pipe, nor into itself? */
+static bool changes(const struct pair *pair, const struct tdw_file *in, const struct tdw_file *out)
+{
+    return in && in->kind == &tdw__kind_reg && in->inode != pair->source &&
+           (!out || tdw__is_pipe(out) || out->inode == in->inode);
+}
+
+static void tame(struct pair *pair, struct action *a)
+{
+    struct tdw_process *process = &pair->rig.process;
+    const struct io_uring_sqe *sqe = &a->sqe;
+
+    if (a->call == C_ENTRY && sqe->opcode == IORING_OP_SPLICE) {
+        const struct tdw_file *in = sqe->splice_flags & SPLICE_F_FD_IN_FIXED
+                                        ? tdw__registered_file(process, (uint32_t)sqe->splice_fd_in)
+                                        : tdw__fd(process->files, sqe->splice_fd_in);
+
+        if (changes(pair, in, NULL))
+            a->sqe.splice_fd_in = -1;
+    }
+    if (a->call == C_SENDFILE &&
+        changes(pair, tdw__fd(process->files, a->fds[0]), tdw__fd(process->files, sqe->fd)))
+        a->fds[0] = -1;
+}
 
 static bool compare(struct pair *pair, const struct action *a, uint32_t step, uint64_t fill)
 {
@@ -615,21 +797,24 @@ static bool compare(struct pair *pair, const struct action *a, uint32_t step, ui
 }
 
 /* The first calls of a program, so that there is something. */
-static void begin(struct dice *dice, uint32_t step, struct action *a)
+static void begin(uint32_t step, struct action *a)
 {
-    static const char *const names[] = {"a", "b", "dir", "c"};
+    static const char *const names[] = {"a", "b", "dir", "c", SOURCE};
 
-    draw(dice, a);
     memset(a, 0, sizeof(*a));
-    if (step < 4) {
-        snprintf(a->paths[0], sizeof(a->paths[0]), "%s", names[step]);
+    if (step < 4 || step == 8) {
+        snprintf(a->paths[0], sizeof(a->paths[0]), "%s", names[step < 4 ? step : 4]);
         a->sqe.fd = AT_FDCWD;
         a->sqe.addr = offsetof(struct memory, paths) - offsetof(struct memory, data);
         a->at = AT_ADDR;
         a->sqe.opcode = step == 2 ? IORING_OP_MKDIRAT : IORING_OP_OPENAT;
         a->sqe.len = 0755;
-        if (step != 2)
+        if (step < 4 && step != 2)
             a->sqe.open_flags = O_CREAT | O_RDWR;
+        return;
+    }
+    if (step >= 6) {
+        a->call = C_PIPE;
         return;
     }
     if (step == 4) {
@@ -647,27 +832,85 @@ static void begin(struct dice *dice, uint32_t step, struct action *a)
     }
 }
 
+/* The source, on both sides. */
+static void source_bytes(char bytes[SOURCE_BYTES])
+{
+    struct dice dice = {7};
+
+    for (int i = 0; i < SOURCE_BYTES; i++)
+        bytes[i] = (char)roll(&dice);
+}
+
+static void sim_source(struct pair *pair)
+{
+    char bytes[SOURCE_BYTES];
+    struct tdw_walk walk;
+    int fd;
+
+    source_bytes(bytes);
+    fd = RIG(&pair->rig, openat, AT_FDCWD, SOURCE, O_CREAT | O_WRONLY, 0644);
+    RIG(&pair->rig, write, fd, bytes, SOURCE_BYTES, 0);
+    RIG(&pair->rig, close, fd);
+    tdw__walk(pair->rig.process.files, AT_FDCWD, SOURCE, 0, &walk);
+    pair->source = walk.inode;
+}
+
+static bool real_source(void)
+{
+    const int fd = open(SOURCE, O_CREAT | O_WRONLY, 0644);
+    char bytes[SOURCE_BYTES];
+    bool done;
+
+    source_bytes(bytes);
+    done = write(fd, bytes, SOURCE_BYTES) == SOURCE_BYTES;
+    close(fd);
+    return done;
+}
+
 static bool run_program(struct pair *pair, uint64_t seed)
 {
     struct dice dice = {seed};
     struct action action;
     bool alike = true;
 
+    pipes = seed % 2 == 0;
     rig_init(&pair->rig, NULL);
+    pair->rig.disk->file_bytes_max = (uint64_t)pair->size_max;
     tdw__files_limit(pair->rig.process.files, FDS);
     for (int fd = 0; fd < 3; fd++)
         RIG(&pair->rig, close, fd);
     tdw__disk_seed_dir(pair->rig.disk, "/scratch");
     tdw__files_chdir(pair->rig.process.files, "/scratch");
+    sim_source(pair);
     for (uint32_t step = 0; alike && step < STEPS; step++) {
-        if (step < 6)
-            begin(&dice, step, &action);
+        if (step < (pipes ? 9 : 6))
+            begin(step, &action);
         else
             draw(&dice, &action);
+        tame(pair, &action);
         alike = compare(pair, &action, step, seed * STEPS + step);
     }
     rig_fini(&pair->rig, true);
     return alike;
+}
+
+/* The largest size of a file here. */
+static int64_t largest(void)
+{
+    const int fd = open("size", O_RDWR | O_CREAT, 0600);
+    int64_t low = 0, high = INT64_MAX;
+
+    while (low < high) {
+        const int64_t size = low + (high - low) / 2 + (high - low) % 2;
+
+        if (ftruncate(fd, size) == 0)
+            low = size;
+        else
+            high = size - 1;
+    }
+    close(fd);
+    unlink("size");
+    return low;
 }
 
 /* In the child: nothing is open but the ring, at a number that is never given out. */
@@ -677,10 +920,13 @@ static int child(const char *scratch, uint64_t seed)
     struct pair pair = {.sim = memory_new(), .real = memory_new()};
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGSEGV, SIG_DFL); /* cmocka's would go on in the parent's code */
+    signal(SIGABRT, SIG_DFL);
     alarm(60);
     umask(022);
-    if (!pair.sim || !pair.real || chdir(scratch))
+    if (!pair.sim || !pair.real || chdir(scratch) || !real_source())
         return 77;
+    pair.size_max = largest();
     for (int fd = 0; fd < 1024; fd++)
         close(fd);
     if (real_ring_open(&pair.ring) < 0 || dup2(pair.ring.fd, FDS + 4) < 0)
@@ -716,6 +962,8 @@ static int in_child(uint64_t seed)
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         status = 77 << 8;
     nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (WIFSIGNALED(status))
+        say("ended by signal %d\n", WTERMSIG(status));
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
