@@ -345,11 +345,11 @@ static int32_t pipe_to_pipe(const struct tdw_transfer *t, size_t bytes, bool cop
         return -EAGAIN;
     if (out->readers == 0)
         return -EPIPE;
+    if (tdw__pipe_full(out)) /* also at the end of what comes in */
+        return -EAGAIN;
     if (in->used == 0)
         return 0;
     res = tdw__pipe_move(in, out, bytes, copy);
-    if (res == 0)
-        return -EAGAIN;
     tdw__wake(&out->readable);
     if (!copy)
         tdw__wake(&in->writable);
