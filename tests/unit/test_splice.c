@@ -6,6 +6,8 @@
  */
 #include "tests.h"
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <tidewheel/net.h>
 #include <tidewheel/sys.h>
 
 static int seen[16];
@@ -176,6 +178,93 @@ static void a_short_splice_ends_its_chain(void **state)
     assert_int_equal(seen[1], -ECANCELED);
 }
 
+/* ── Sockets ───────────────────────────────────────────────────────────────────────────────── */
+
+enum { MUCH = 1000000 };
+static unsigned char much[MUCH];
+static int got;
+
+static void reads_all(void *fd)
+{
+    int n;
+
+    got = 0;
+    while ((n = tdw_read((int)(intptr_t)fd, much + got, MUCH)) > 0)
+        got += n;
+}
+
+static void sends_a_file(void *unused)
+{
+    const int file = tdw_open("f", O_CREAT | O_RDWR, 0600);
+    struct tdw_task *reader;
+    int fds[2];
+
+    (void)unused;
+    for (int i = 0; i < MUCH; i++)
+        much[i] = (unsigned char)(i % 251);
+    tdw_write(file, much, MUCH);
+    memset(much, 0, MUCH);
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+    reader = tdw_spawn_stackful("reader", reads_all, (void *)(intptr_t)fds[1]);
+    tdw_sys_lseek(file, 0, SEEK_SET);
+    seen[0] = tdw_sendfile(fds[0], file, NULL, MUCH);
+    seen[1] = (int)tdw_sys_lseek(file, 0, SEEK_CUR);
+    tdw_close(fds[0]);
+    tdw_join(reader);
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds);
+    tdw_sys_lseek(file, 0, SEEK_SET);
+    seen[2] = tdw_sendfile(fds[0], file, NULL, MUCH); /* nobody reads */
+    seen[3] = tdw_sendfile(fds[0], file, NULL, MUCH);
+}
+
+static void a_file_is_sent_whole_unless_its_socket_does_not_wait(void **state)
+{
+    (void)state;
+    run(sends_a_file);
+    assert_int_equal(seen[0], MUCH);
+    assert_int_equal(seen[1], MUCH);
+    assert_int_equal(got, MUCH);
+    for (int i = 0; i < MUCH; i++)
+        if (much[i] != i % 251)
+            fail();
+    assert_in_range(seen[2], 1, MUCH - 1);
+    assert_int_equal(seen[3], -EAGAIN);
+}
+
+static void relays(void *unused)
+{
+    int in[2], out[2], pipe[2];
+    struct tdw_op op = {0};
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, in);
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, out);
+    tdw_sys_pipe2(pipe, 0);
+    TDW_GO(&op, splice, in[1], -1, pipe[1], -1, 100, 0);
+    tdw_sleep(1000000);
+    seen[0] = tdw_op_idle(&op);
+    tdw_write(in[0], "relayed", 7);
+    seen[1] = tdw_await(&op);
+    seen[2] = tdw_splice(pipe[0], -1, out[0], -1, 100, 0);
+    seen[3] = tdw_read(out[1], bytes, 16);
+    seen[4] = tdw_splice(in[1], 0, pipe[1], -1, 100, 0);
+    tdw_close(in[0]);
+    seen[5] = tdw_splice(in[1], -1, pipe[1], -1, 100, 0);
+}
+
+static void a_pipe_joins_two_sockets(void **state)
+{
+    (void)state;
+    run(relays);
+    assert_false(seen[0]);
+    assert_int_equal(seen[1], 7);
+    assert_int_equal(seen[2], 7);
+    assert_int_equal(seen[3], 7);
+    assert_memory_equal(bytes, "relayed", 7);
+    assert_int_equal(seen[4], -EINVAL);
+    assert_int_equal(seen[5], 0);
+}
+
 int tests_splice(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +273,8 @@ int tests_splice(void)
         cmocka_unit_test(what_is_teed_stays_where_it_was),
         cmocka_unit_test(copies_move_the_offsets_they_were_given),
         cmocka_unit_test(a_short_splice_ends_its_chain),
+        cmocka_unit_test(a_file_is_sent_whole_unless_its_socket_does_not_wait),
+        cmocka_unit_test(a_pipe_joins_two_sockets),
     };
 
     return cmocka_run_group_tests_name("splice", tests, NULL, NULL);
