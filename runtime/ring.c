@@ -424,6 +424,7 @@ void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data
     slot->object = NULL;
     if (op->bits & TDW_OP_COUNTED) {
         ring->undrained--;
+        ring->completed += op->sqe.opcode != IORING_OP_TIMEOUT;
         if (op->sqe.flags & IOSQE_IO_DRAIN)
             ring->draining = false;
     }
@@ -445,6 +446,8 @@ void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data
         release_held(ring);
     if (TDW_UNLIKELY(ring->startable != NULL))
         start_startable(ring);
+    if (TDW_UNLIKELY(ring->counting))
+        loop->backend->counted(ring);
 }
 
 /* ── Cancel ────────────────────────────────────────────────────────────────────────────────── */

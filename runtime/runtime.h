@@ -42,6 +42,8 @@ struct tdw_backend_ops {
     int (*withdraw)(struct tdw_ring *ring, struct tdw_op *op);
     /* The same for an op whose process was killed: cannot fail, nothing is posted. */
     void (*forget)(struct tdw_ring *ring, struct tdw_op *op);
+    /* A completion came while time-outs count them. */
+    void (*counted)(struct tdw_ring *ring);
     /* The op is final: drop what was taken for it at its start. */
     void (*release)(struct tdw_ring *ring, struct tdw_op *op, void *object);
 };
@@ -74,6 +76,8 @@ struct tdw_ring {
     struct tdw_op **startable_tail;
     bool starting;          /* somebody works that list off */
     uint32_t undrained;     /* started ops that a drain has to wait for */
+    bool counting;          /* there may be time-outs that count completions */
+    uint64_t completed;     /* completions so far, less those of time-outs and private ops */
     bool draining;          /* a drain was started and is not complete */
     struct tdw_task *tasks; /* all tasks, newest first; ended ones while they are kept */
     struct tdw_task *root;

@@ -148,6 +148,9 @@ bool tdw__post_more(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t
     push(&shots->head, &shots->tail, shot);
     if (first)
         make_ready(loop, shot);
+    op->task->ring->completed += op->sqe.opcode != IORING_OP_TIMEOUT;
+    if (TDW_UNLIKELY(op->task->ring->counting))
+        loop->backend->counted(op->task->ring);
     return true;
 }
 

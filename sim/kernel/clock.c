@@ -124,6 +124,7 @@ void tdw_host_step(struct tdw_host *host, int64_t ns)
     rebase(host);
     host->clock.realtime_ns += (uint64_t)ns;
     tdw__timers_changed(host, true);
+    tdw__timeouts_stepped(host);
 }
 
 uint64_t tdw_host_clock(const struct tdw_host *host, int clock)

@@ -21,8 +21,7 @@
 
 static bool is_timer(const struct tdw_op *op)
 {
-    return op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT ||
-           op->sqe.opcode == TDW_OP_TIMER;
+    return tdw__is_timeout(op) || op->sqe.opcode == TDW_OP_TIMER;
 }
 
 static void advance(struct tdw_world *world, uint64_t to_ns)

@@ -12,7 +12,7 @@
  * said that the effect comes earlier: then it can be lost from sight in between, which is the state
  * "written, but not yet acknowledged" that programs must survive.
  *
- * Timers (TIMEOUT, LINK_TIMEOUT) and cancellation are here; all else is a row of the table.
+ * Cancellation is here, time-outs are in timeout.c; all else is a row of the table.
  */
 #include <sim/kernel/net/net.h>
 #include <poll.h>
@@ -32,8 +32,9 @@ struct tdw_process *tdw__process(void)
 /* ── Pending ───────────────────────────────────────────────────────────────────────────────── */
 
 /* The op may go on after `latency_ns`. While it is pending, `place` keeps the latency. */
-static void pend(struct tdw_world *world, struct tdw_op *op, uint64_t latency_ns)
+void tdw__pend(struct tdw_op *op, uint64_t latency_ns)
 {
+    struct tdw_world *world = tdw__world(op->task->ring->loop);
     const uint64_t now = world->loop.now_ns;
 
     if (op->state != TDW_EFFECTED)
@@ -74,7 +75,7 @@ void tdw__wake_for(struct tdw_waitq *queue, uint32_t events)
         if (sleeps_on(op, events))
             block(queue, op, op->due_ns);
         else
-            pend(tdw__world(op->task->ring->loop), op, op->due_ns);
+            tdw__pend(op, op->due_ns);
         op = behind;
     }
     for (struct tdw_watch *watch = queue->watches; watch; watch = next) {
@@ -163,41 +164,6 @@ void tdw__work_cancel(struct tdw_op *work)
     work->state = TDW_IDLE;
 }
 
-/* ── Time-outs ─────────────────────────────────────────────────────────────────────────────── */
-
-static void start_timeout(struct tdw_world *world, struct tdw_op *op)
-{
-    const struct __kernel_timespec *time = (const void *)(uintptr_t)op->sqe.addr;
-    const uint64_t now = world->loop.now_ns;
-    uint64_t ns;
-
-    if (op->sqe.len != 1 || op->sqe.off != 0 ||
-        (op->sqe.timeout_flags & ~(IORING_TIMEOUT_ABS | IORING_TIMEOUT_ETIME_SUCCESS))) {
-        tdw__post(op, -EINVAL, 0, 0);
-        return;
-    }
-    if (!time) {
-        tdw__post(op, -EFAULT, 0, 0);
-        return;
-    }
-    if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec > 999999999) {
-        tdw__post(op, -EINVAL, 0, 0);
-        return;
-    }
-    ns = (uint64_t)time->tv_sec > UINT64_MAX / 1000000000u - 1
-             ? TDW_NEVER
-             : (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
-    if (op->sqe.timeout_flags & IORING_TIMEOUT_ABS)
-        ns = ns > now ? ns - now : 0;
-    pend(world, op, ns);
-}
-
-/* Does the op carry its own time (tdw_prep_sleep)? Then it is a sleep, and to wake is no error. */
-static bool is_sleep(const struct tdw_op *op)
-{
-    return op->sqe.addr == (uintptr_t)&op->sqe.addr3;
-}
-
 /* ── Cancel ────────────────────────────────────────────────────────────────────────────────── */
 
 static bool matches(const struct tdw_op *cancel, const struct tdw_op *op)
@@ -242,16 +208,6 @@ static int32_t cancel_effect(struct tdw_process *process, struct tdw_op *op, voi
     return target && target != op ? tdw__cancel(target, -ECANCELED) : -ENOENT;
 }
 
-static int32_t timeout_remove_effect(struct tdw_process *process, struct tdw_op *op, void *object)
-{
-    struct tdw_op *target = tdw__find(&process->ring, op->sqe.addr);
-
-    (void)object;
-    if (!target || target->sqe.opcode != IORING_OP_TIMEOUT)
-        return -ENOENT;
-    return tdw__cancel(target, -ECANCELED);
-}
-
 static int cancel_start(struct tdw_process *process, struct tdw_op *op, void **object)
 {
     const uint32_t known =
@@ -271,7 +227,6 @@ const struct tdw_sim_opcode *tdw__sim_opcode(uint8_t opcode)
 {
     static const struct tdw_sim_opcode nop = {.effect = nop_effect};
     static const struct tdw_sim_opcode cancel = {.start = cancel_start, .effect = cancel_effect};
-    static const struct tdw_sim_opcode timeout_remove = {.effect = timeout_remove_effect};
 
     switch (opcode) {
     case IORING_OP_NOP:
@@ -279,7 +234,7 @@ const struct tdw_sim_opcode *tdw__sim_opcode(uint8_t opcode)
     case IORING_OP_ASYNC_CANCEL:
         return &cancel;
     case IORING_OP_TIMEOUT_REMOVE:
-        return &timeout_remove;
+        return &tdw__row_timeout_remove;
     default:
         return tdw__file_opcode(opcode);
     }
@@ -341,13 +296,13 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
         op->bits &= (uint8_t)~TDW_OP_EARLY;
         if (quarters > 0) {
             op->bits |= TDW_OP_EARLY;
-            pend(world, op, latency * quarters / TDW_EFFECT_BOUND);
+            tdw__pend(op, latency * quarters / TDW_EFFECT_BOUND);
             op->place = latency - latency * quarters / TDW_EFFECT_BOUND;
         } else {
-            pend(world, op, latency);
+            tdw__pend(op, latency);
         }
     } else {
-        pend(world, op, latency);
+        tdw__pend(op, latency);
     }
 }
 
@@ -358,11 +313,8 @@ static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
 
     op->state = TDW_PENDING;
     op->res = 0;
-    if (op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT) {
-        if (op->task->bits & TDW_TASK_STOPPING)
-            tdw__post(op, -ECANCELED, 0, 0);
-        else
-            start_timeout(world, op);
+    if (tdw__is_timeout(op)) {
+        tdw__timeout_start(op);
         return;
     }
     row = world->rows[op->sqe.opcode];
@@ -393,7 +345,7 @@ static void go_on(struct tdw_op *op, const struct tdw_sim_opcode *row, int32_t a
     if (queue)
         block(queue, op, latency_ns);
     else
-        pend(tdw__world(process->ring.loop), op, latency_ns);
+        tdw__pend(op, latency_ns);
 }
 
 static void take_effect(struct tdw_world *world, struct tdw_op *op)
@@ -435,7 +387,7 @@ static void take_effect(struct tdw_world *world, struct tdw_op *op)
                                  .op = op,
                                  .site = op->site,
                              });
-    pend(world, op, op->place);
+    tdw__pend(op, op->place);
 }
 
 static void sim_step(struct tdw_loop *loop, struct tdw_op *op)
@@ -449,10 +401,8 @@ static void sim_step(struct tdw_loop *loop, struct tdw_op *op)
         op->done(op);
     } else if (op->state == TDW_EFFECTED)
         tdw__post(op, op->res, op->flags, 0);
-    else if (op->sqe.opcode == IORING_OP_TIMEOUT)
-        tdw__post(op, is_sleep(op) ? 0 : -ETIME, 0, 0);
-    else if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
-        tdw__link_timeout_fires(op);
+    else if (tdw__is_timeout(op))
+        tdw__timeout_fires(op);
     else
         take_effect(tdw__world(loop), op);
     tdw__self = self;
@@ -478,7 +428,7 @@ static void unblock(struct tdw_op *op, const struct tdw_sim_opcode *row)
 void tdw__wake_op(struct tdw_op *op)
 {
     unblock(op, tdw__sim_opcode(op->sqe.opcode));
-    pend(tdw__world(op->task->ring->loop), op, op->due_ns);
+    tdw__pend(op, op->due_ns);
 }
 
 static void sim_forget(struct tdw_ring *ring, struct tdw_op *op)
@@ -516,6 +466,7 @@ const struct tdw_backend_ops tdw__sim_backend = {
     .step = sim_step,
     .withdraw = sim_withdraw,
     .forget = sim_forget,
+    .counted = tdw__timeouts_count,
     .release = sim_release,
 };
 

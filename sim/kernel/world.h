@@ -74,6 +74,20 @@ static inline struct tdw_world *tdw__world(struct tdw_loop *loop)
 
 extern const struct tdw_backend_ops tdw__sim_backend;
 
+/* world.c: `op`, started or woken, may go on after `latency_ns`, which `place` keeps meanwhile. */
+void tdw__pend(struct tdw_op *op, uint64_t latency_ns);
+
+/* timeout.c: a TIMEOUT or LINK_TIMEOUT starts, runs out; the host's CLOCK_REALTIME was stepped. */
+static inline bool tdw__is_timeout(const struct tdw_op *op)
+{
+    return op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT;
+}
+void tdw__timeout_start(struct tdw_op *op);
+void tdw__timeout_fires(struct tdw_op *op);
+void tdw__timeouts_stepped(struct tdw_host *host);
+void tdw__timeouts_count(struct tdw_ring *ring);
+extern const struct tdw_sim_opcode tdw__row_timeout_remove;
+
 /* schedule.c: the item that comes next; putting an op that is due later where it waits. */
 struct tdw_op *tdw__schedule_next(struct tdw_loop *loop, uint64_t deadline_ns);
 void tdw__schedule_add(struct tdw_world *world, struct tdw_op *op);

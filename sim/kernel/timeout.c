@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TIMEOUT, LINK_TIMEOUT, TIMEOUT_REMOVE: the timers of a ring.
+ *
+ * A time-out is due when a clock of its host says so: after a time, or (IORING_TIMEOUT_ABS) at one;
+ * an absolute one of CLOCK_REALTIME moves when that clock is stepped. It ends -ETIME. It also ends,
+ * with 0, when so many other completions of the ring have come as its `off` asks for; time-outs do
+ * not count. A multishot one (IORING_TIMEOUT_MULTISHOT) completes with each period, `off` times or
+ * for ever. TIMEOUT_REMOVE ends one or gives it a new time.
+ *
+ * While a time-out runs, `place` of its op is the count of completions that ends it.
+ */
+#include <sim/kernel/world.h>
+#include <time.h>
+
+enum {
+    MULTISHOT = 1 << 6, /* IORING_TIMEOUT_MULTISHOT, Linux 6.4 */
+    CLOCKS = IORING_TIMEOUT_BOOTTIME | IORING_TIMEOUT_REALTIME,
+    UPDATES = IORING_TIMEOUT_UPDATE | IORING_LINK_TIMEOUT_UPDATE,
+};
+
+static struct tdw_host *host_of(const struct tdw_op *op)
+{
+    return tdw_of(op->task->ring, struct tdw_process, ring)->host;
+}
+
+/* Does the op carry its own time (tdw_prep_sleep)? Then it is a sleep, and to wake is no error. */
+static bool is_sleep(const struct tdw_op *op)
+{
+    return op->sqe.addr == (uintptr_t)&op->sqe.addr3;
+}
+
+static bool is_counting(const struct tdw_op *op)
+{
+    return op->sqe.opcode == IORING_OP_TIMEOUT && op->sqe.off > 0 &&
+           !(op->sqe.timeout_flags & MULTISHOT);
+}
+
+/* The time that an entry gives; -EFAULT, -EINVAL. */
+static int time_of(uint64_t word, uint64_t *ns)
+{
+    const struct __kernel_timespec *time = (const void *)(uintptr_t)word;
+
+    if (!time)
+        return -EFAULT;
+    if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec > 999999999)
+        return -EINVAL;
+    *ns = time->tv_sec > INT64_MAX / 1000000000 - 1
+              ? INT64_MAX
+              : (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
+    return 0;
+}
+
+/* How long it is until then, in the world's time. */
+static uint64_t wait_ns(const struct tdw_op *op, uint32_t flags, uint64_t ns)
+{
+    const struct tdw_host *host = host_of(op);
+    const int clock = flags & IORING_TIMEOUT_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    const uint64_t due = flags & IORING_TIMEOUT_ABS ? tdw__clock_at(host, clock, ns)
+                                                    : tdw__clock_after(host, ns);
+
+    return due - host->world->loop.now_ns;
+}
+
+static int check_start(const struct tdw_op *op)
+{
+    const uint32_t flags = op->sqe.timeout_flags;
+    const uint32_t known = IORING_TIMEOUT_ABS | CLOCKS | IORING_TIMEOUT_ETIME_SUCCESS | MULTISHOT;
+
+    if (op->sqe.len != 1 || op->sqe.buf_index || op->sqe.splice_fd_in)
+        return -EINVAL;
+    if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT && (op->sqe.off || flags & MULTISHOT))
+        return -EINVAL;
+    if (flags & ~known || (flags & CLOCKS) == CLOCKS)
+        return -EINVAL;
+    return flags & MULTISHOT && flags & IORING_TIMEOUT_ABS ? -EINVAL : 0;
+}
+
+void tdw__timeout_start(struct tdw_op *op)
+{
+    struct tdw_ring *ring = op->task->ring;
+    uint64_t ns;
+    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : check_start(op);
+
+    if (!err)
+        err = time_of(op->sqe.addr, &ns);
+    if (err) {
+        tdw__post(op, err, 0, 0);
+        return;
+    }
+    tdw__pend(op, wait_ns(op, op->sqe.timeout_flags, ns));
+    op->place = UINT64_MAX;
+    if (is_counting(op)) {
+        op->place = ring->completed + op->sqe.off;
+        ring->counting = true;
+    }
+}
+
+/* A multishot one has run out; true: it goes on. */
+static bool again(struct tdw_op *op)
+{
+    uint64_t ns = 0;
+
+    if (!(op->sqe.timeout_flags & MULTISHOT) || op->sqe.off == 1)
+        return false;
+    if (!tdw__post_more(op, -ETIME, 0, 0))
+        return false;
+    if (op->sqe.off > 1)
+        op->sqe.off--;
+    time_of(op->sqe.addr, &ns);
+    tdw__pend(op, wait_ns(op, op->sqe.timeout_flags, ns));
+    return true;
+}
+
+void tdw__timeout_fires(struct tdw_op *op)
+{
+    if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
+        tdw__link_timeout_fires(op);
+    else if (!again(op))
+        tdw__post(op, is_sleep(op) ? 0 : -ETIME, 0, 0);
+}
+
+void tdw__timeouts_count(struct tdw_ring *ring)
+{
+    ring->counting = false;
+    for (uint32_t i = 0; i < ring->slots_used; i++) {
+        struct tdw_op *op = ring->slots[i].op;
+
+        if (!op || !is_counting(op) || op->state != TDW_PENDING)
+            continue;
+        if (op->place > ring->completed) {
+            ring->counting = true;
+            continue;
+        }
+        ring->loop->backend->forget(ring, op);
+        tdw__post(op, 0, 0, 0); /* which counts for nobody */
+    }
+}
+
+void tdw__timeouts_stepped(struct tdw_host *host)
+{
+    for (struct tdw_process *p = host->world->processes; p; p = p->next) {
+        for (uint32_t i = 0; p->host == host && i < p->ring.slots_used; i++) {
+            struct tdw_op *op = p->ring.slots[i].op;
+            const uint32_t absolute = IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME;
+            uint64_t ns = 0, place;
+
+            if (!op || op->state != TDW_PENDING || !tdw__is_timeout(op) ||
+                (op->sqe.timeout_flags & absolute) != absolute)
+                continue;
+            place = op->place;
+            time_of(op->sqe.addr, &ns);
+            tdw__schedule_remove(host->world, op);
+            tdw__pend(op, wait_ns(op, op->sqe.timeout_flags, ns));
+            op->place = place;
+        }
+    }
+}
+
+/* ── TIMEOUT_REMOVE ────────────────────────────────────────────────────────────────────────── */
+
+static int start_remove(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const uint32_t flags = op->sqe.timeout_flags;
+    uint64_t ns;
+
+    (void)process, (void)object;
+    if (op->sqe.flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT) || op->sqe.buf_index ||
+        op->sqe.len || op->sqe.splice_fd_in)
+        return -EINVAL;
+    if (!(flags & UPDATES))
+        return flags ? -EINVAL : 0;
+    if (flags & ~(uint32_t)(UPDATES | CLOCKS | IORING_TIMEOUT_ABS) || (flags & CLOCKS) == CLOCKS)
+        return -EINVAL;
+    return time_of(op->sqe.off, &ns);
+}
+
+static int32_t update(struct tdw_op *op, struct tdw_op *target)
+{
+    const bool linked = op->sqe.timeout_flags & IORING_LINK_TIMEOUT_UPDATE;
+    struct tdw_ring *ring = target->task->ring;
+    uint64_t ns = 0;
+
+    if (target->sqe.opcode != (linked ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT))
+        return -ENOENT;
+    if (target->state != TDW_PENDING)
+        return linked ? -ENOENT : -EALREADY;
+    time_of(op->sqe.off, &ns);
+    if (!(target->sqe.timeout_flags & MULTISHOT))
+        target->sqe.off = 0; /* the count is forgotten, as on Linux */
+    tdw__schedule_remove(tdw__world(ring->loop), target);
+    tdw__pend(target, wait_ns(target, op->sqe.timeout_flags, ns));
+    return 0;
+}
+
+static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, void *object)
+{
+    struct tdw_op *target = tdw__find(&process->ring, op->sqe.addr);
+
+    (void)object;
+    if (!target || target->state == TDW_POSTED)
+        return -ENOENT;
+    if (op->sqe.timeout_flags & UPDATES)
+        return update(op, target);
+    return target->sqe.opcode == IORING_OP_TIMEOUT ? tdw__cancel(target, -ECANCELED) : -ENOENT;
+}
+
+const struct tdw_sim_opcode tdw__row_timeout_remove = {.start = start_remove,
+                                                       .effect = effect_remove};
