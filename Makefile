@@ -85,6 +85,9 @@ BENCH_OBJ := $(call obj,$(BENCH_SRC))
 LIB_A := $(O)/libtidewheel.a
 LIB_SO := $(O)/libtidewheel.so.$(VERSION)
 EXAMPLES := $(O)/examples/store $(O)/examples/store-bug
+# Ordinary liburing programs, for the real kernel and, by one header, for the simulated one.
+LIBURING := $(notdir $(basename $(wildcard examples/liburing/*.c)))
+EXAMPLES += $(foreach p,$(LIBURING),$(O)/examples/liburing/$(p)-real $(O)/examples/liburing/$(p)-sim)
 
 .PHONY: all demo check bench big fuzz check-portable install uninstall clean format lint style \
         deps deps-core deps-check deps-bench deps-lint deps-portable
@@ -132,6 +135,13 @@ $(O)/examples/store: $(STORE_OBJ) $(LIB_A)
 
 $(O)/examples/store-bug: $(STORE_BUG_OBJ) $(LIB_A)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(O)/examples/liburing/%-real: examples/liburing/%.c Makefile
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -luring
+
+$(O)/examples/liburing/%-sim: examples/liburing/%.c $(LIB_A) include/tidewheel/liburing.h Makefile
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) -include tidewheel/liburing.h \
+	    $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIB_A) $(LIBS)
 
 $(O)/tests: $(TEST_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka

@@ -273,7 +273,7 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
     op->state = TDW_HELD;
     op->flags = 0;
     op->passed = 0;
-    op->bits &= TDW_OP_QUIET;
+    op->bits &= TDW_OP_QUIET | TDW_OP_FOREIGN;
     task->inflight++;
     ring->inflight++;
     tdw__event(loop, (struct tdw_event){

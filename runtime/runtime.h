@@ -237,8 +237,9 @@ const char *tdw__model_name(enum tdw_model model);
 void tdw__task_settle(struct tdw_task *task);
 /* All tasks of a ring that was withdrawn: stacks, frames and tasks go back to their pools. */
 void tdw__ring_drop_tasks(struct tdw_ring *ring);
-/* Go on with a coroutine that waited. */
+/* Go on with a coroutine that waited; leave a stackful one, the running one, until then. */
 void tdw__resume(struct tdw_task *task);
+void tdw__pause(struct tdw_task *task);
 
 /* The private opcodes that the runtime completes itself (sync.c): begin one, cancel a blocked
  * one, take a blocked one of a killed process out of its queue. */

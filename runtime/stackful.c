@@ -25,7 +25,7 @@ static void run(struct tdw_task *task)
     tdw__fiber_arrive_loop(fake);
 }
 
-static void pause_task(struct tdw_task *task)
+void tdw__pause(struct tdw_task *task)
 {
     void *fake = NULL;
 
@@ -92,7 +92,7 @@ int tdw__await_own(const struct tdw_site *site)
     ret = tdw__submit(&task->op, site);
     if (TDW_UNLIKELY(ret < 0))
         return ret;
-    pause_task(task);
+    tdw__pause(task);
     return task->op.res;
 }
 
@@ -112,7 +112,7 @@ int tdw__await_own_within(uint64_t ns, const struct tdw_site *site)
     if (TDW_UNLIKELY(ret < 0))
         return ret;
     tdw__within(&timer, ns, site, 0);
-    pause_task(task); /* the timer is idle when the op is delivered */
+    tdw__pause(task); /* the timer is idle when the op is delivered */
     return task->op.res;
 }
 
@@ -121,20 +121,20 @@ int tdw_await(struct tdw_op *op)
     struct tdw_op *const ops[] = {op};
 
     if (tdw__wait_for(ops, 1, 1, op->site))
-        pause_task(tdw__self);
+        tdw__pause(tdw__self);
     return tdw__op_take(op);
 }
 
 int tdw_await_all(struct tdw_op *const ops[], uint32_t count)
 {
     if (count > 0 && tdw__wait_for(ops, count, count, ops[0]->site))
-        pause_task(tdw__self);
+        tdw__pause(tdw__self);
     return 0;
 }
 
 int tdw_await_any(struct tdw_op *const ops[], uint32_t count)
 {
     if (tdw__wait_for(ops, count, 1, ops[0]->site))
-        pause_task(tdw__self);
+        tdw__pause(tdw__self);
     return tdw__wait_done(ops, count);
 }

@@ -79,5 +79,29 @@ printf '%s\n' '1 1700000000.000000001 openat(AT_FDCWD, "/x", O_RDONLY) = -1 ENOE
 expect 0 "" "$tdw" import strace "$tmp/trace.txt" -o "$tmp/one.tdw"
 expect 0 "0 mismatches" "$tdw" replay "$tmp/one.tdw"
 
+# Ordinary liburing programs: what they print is the same on the real kernel and on the simulated
+# one, calm and under both schedules; and what they wrote is what they read.
+lu=$out/examples/liburing
+head -c 70001 "$sample" >"$tmp/in"
+same() {
+    for with in calm:timed random:timed random:adversary; do
+        TDW_STRATEGY=${with%:*} TDW_SCHEDULE=${with#*:} "$lu/$1-sim" $2 >"$tmp/sim" 2>&1
+        sim=$?
+        "$lu/$1-real" $2 >"$tmp/real" 2>&1
+        if [ $? -eq $sim ] && cmp -s "$tmp/sim" "$tmp/real"; then
+            passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+            echo "commands: $1 $2 ($with): the simulated kernel's output is not the real one's:" >&2
+            head -c 300 "$tmp/sim" >&2
+        fi
+    done
+}
+same cat "$tmp/in"
+same cat "$tmp/missing"
+same cp "$tmp/in $tmp/out"
+cmp -s "$tmp/in" "$tmp/out" || { echo "commands: cp did not copy" >&2; failed=$((failed + 1)); }
+same echo "8 20"
+
 echo "  commands: $passed as expected, $failed not"
 [ $failed -eq 0 ]

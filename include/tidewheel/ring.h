@@ -85,6 +85,7 @@ enum tdw_op_bits {
     TDW_OP_EARLY = 16,     /* takes effect before it completes */
     TDW_OP_SIGNALLED = 32, /* a COND_WAIT that waits for its mutex again */
     TDW_OP_SHOTS = 64,     /* has, or had, more than one completion */
+    TDW_OP_FOREIGN = 128,  /* an entry of a program that has its own io_uring loop */
 };
 
 /* The struct around an op: tdw_of(op, struct get, op). */

@@ -128,6 +128,22 @@ static const struct tdw_file_kind kind = {.name = "eventfd",
                                           .ready_queue = event_queue,
                                           .close = event_close};
 
+bool tdw__is_eventfd(const struct tdw_file *file)
+{
+    return file->kind == &kind;
+}
+
+void tdw__eventfd_signal(struct tdw_file *file)
+{
+    struct tdw_eventfd *event = file->eventfd;
+
+    if (!fits(event, 1))
+        return;
+    event->count++;
+    tdw__wake(&event->readable);
+    tdw__wake(&event->changed);
+}
+
 int tdw__eventfd_open(struct tdw_files *files, uint32_t value, int flags)
 {
     struct tdw_eventfd *event;

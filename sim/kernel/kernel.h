@@ -111,6 +111,19 @@ void tdw__work_at(struct tdw_op *work, struct tdw_task *actor, uint8_t opcode, u
 /* Not any more, if it is on its way. */
 void tdw__work_cancel(struct tdw_op *work);
 
+/* ── Programs with a loop of their own (uring.c) ───────────────────────────────────────────────
+ * An entry of such a program is an op (TDW_OP_FOREIGN) inside of this. Its user_data is the
+ * program's, and what others name it by.
+ */
+struct tdw_foreign {
+    struct tdw_op op;
+    struct tdw_uring *uring;
+    uint64_t user_data;
+    bool quiet; /* IOSQE_CQE_SKIP_SUCCESS */
+};
+/* The op in flight that `op` names by `user_data`, or NULL. */
+struct tdw_op *tdw__target(const struct tdw_op *op, uint64_t user_data);
+
 /* The process of the running task. */
 struct tdw_process *tdw__process(void);
 

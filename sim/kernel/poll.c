@@ -9,7 +9,7 @@
  *
  * A multishot poll tells of changes (edges): it completes when it is ready at its start, and then
  * again with each wake that finds it ready. PPOLL looks at all of its files after each wake of any.
- * An entry's user_data is the runtime's, so it cannot be updated.
+ * An op's user_data is the runtime's and cannot be updated; that of a program's own entry can.
  */
 #include <sim/kernel/vfs.h>
 #include <sim/kernel/wait.h>
@@ -82,24 +82,28 @@ static int start_remove(struct tdw_process *process, struct tdw_op *op, void **o
         return -EINVAL;
     if (sqe->len == IORING_POLL_ADD_MULTI) /* means nothing without an update */
         return -EINVAL;
-    if (sqe->len & IORING_POLL_UPDATE_USER_DATA || sqe->off)
+    if (sqe->len & IORING_POLL_UPDATE_USER_DATA ? !(op->bits & TDW_OP_FOREIGN) : sqe->off != 0)
         return -EINVAL;
     return !(sqe->len & IORING_POLL_UPDATE_EVENTS) && sqe->poll32_events ? -EINVAL : 0;
 }
 
 static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, void *object)
 {
-    struct tdw_op *target = tdw__find(&process->ring, op->sqe.addr);
+    struct tdw_op *target = tdw__target(op, op->sqe.addr);
 
-    (void)object;
+    (void)process, (void)object;
     if (!target || target->sqe.opcode != IORING_OP_POLL_ADD || target->state == TDW_POSTED)
         return -ENOENT;
-    if (!(op->sqe.len & IORING_POLL_UPDATE_EVENTS))
+    if (!(op->sqe.len & (IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA)))
         return tdw__cancel(target, -ECANCELED);
     if (target->state != TDW_BLOCKED)
         return -EALREADY; /* it was just woken, and ends or goes on by itself */
-    target->sqe.poll32_events = op->sqe.poll32_events;
-    target->sqe.len = op->sqe.len & IORING_POLL_ADD_MULTI;
+    if (op->sqe.len & IORING_POLL_UPDATE_USER_DATA)
+        tdw_of(target, struct tdw_foreign, op)->user_data = op->sqe.off;
+    if (op->sqe.len & IORING_POLL_UPDATE_EVENTS) {
+        target->sqe.poll32_events = op->sqe.poll32_events;
+        target->sqe.len = op->sqe.len & IORING_POLL_ADD_MULTI;
+    }
     tdw__wake_op(target);
     return 0;
 }

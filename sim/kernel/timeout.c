@@ -56,8 +56,8 @@ static uint64_t wait_ns(const struct tdw_op *op, uint32_t flags, uint64_t ns)
 {
     const struct tdw_host *host = host_of(op);
     const int clock = flags & IORING_TIMEOUT_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
-    const uint64_t due = flags & IORING_TIMEOUT_ABS ? tdw__clock_at(host, clock, ns)
-                                                    : tdw__clock_after(host, ns);
+    const uint64_t due =
+        flags & IORING_TIMEOUT_ABS ? tdw__clock_at(host, clock, ns) : tdw__clock_after(host, ns);
 
     return due - host->world->loop.now_ns;
 }
@@ -195,9 +195,9 @@ static int32_t update(struct tdw_op *op, struct tdw_op *target)
 
 static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, void *object)
 {
-    struct tdw_op *target = tdw__find(&process->ring, op->sqe.addr);
+    struct tdw_op *target = tdw__target(op, op->sqe.addr);
 
-    (void)object;
+    (void)process, (void)object;
     if (!target || target->state == TDW_POSTED)
         return -ENOENT;
     if (op->sqe.timeout_flags & UPDATES)

@@ -563,7 +563,12 @@ uint32_t tdw__ready(const struct tdw_file *file);
 void tdw__epoll_forget(struct tdw_file *file);
 int tdw__pipe_open(struct tdw_files *files, int fds[2], int flags);
 int tdw__eventfd_open(struct tdw_files *files, uint32_t value, int flags);
+bool tdw__is_eventfd(const struct tdw_file *file);
+/* Add 1, as the kernel does for a completion; a full one stays full. */
+void tdw__eventfd_signal(struct tdw_file *file);
 bool tdw__is_pipe(const struct tdw_file *file);
+/* Descriptors 0, 1 and 2 become the console; 0, -ENFILE. (console.c) */
+int tdw__console_open(struct tdw_files *files);
 int tdw__pipe_size(const struct tdw_file *file);
 int tdw__pipe_resize(struct tdw_file *file, uint32_t bytes);
 

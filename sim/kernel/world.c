@@ -166,17 +166,58 @@ void tdw__work_cancel(struct tdw_op *work)
 
 /* ── Cancel ────────────────────────────────────────────────────────────────────────────────── */
 
-static bool matches(const struct tdw_op *cancel, const struct tdw_op *op)
+static const struct tdw_foreign *foreign(const struct tdw_op *op)
 {
-    if (op == cancel || op->state == TDW_POSTED)
-        return false;
-    if (cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ANY)
-        return true;
-    return op->sqe.fd == cancel->sqe.fd && op->sqe.opcode < TDW_OP_FIRST;
+    return op->bits & TDW_OP_FOREIGN ? (const void *)op : NULL; /* it is the first member */
 }
 
-/* By descriptor, or any: with ALL how many there were, else the first one's answer. The order is
- * that of their slots. */
+/* Are both of the same program's ring, or neither of any? */
+static bool same_ring(const struct tdw_op *a, const struct tdw_op *b)
+{
+    const struct tdw_foreign *x = foreign(a), *y = foreign(b);
+
+    return x && y ? x->uring == y->uring : !x == !y;
+}
+
+static uint64_t user_data_of(const struct tdw_op *op)
+{
+    const struct tdw_foreign *own = foreign(op);
+
+    return own ? own->user_data : op->sqe.user_data;
+}
+
+struct tdw_op *tdw__target(const struct tdw_op *op, uint64_t user_data)
+{
+    struct tdw_ring *ring = op->task->ring;
+
+    if (!foreign(op))
+        return tdw__find(ring, user_data);
+    for (uint32_t i = 0; i < ring->slots_used; i++) {
+        struct tdw_op *other = ring->slots[i].op;
+
+        if (other && other != op && same_ring(op, other) && other->state != TDW_POSTED &&
+            user_data_of(other) == user_data)
+            return other;
+    }
+    return NULL;
+}
+
+static bool matches(const struct tdw_op *cancel, const struct tdw_op *op)
+{
+    const uint32_t flags = cancel->sqe.cancel_flags;
+
+    if (op == cancel || op->state == TDW_POSTED || !same_ring(cancel, op))
+        return false;
+    if (flags & IORING_ASYNC_CANCEL_ANY)
+        return true;
+    if (!(flags & IORING_ASYNC_CANCEL_FD))
+        return user_data_of(op) == cancel->sqe.addr;
+    return op->sqe.fd == cancel->sqe.fd && op->sqe.opcode < TDW_OP_FIRST &&
+           !(op->sqe.flags & IOSQE_FIXED_FILE) == !(flags & IORING_ASYNC_CANCEL_FD_FIXED);
+}
+
+/* By descriptor, user_data, or any: with ALL how many there were, else the first one's answer. The
+ * order is that of their slots. */
 static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel)
 {
     const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
@@ -199,22 +240,27 @@ static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel)
 
 static int32_t cancel_effect(struct tdw_process *process, struct tdw_op *op, void *object)
 {
+    const uint32_t many =
+        IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
     struct tdw_op *target;
 
     (void)object;
-    if (op->sqe.cancel_flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY))
+    if (op->sqe.cancel_flags & many)
         return cancel_many(&process->ring, op);
-    target = tdw__find(&process->ring, op->sqe.addr);
+    target = tdw__target(op, op->sqe.addr);
     return target && target != op ? tdw__cancel(target, -ECANCELED) : -ENOENT;
 }
 
 static int cancel_start(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    const uint32_t known =
-        IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY;
+    const uint32_t known = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD |
+                           IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_FD_FIXED;
+    const uint32_t flags = op->sqe.cancel_flags;
 
     (void)process, (void)object;
-    return op->sqe.cancel_flags & ~known ? -EINVAL : 0;
+    if (op->sqe.off || op->sqe.len || op->sqe.splice_fd_in || flags & ~known)
+        return -EINVAL;
+    return flags & IORING_ASYNC_CANCEL_FD && flags & IORING_ASYNC_CANCEL_ANY ? -EINVAL : 0;
 }
 
 static int32_t nop_effect(struct tdw_process *process, struct tdw_op *op, void *object)

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a simulated io_uring (uring.c, uring_register.c): its rings, which are the
+ * program's memory, and what becomes of an entry.
+ */
+#ifndef TDW_URING_INSIDE_H
+#define TDW_URING_INSIDE_H
+
+#include <sim/kernel/vfs.h>
+#include <tidewheel/uring.h>
+
+struct tdw_overflow;
+
+struct tdw_uring {
+    struct {
+        unsigned sq_head, sq_tail, sq_mask, sq_entries, flags, dropped;
+        unsigned cq_head, cq_tail, cq_mask, cq_entries, cq_flags, overflow;
+    } words;
+    struct io_uring_sqe *sqes;
+    struct io_uring_cqe *cqes;
+    unsigned *array;
+    struct tdw_task *task; /* who set it up, submits and waits */
+    struct tdw_overflow *overflow, **overflow_tail;
+    struct tdw_file *eventfd; /* signalled with each completion, or NULL */
+    struct tdw_op timer;      /* of the present wait */
+    uint32_t inflight;
+    unsigned wanted; /* the task waits for so many completions */
+    bool timed_out, leaving, disabled;
+};
+
+void tdw__uring_drop_overflow(struct tdw_uring *uring);
+/* uring_register.c: a descriptor that stands for the ring. */
+int tdw__uring_fd(void);
+void tdw__uring_fd_close(int fd);
+
+#endif
