@@ -141,7 +141,7 @@ $(O)/examples/liburing/%-real: examples/liburing/%.c Makefile
 
 $(O)/examples/liburing/%-sim: examples/liburing/%.c $(LIB_A) include/tidewheel/liburing.h Makefile
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) -include tidewheel/liburing.h \
-	    $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIB_A) $(LIBS)
+	    $(ALL_CFLAGS) -Wno-missing-prototypes $(ALL_LDFLAGS) -o $@ $< $(LIB_A) $(LIBS)
 
 $(O)/tests: $(TEST_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
