@@ -48,12 +48,12 @@ void tdw__file_close(struct tdw_file *file)
     assert(file->refs == 0);
     if (file->watched_by)
         tdw__epoll_forget(file);
-    if (file->inode) {
+    if (file->inode)
         tdw__locks_drop(file->inode, file);
-        tdw__unpin(file->inode);
-    }
     if (file->kind->close)
         file->kind->close(file);
+    if (file->inode)
+        tdw__unpin(file->inode);
     disk->opens--;
     tdw__pool_put(&disk->files, file);
 }

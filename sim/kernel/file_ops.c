@@ -10,6 +10,7 @@
 
 static const struct tdw_sim_opcode *const rows[256] = {
     [IORING_OP_OPENAT] = &tdw__row_openat,
+    [IORING_OP_OPENAT2] = &tdw__row_openat2,
     [IORING_OP_CLOSE] = &tdw__row_close,
     [IORING_OP_READ] = &tdw__row_read,
     [IORING_OP_WRITE] = &tdw__row_write,
@@ -75,6 +76,9 @@ bool tdw__file_op_waits(uint8_t opcode, const void *object)
     case IORING_OP_READ_FIXED:
     case IORING_OP_WRITE_FIXED:
         return file && file->kind->blocked;
+    case IORING_OP_OPENAT:
+    case IORING_OP_OPENAT2:
+        return tdw__open_waits(object);
     case IORING_OP_SPLICE:
     case IORING_OP_TEE:
     case TDW_OP_SENDFILE:

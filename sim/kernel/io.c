@@ -457,8 +457,10 @@ static int start_fallocate(struct tdw_process *process, struct tdw_op *op, void 
         return -EOPNOTSUPP;
     if (!(file->bits & TDW_FILE_WRITE))
         return -EBADF;
+    if (S_ISFIFO(file->kind->mode))
+        return -ESPIPE;
     if (!file->inode)
-        return S_ISFIFO(file->kind->mode) ? -ESPIPE : -ENODEV;
+        return -ENODEV;
     if (!tdw__is_reg(file->inode))
         return tdw__is_dir(file->inode) ? -EISDIR : -ENODEV;
     if (bytes > INT64_MAX - off || (uint64_t)(off + bytes) > file->disk->file_bytes_max)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rows that work by name: OPENAT CLOSE STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT.
+ * The rows that work by name: STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT.
  *
  * All of them do their work at the effect: paths and directory descriptors are resolved then, as
  * a kernel's worker does, so a concurrent rename or close is seen or not as the schedule says.
@@ -12,172 +12,6 @@
 #include <sim/kernel/vfs.h>
 #include <linux/fs.h>
 #include <string.h>
-
-#define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
-
-/* ── OPENAT ────────────────────────────────────────────────────────────────────────────────── */
-
-/* The flags that count, of those given; what the rest says is ignored, as Linux does. */
-static int open_flags(const struct tdw_op *op)
-{
-    const int valid = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
-                      O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |
-                      O_CLOEXEC | O_PATH | O_TMPFILE;
-    int flags = (int)op->sqe.open_flags & valid;
-
-    if (flags & O_PATH)
-        flags &= O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC;
-    if (flags & (O_SYNC & ~O_DSYNC))
-        flags |= O_DSYNC;
-    return flags;
-}
-
-static int start_openat(struct tdw_process *process, struct tdw_op *op, void **object)
-{
-    const int flags = open_flags(op);
-    const bool tmpfile = flags & TMPFILE_BIT;
-
-    (void)process, (void)object;
-    if (op->sqe.buf_index)
-        return -EINVAL;
-    if (op->sqe.flags & IOSQE_FIXED_FILE)
-        return -EBADF;
-    if (op->sqe.file_index && flags & O_CLOEXEC)
-        return -EINVAL;
-    if ((flags & (O_DIRECTORY | O_CREAT)) == (O_DIRECTORY | O_CREAT))
-        return -EINVAL;
-    if (tmpfile && (!(flags & O_DIRECTORY) || (flags & O_ACCMODE) == O_RDONLY))
-        return -EINVAL;
-    return tdw__path_check(tdw__pointer(op->sqe.addr), false);
-}
-
-/* May what exists be opened so? */
-static int check_open(const struct tdw_inode *inode, int flags)
-{
-    const bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
-
-    if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
-        return -EEXIST;
-    if (flags & O_CREAT && tdw__is_dir(inode))
-        return -EISDIR;
-    if (flags & O_DIRECTORY && !tdw__is_dir(inode))
-        return -ENOTDIR;
-    if (flags & O_PATH)
-        return 0;
-    if (tdw__is_lnk(inode))
-        return -ELOOP;
-    if (tdw__is_dir(inode) && writes)
-        return -EISDIR;
-    if (S_ISSOCK(inode->now.mode))
-        return -ENXIO;
-    return flags & O_DIRECT && !tdw__is_reg(inode) ? -EINVAL : 0;
-}
-
-static const struct tdw_file_kind *kind_of(const struct tdw_inode *inode, int flags)
-{
-    if (flags & O_PATH)
-        return &tdw__kind_path;
-    if (tdw__is_dir(inode))
-        return &tdw__kind_dir;
-    return tdw__is_reg(inode) ? &tdw__kind_reg : &tdw__kind_device;
-}
-
-/* A new regular file; named as the walk says unless it is an O_TMPFILE. Pinned. */
-static int create(const struct tdw_files *files, const struct tdw_walk *walk, int flags,
-                  uint32_t mode, uint64_t now_ns, struct tdw_inode **made)
-{
-    struct tdw_inode *inode =
-        tdw__inode_new(files->disk, S_IFREG | (mode & 07777 & ~files->umask), now_ns);
-    int err = 0;
-
-    if (!inode)
-        return -ENOMEM;
-    tdw__pin(inode);
-    if (flags & TMPFILE_BIT)
-        inode->linkable = !(flags & O_EXCL);
-    else
-        err = tdw__name_put(walk->dir, walk->text, walk->bytes, inode, now_ns);
-    if (err)
-        tdw__unpin(inode);
-    *made = inode;
-    return err;
-}
-
-/* What the walk found, opened; or made. Pinned. */
-static int find_or_create(struct tdw_process *process, const struct tdw_op *op, int flags,
-                          struct tdw_inode **found)
-{
-    const struct tdw_files *files = process->files;
-    const bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
-    const uint32_t how = (follow ? TDW_WALK_FOLLOW : 0u) | (flags & O_CREAT ? TDW_WALK_CREATE : 0u);
-    struct tdw_walk walk;
-    int err = tdw__walk(files, op->sqe.fd, tdw__pointer(op->sqe.addr), how, &walk);
-
-    if (err)
-        return err;
-    if (!walk.inode && !(flags & O_CREAT))
-        return -ENOENT;
-    if (flags & TMPFILE_BIT && !tdw__is_dir(walk.inode))
-        return -ENOTDIR;
-    if (!walk.inode || flags & TMPFILE_BIT)
-        return create(files, &walk, flags, op->sqe.len, tdw__now(process), found);
-    err = check_open(walk.inode, flags);
-    if (err)
-        return err;
-    if (flags & O_TRUNC && tdw__is_reg(walk.inode)) {
-        err = tdw__inode_resize(walk.inode, 0, tdw__now(process));
-        if (err)
-            return err;
-    }
-    tdw__pin(walk.inode);
-    *found = walk.inode;
-    return 0;
-}
-
-static int32_t effect_openat(struct tdw_process *process, struct tdw_op *op, void *object)
-{
-    const int flags = open_flags(op);
-    const int shown = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
-    struct tdw_inode *inode;
-    struct tdw_file *file;
-    int err = tdw__install_check(process, op, flags & O_CLOEXEC);
-
-    (void)object;
-    if (err)
-        return err;
-    err = find_or_create(process, op, flags, &inode);
-    if (err)
-        return err;
-    file = tdw__file_new(inode->disk, kind_of(inode, flags),
-                         flags & O_PATH ? shown : shown | TDW_O_LARGEFILE, inode);
-    if (!file) {
-        tdw__unpin(inode);
-        return -ENOMEM;
-    }
-    return tdw__install(process, op, file, flags & O_CLOEXEC);
-}
-
-/* ── CLOSE ─────────────────────────────────────────────────────────────────────────────────── */
-
-static int start_close(struct tdw_process *process, struct tdw_op *op, void **object)
-{
-    const struct io_uring_sqe *sqe = &op->sqe;
-
-    (void)process, (void)object;
-    if (sqe->off || sqe->addr || sqe->len || sqe->rw_flags || sqe->buf_index)
-        return -EINVAL;
-    if (sqe->flags & IOSQE_FIXED_FILE)
-        return -EBADF;
-    return sqe->file_index && sqe->fd ? -EINVAL : 0;
-}
-
-static int32_t effect_close(struct tdw_process *process, struct tdw_op *op, void *object)
-{
-    (void)object;
-    if (op->sqe.file_index)
-        return tdw__registered_close(process, op->sqe.file_index - 1);
-    return tdw__fd_close(process->files, op->sqe.fd);
-}
 
 /* ── STATX ─────────────────────────────────────────────────────────────────────────────────── */
 
@@ -246,7 +80,7 @@ static int start_unlinkat(struct tdw_process *process, struct tdw_op *op, void *
     return tdw__path_check(tdw__pointer(op->sqe.addr), false);
 }
 
-static int check_rmdir(const struct tdw_files *files, struct tdw_walk *walk)
+static int check_rmdir(struct tdw_walk *walk)
 {
     int err;
 
@@ -260,7 +94,7 @@ static int check_rmdir(const struct tdw_files *files, struct tdw_walk *walk)
     case TDW_LAST_NAME:
         break;
     }
-    err = tdw__walk_last(files, walk);
+    err = tdw__walk_last(walk);
     if (err)
         return err;
     if (!walk->inode)
@@ -270,13 +104,13 @@ static int check_rmdir(const struct tdw_files *files, struct tdw_walk *walk)
     return walk->inode->names.count > 0 ? -ENOTEMPTY : 0;
 }
 
-static int check_unlink(const struct tdw_files *files, struct tdw_walk *walk)
+static int check_unlink(struct tdw_walk *walk)
 {
     int err;
 
     if (walk->last != TDW_LAST_NAME)
         return -EISDIR;
-    err = tdw__walk_last(files, walk);
+    err = tdw__walk_last(walk);
     if (err)
         return err;
     if (!walk->inode)
@@ -294,8 +128,7 @@ static int32_t effect_unlinkat(struct tdw_process *process, struct tdw_op *op, v
 
     (void)object;
     if (!err)
-        err = op->sqe.unlink_flags & AT_REMOVEDIR ? check_rmdir(files, &walk)
-                                                  : check_unlink(files, &walk);
+        err = op->sqe.unlink_flags & AT_REMOVEDIR ? check_rmdir(&walk) : check_unlink(&walk);
     if (!err)
         tdw__name_remove(walk.name, tdw__now(process));
     return err;
@@ -371,10 +204,10 @@ static int walk_rename(const struct tdw_files *files, const struct tdw_op *op,
         return -EBUSY;
     if (to->last != TDW_LAST_NAME)
         return op->sqe.rename_flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
-    err = tdw__walk_last(files, from);
+    err = tdw__walk_last(from);
     if (err)
         return err;
-    return from->inode ? tdw__walk_last(files, to) : -ENOENT;
+    return from->inode ? tdw__walk_last(to) : -ENOENT;
 }
 
 static int32_t effect_renameat(struct tdw_process *process, struct tdw_op *op, void *object)
@@ -410,7 +243,7 @@ static int walk_new(const struct tdw_files *files, int dirfd, uint64_t path, boo
         return err;
     if (walk->last != TDW_LAST_NAME)
         return -EEXIST;
-    err = tdw__walk_last(files, walk);
+    err = tdw__walk_last(walk);
     if (err)
         return err;
     if (walk->inode)
@@ -543,8 +376,6 @@ static int32_t effect_symlinkat(struct tdw_process *process, struct tdw_op *op, 
     return err;
 }
 
-const struct tdw_sim_opcode tdw__row_openat = {start_openat, NULL, effect_openat, NULL, true};
-const struct tdw_sim_opcode tdw__row_close = {start_close, NULL, effect_close, NULL, false};
 const struct tdw_sim_opcode tdw__row_statx = {start_statx, NULL, effect_statx, NULL, false};
 const struct tdw_sim_opcode tdw__row_unlinkat = {start_unlinkat, NULL, effect_unlinkat, NULL, true};
 const struct tdw_sim_opcode tdw__row_renameat = {start_renameat, NULL, effect_renameat, NULL, true};

@@ -8,6 +8,9 @@
  * is the process's own, and ".." does not leave it. In a removed directory every name but "." and
  * ".." is -ENOENT.
  *
+ * openat2 may ask for less: no symlinks, or not to leave the directory where the walk began (which
+ * is its root then, or leaving it is -EXDEV).
+ *
  * A walk changes nothing and pins nothing. Permissions are not looked at: everything runs as uid
  * 0. Cost: a hash look-up for each component. Called by name_ops.c, sys.c and unix.c.
  */
@@ -52,7 +55,7 @@ static enum tdw_last kind_of(const char *text, uint32_t bytes)
 }
 
 /* Look the component up in w->dir: sets name and inode. */
-static int look(const struct tdw_files *files, struct tdw_walk *w)
+static int look(struct tdw_walk *w)
 {
     w->name = NULL;
     w->inode = w->dir;
@@ -63,9 +66,9 @@ static int look(const struct tdw_files *files, struct tdw_walk *w)
     case TDW_LAST_DOT:
         return 0;
     case TDW_LAST_DOTDOT:
-        if (w->dir != files->root)
+        if (w->dir != w->root)
             w->inode = w->dir->names.parent;
-        return 0;
+        return w->dir == w->root && w->beneath ? -EXDEV : 0;
     case TDW_LAST_NAME:
         break;
     }
@@ -81,23 +84,27 @@ static int look(const struct tdw_files *files, struct tdw_walk *w)
 }
 
 /* Go on at the target of the symlink w->inode. */
-static int follow(const struct tdw_files *files, struct tdw_walk *w, struct strings *s)
+static int follow(struct tdw_walk *w, struct strings *s)
 {
     if (s->links++ >= TDW_SYMLINKS_MAX)
         return -ELOOP;
     if (*s->at)
         s->rest[s->depth++] = s->at;
     s->at = w->inode->target;
-    if (*s->at == '/')
-        w->dir = files->root;
-    return 0;
+    if (*s->at != '/')
+        return 0;
+    w->dir = w->root;
+    return w->beneath ? -EXDEV : 0;
 }
 
-static int start(const struct tdw_files *files, int dirfd, const char *path, struct tdw_inode **at)
+static int start(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,
+                 struct tdw_inode **at)
 {
     const struct tdw_file *file;
 
-    if (*path == '/') {
+    if (*path == '/' && flags & TDW_WALK_BENEATH)
+        return -EXDEV;
+    if (*path == '/' && !(flags & TDW_WALK_IN_ROOT)) {
         *at = files->root;
     } else if (dirfd == AT_FDCWD) {
         *at = files->cwd;
@@ -112,8 +119,7 @@ static int start(const struct tdw_files *files, int dirfd, const char *path, str
     return 0;
 }
 
-static int walk(const struct tdw_files *files, struct strings *s, uint32_t flags,
-                struct tdw_walk *w)
+static int walk(struct strings *s, uint32_t flags, struct tdw_walk *w)
 {
     bool must_dir = false;
 
@@ -135,14 +141,14 @@ static int walk(const struct tdw_files *files, struct strings *s, uint32_t flags
             return tdw__is_dir(w->dir) ? -EISDIR : -ENOTDIR;
         if (!more && flags & TDW_WALK_PARENT)
             return tdw__is_dir(w->dir) ? 0 : -ENOTDIR;
-        err = look(files, w);
+        err = look(w);
         if (err)
             return err;
         must_dir |= !more && w->slash;
         if (!w->inode)
             return more ? -ENOENT : 0;
         if (tdw__is_lnk(w->inode) && (more || must_dir || flags & TDW_WALK_FOLLOW)) {
-            err = follow(files, w, s);
+            err = flags & TDW_WALK_NO_SYMLINKS ? -ELOOP : follow(w, s);
             if (err)
                 return err;
             skip(s);
@@ -165,21 +171,23 @@ int tdw__walk(const struct tdw_files *files, int dirfd, const char *path, uint32
     *w = (struct tdw_walk){.text = path};
     if (err)
         return err;
-    err = start(files, dirfd, path, &w->dir);
+    err = start(files, dirfd, path, flags, &w->dir);
     if (err)
         return err;
+    w->root = flags & (TDW_WALK_BENEATH | TDW_WALK_IN_ROOT) ? w->dir : files->root;
+    w->beneath = flags & TDW_WALK_BENEATH;
     if (!*path) {
         w->inode = w->dir;
         return 0;
     }
     if (!tdw__is_dir(w->dir))
         return -ENOTDIR;
-    return walk(files, &s, flags, w);
+    return walk(&s, flags, w);
 }
 
-int tdw__walk_last(const struct tdw_files *files, struct tdw_walk *w)
+int tdw__walk_last(struct tdw_walk *w)
 {
-    return look(files, w);
+    return look(w);
 }
 
 int tdw__walk_existing(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,

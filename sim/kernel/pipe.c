@@ -59,6 +59,14 @@ void tdw__pipe_drop(struct tdw_pipe *pipe)
     pipe->used--;
 }
 
+/* There is room, or nobody reads any more. Who polls an end that is both is in the other queue. */
+static void wake_writers(struct tdw_pipe *pipe)
+{
+    tdw__wake(&pipe->writable);
+    if (pipe->both > 0)
+        tdw__wake(&pipe->readable);
+}
+
 static int32_t pipe_read(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,
                          const struct tdw_op *op)
 {
@@ -80,7 +88,7 @@ static int32_t pipe_read(struct tdw_process *process, struct tdw_file *file, str
         if (slot->bytes == 0 || packet)
             tdw__pipe_drop(pipe);
     }
-    tdw__wake(&pipe->writable);
+    wake_writers(pipe);
     return (int32_t)(wanted - io->left);
 }
 
@@ -127,7 +135,9 @@ static uint32_t read_ready(const struct tdw_file *file)
 {
     const struct tdw_pipe *pipe = file->pipe;
 
-    return (pipe->used > 0 ? POLLIN | POLLRDNORM : 0) | (pipe->writers == 0 ? POLLHUP : 0);
+    /* An end that did not wait for a writer knows of none before one has come. */
+    return (pipe->used > 0 ? POLLIN | POLLRDNORM : 0) |
+           (pipe->writers == 0 && file->pos != pipe->writers_ever ? POLLHUP : 0);
 }
 
 static uint32_t write_ready(const struct tdw_file *file)
@@ -147,30 +157,44 @@ static struct tdw_waitq *write_queue(struct tdw_file *file)
     return &file->pipe->writable;
 }
 
+static struct tdw_waitq *both_blocked(struct tdw_file *file, const struct tdw_io *io, bool write)
+{
+    return write ? write_blocked(file, io, write) : read_blocked(file, io, write);
+}
+
+static uint32_t both_ready(const struct tdw_file *file)
+{
+    return read_ready(file) | write_ready(file);
+}
+
 static void pipe_settle(struct tdw_pipe *pipe)
 {
     if (pipe->readers + pipe->writers > 0)
         return;
+    if (pipe->fifo)
+        pipe->fifo->pipe = NULL;
     while (pipe->used > 0)
         tdw__pipe_drop(pipe);
     free(pipe->slots);
     free(pipe);
 }
 
-static void read_close(struct tdw_file *file)
+static const struct tdw_file_kind both_ends;
+
+/* One end fewer; the last of a kind tells the other side. */
+static void end_close(struct tdw_file *file)
 {
     struct tdw_pipe *pipe = file->pipe;
 
-    pipe->readers--;
-    tdw__wake(&pipe->writable);
-    pipe_settle(pipe);
-}
-
-static void write_close(struct tdw_file *file)
-{
-    struct tdw_pipe *pipe = file->pipe;
-
-    pipe->writers--;
+    if (!pipe) /* of a FIFO that could not be opened */
+        return;
+    if (file->bits & TDW_FILE_READ)
+        pipe->readers--;
+    if (file->bits & TDW_FILE_WRITE)
+        pipe->writers--;
+    if (file->kind == &both_ends)
+        pipe->both--;
+    wake_writers(pipe);
     tdw__wake(&pipe->readable);
     pipe_settle(pipe);
 }
@@ -182,7 +206,7 @@ static const struct tdw_file_kind read_end = {.name = "pipe",
                                               .read = pipe_read,
                                               .ready = read_ready,
                                               .ready_queue = read_queue,
-                                              .close = read_close};
+                                              .close = end_close};
 static const struct tdw_file_kind write_end = {.name = "pipe",
                                                .mode = S_IFIFO | 0600,
                                                .direct = true,
@@ -190,11 +214,21 @@ static const struct tdw_file_kind write_end = {.name = "pipe",
                                                .write = pipe_write,
                                                .ready = write_ready,
                                                .ready_queue = write_queue,
-                                               .close = write_close};
+                                               .close = end_close};
+
+static const struct tdw_file_kind both_ends = {.name = "pipe",
+                                               .mode = S_IFIFO | 0600,
+                                               .direct = true,
+                                               .blocked = both_blocked,
+                                               .read = pipe_read,
+                                               .write = pipe_write,
+                                               .ready = both_ready,
+                                               .ready_queue = read_queue,
+                                               .close = end_close};
 
 bool tdw__is_pipe(const struct tdw_file *file)
 {
-    return file->kind == &read_end || file->kind == &write_end;
+    return file->kind == &read_end || file->kind == &write_end || file->kind == &both_ends;
 }
 
 static struct tdw_pipe *pipe_new(struct tdw_disk *disk)
@@ -266,6 +300,7 @@ static int ends_new(struct tdw_disk *disk, int flags, struct tdw_file *ends[2])
         return -ENFILE;
     }
     pipe->writers = 1;
+    pipe->readers_ever = pipe->writers_ever = 1;
     ends[1]->pipe = pipe;
     ends[1]->number = ends[0]->number;
     return 0;
@@ -292,4 +327,60 @@ int tdw__pipe_open(struct tdw_files *files, int fds[2], int flags)
     fds[0] = first;
     fds[1] = second;
     return 0;
+}
+
+/* ── FIFOs ─────────────────────────────────────────────────────────────────────────────────── */
+
+const struct tdw_file_kind *tdw__fifo_kind(int flags)
+{
+    switch (flags & O_ACCMODE) {
+    case O_RDONLY:
+        return &read_end;
+    case O_WRONLY:
+        return &write_end;
+    default:
+        return &both_ends;
+    }
+}
+
+int tdw__fifo_open(struct tdw_file *file, uint32_t *partners)
+{
+    struct tdw_inode *inode = file->inode;
+    struct tdw_pipe *pipe = inode->pipe ? inode->pipe : pipe_new(inode->disk);
+
+    if (!pipe)
+        return -ENOMEM;
+    inode->pipe = pipe;
+    pipe->fifo = inode;
+    if (file->kind == &write_end && file->flags & O_NONBLOCK && pipe->readers == 0) {
+        pipe_settle(pipe);
+        return -ENXIO;
+    }
+    file->pipe = pipe;
+    *partners = file->bits & TDW_FILE_READ ? pipe->writers_ever : pipe->readers_ever;
+    if (file->kind == &both_ends)
+        pipe->both++;
+    if (file->bits & TDW_FILE_READ) {
+        pipe->readers++;
+        pipe->readers_ever++;
+        if (file->flags & O_NONBLOCK && pipe->writers == 0)
+            file->pos = pipe->writers_ever;
+    }
+    if (file->bits & TDW_FILE_WRITE) {
+        pipe->writers++;
+        pipe->writers_ever++;
+    }
+    tdw__wake(&pipe->partner);
+    return 0;
+}
+
+struct tdw_waitq *tdw__fifo_waits(const struct tdw_file *file, uint32_t partners)
+{
+    struct tdw_pipe *pipe = file->pipe;
+
+    if (file->kind == &both_ends || file->flags & O_NONBLOCK)
+        return NULL;
+    if (file->kind == &read_end)
+        return pipe->writers == 0 && pipe->writers_ever == partners ? &pipe->partner : NULL;
+    return pipe->readers == 0 && pipe->readers_ever == partners ? &pipe->partner : NULL;
 }

@@ -28,7 +28,10 @@ struct tdw_pipe {
     uint32_t size; /* of slots, a power of two */
     uint32_t first, used;
     uint32_t readers, writers; /* open files, not descriptors */
-    struct tdw_waitq readable, writable;
+    uint32_t both;             /* of them, those that are reader and writer: of a FIFO */
+    uint32_t readers_ever, writers_ever;
+    struct tdw_inode *fifo; /* whose pipe it is, or NULL */
+    struct tdw_waitq readable, writable, partner;
 };
 
 static inline struct tdw_pipe_slot *tdw__pipe_slot(const struct tdw_pipe *pipe, uint32_t i)
@@ -40,6 +43,13 @@ static inline bool tdw__pipe_full(const struct tdw_pipe *pipe)
 {
     return pipe->used == pipe->size;
 }
+
+/* FIFOs. The kind of an end opened with `flags`; make `file` an end of the pipe of its inode: 0,
+ * -ENXIO, -ENOMEM; the queue in which it waits until somebody opens the other end. `partners`: how
+ * many had, before. */
+const struct tdw_file_kind *tdw__fifo_kind(int flags);
+int tdw__fifo_open(struct tdw_file *file, uint32_t *partners);
+struct tdw_waitq *tdw__fifo_waits(const struct tdw_file *file, uint32_t partners);
 
 /* The first slot goes, with its block if nobody else has it. */
 void tdw__pipe_drop(struct tdw_pipe *pipe);

@@ -201,6 +201,7 @@ struct tdw_inode {
         struct tdw_names names; /* S_IFDIR */
         char *target;           /* S_IFLNK */
         uint32_t device;        /* S_IFCHR: enum tdw_device */
+        struct tdw_pipe *pipe;  /* S_IFIFO: NULL while nobody has it open */
     };
 };
 
@@ -439,11 +440,17 @@ enum tdw_walk_flags {
                             follows nothing; a trailing slash is reported and nothing else */
     TDW_WALK_CREATE = 4, /* the name may be created: a trailing slash is -EISDIR */
     TDW_WALK_EMPTY = 8,  /* AT_EMPTY_PATH: "" is what dirfd refers to */
+    /* RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT of openat2 */
+    TDW_WALK_NO_SYMLINKS = 16,
+    TDW_WALK_BENEATH = 32,
+    TDW_WALK_IN_ROOT = 64,
 };
 enum tdw_last { TDW_LAST_NAME, TDW_LAST_DOT, TDW_LAST_DOTDOT, TDW_LAST_ROOT };
 
 /* Where a path leads. Nothing is pinned: it is good until the next change. */
 struct tdw_walk {
+    struct tdw_inode *root;  /* which ".." does not leave */
+    bool beneath;            /* it is an error to try */
     struct tdw_inode *inode; /* what it names; NULL: the last name does not exist in `dir` */
     struct tdw_inode *dir;
     struct tdw_name *name; /* the name of `inode`, NULL where it has none ("..", "/") */
@@ -458,7 +465,7 @@ struct tdw_walk {
 int tdw__walk(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,
               struct tdw_walk *walk);
 /* After a walk with TDW_WALK_PARENT: look the last name up. */
-int tdw__walk_last(const struct tdw_files *files, struct tdw_walk *walk);
+int tdw__walk_last(struct tdw_walk *walk);
 /* As tdw__walk, but -ENOENT if it does not exist. */
 int tdw__walk_existing(const struct tdw_files *files, int dirfd, const char *path, uint32_t flags,
                        struct tdw_walk *walk);
@@ -515,13 +522,15 @@ const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode);
 /* Is a started op of the kind that waits for somebody (a read of a pipe, a lock), and so can be
  * cancelled; rather than work on a disk, which ends by itself? `object`: its start's. */
 bool tdw__file_op_waits(uint8_t opcode, const void *object);
+bool tdw__open_waits(const void *object); /* open_ops.c: the same, of an open */
 
 /* io.c: READ WRITE READV WRITEV READ_FIXED WRITE_FIXED FSYNC FALLOCATE FTRUNCATE; getdents.c */
 extern const struct tdw_sim_opcode tdw__row_read, tdw__row_write, tdw__row_readv, tdw__row_writev,
     tdw__row_fsync, tdw__row_fallocate, tdw__row_ftruncate, tdw__row_getdents;
-/* name_ops.c: OPENAT CLOSE STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT */
-extern const struct tdw_sim_opcode tdw__row_openat, tdw__row_close, tdw__row_statx,
-    tdw__row_unlinkat, tdw__row_renameat, tdw__row_mkdirat, tdw__row_linkat, tdw__row_symlinkat;
+/* open_ops.c: OPENAT OPENAT2 CLOSE; name_ops.c: STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT */
+extern const struct tdw_sim_opcode tdw__row_openat, tdw__row_openat2, tdw__row_close,
+    tdw__row_statx, tdw__row_unlinkat, tdw__row_renameat, tdw__row_mkdirat, tdw__row_linkat,
+    tdw__row_symlinkat;
 /* io.c, registered_files.c, provided_buffers.c */
 extern const struct tdw_sim_opcode tdw__row_read_fixed, tdw__row_write_fixed, tdw__row_files_update,
     tdw__row_provide_buffers, tdw__row_remove_buffers;

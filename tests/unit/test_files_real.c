@@ -863,6 +863,9 @@ static void comparable(struct action *a, bool preallocated)
     /* A plain call looks at the second path when it comes to it, io_uring at once. */
     if ((a->call == C_RENAME || a->call == C_LINK) && !*a->path2)
         memcpy(a->path2, "f", 2);
+    /* io_uring takes the path first, and then looks at the flags. */
+    if (a->call == C_OPEN && !*a->path)
+        a->flags = O_RDONLY;
     if (a->call == C_FALLOCATE && !zeroes)
         a->flags &= ~FALLOC_FL_ZERO_RANGE;
     if (a->call == C_FTRUNCATE && a->off < 0 && (access < 0 || access & O_PATH))
