@@ -9,6 +9,7 @@
  */
 #define XXH_INLINE_ALL
 #include <runtime/event.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -71,6 +72,34 @@ static uint64_t hash_pollfds(const struct pollfd *fds, uint32_t count)
     return hash;
 }
 
+/* Open flags whose numbers depend on the architecture, as bits of our own. */
+static uint64_t open_flags(uint32_t flags)
+{
+    const uint32_t varying = O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW;
+
+    return (flags & ~varying) | (flags & O_DIRECT ? 1ull << 32 : 0) |
+           (flags & O_DIRECTORY ? 1ull << 33 : 0) | (flags & O_NOFOLLOW ? 1ull << 34 : 0);
+}
+
+static uint64_t hash_how(const struct open_how *how)
+{
+    return tdw__mix(tdw__mix(open_flags((uint32_t)how->flags), how->mode), how->resolve);
+}
+
+/* What stands in `addr3`, for the few opcodes that look there. */
+static uint64_t third_word(const struct io_uring_sqe *sqe)
+{
+    const char *path = (const char *)(uintptr_t)sqe->addr3;
+
+    switch (sqe->opcode) {
+    case IORING_OP_SETXATTR:
+    case IORING_OP_GETXATTR:
+        return path ? XXH3_64bits(path, strlen(path)) : 0;
+    default:
+        return 0;
+    }
+}
+
 /* The content of one word: what it is, or what it points to. Addresses are 0. */
 static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t word,
                           const struct io_uring_sqe *sqe)
@@ -89,6 +118,10 @@ static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t wo
         const struct __kernel_timespec *time = pointer;
         return time ? tdw__mix((uint64_t)time->tv_sec, (uint64_t)time->tv_nsec) : 0;
     }
+    case TDW_W_HOW:
+        return pointer && sqe->len >= sizeof(struct open_how) ? hash_how(pointer) : 0;
+    case TDW_W_BYTES:
+        return pointer && sqe->len <= 65536 ? XXH3_64bits(pointer, sqe->len) : sqe->len;
     case TDW_W_OFFSET:
         return pointer ? tdw__mix(*(const uint64_t *)pointer, 1) : 0;
     case TDW_W_FDS:
@@ -118,15 +151,6 @@ static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t wo
     return 0;
 }
 
-/* Open flags whose numbers depend on the architecture, as bits of our own. */
-static uint64_t open_flags(uint32_t flags)
-{
-    const uint32_t varying = O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW;
-
-    return (flags & ~varying) | (flags & O_DIRECT ? 1ull << 32 : 0) |
-           (flags & O_DIRECTORY ? 1ull << 33 : 0) | (flags & O_NOFOLLOW ? 1ull << 34 : 0);
-}
-
 uint64_t tdw__entry_pointed(const struct tdw_ring *ring, const struct tdw_op *op)
 {
     const struct tdw_opcode *row = &tdw__opcodes[op->sqe.opcode];
@@ -138,5 +162,5 @@ uint64_t tdw__entry_pointed(const struct tdw_ring *ring, const struct tdw_op *op
         sqe->opcode == IORING_OP_OPENAT ? open_flags(sqe->open_flags) : (uint32_t)sqe->rw_flags;
 
     return tdw__mix(tdw__mix(addr, off), flags ^ (uint64_t)sqe->file_index << 40) +
-           ((uint64_t)sqe->ioprio << 32 | (uint64_t)sqe->buf_index << 48);
+           ((uint64_t)sqe->ioprio << 32 | (uint64_t)sqe->buf_index << 48) + third_word(sqe);
 }

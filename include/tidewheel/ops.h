@@ -59,8 +59,9 @@ enum {
     /* As SPLICE: fd: out, splice_fd_in: in, len; addr: the offset in `in` (a pointer or NULL). */
     TDW_OP_SENDFILE = 229,
     TDW_OP_COPY_FILE_RANGE = 230, /* … and off: the offset in `out`, splice_flags: flags */
-    TDW_OP_RESOLVE = 231, /* addr: a name, off: struct tdw_resolved */
+    TDW_OP_RESOLVE = 231,         /* addr: a name, off: struct tdw_resolved */
     TDW_OP_PROC_WAIT = 232,
+    TDW_OP_RING_MESSAGE = 233, /* addr: struct tdw_ring_message */
     /* Work of the simulated kernel's own, never submitted: see sim/kernel/kernel.h. */
     TDW_OP_SHOT = 253,   /* one completion, and not the last, of an op in flight */
     TDW_OP_PACKET = 254, /* something on its way through a link */
@@ -73,6 +74,8 @@ enum tdw_word {
     TDW_W_VALUE,    /* a number: into the digest as it is */
     TDW_W_PATH,     /* a NUL-terminated string: into the digest by content */
     TDW_W_TIME,     /* struct __kernel_timespec, by content */
+    TDW_W_HOW,      /* struct open_how, by content */
+    TDW_W_BYTES,    /* `len` bytes that the kernel takes in at the start */
     TDW_W_OFFSET,   /* an off_t, by content */
     TDW_W_FDS,      /* `len` descriptors, by content */
     TDW_W_IOVEC,    /* `len` struct iovec: their lengths */
@@ -136,6 +139,7 @@ enum tdw_class {
     X(LISTEN, TDW_OP_LISTEN, VALUE, VALUE, NONE, CALL)                                             \
     X(FALLOCATE, IORING_OP_FALLOCATE, VALUE, VALUE, NONE, WRITE)                                   \
     X(OPENAT, IORING_OP_OPENAT, PATH, VALUE, NONE, CALL)                                           \
+    X(OPENAT2, IORING_OP_OPENAT2, PATH, HOW, NONE, CALL)                                           \
     X(CLOSE, IORING_OP_CLOSE, VALUE, VALUE, NONE, CALL)                                            \
     X(FILES_UPDATE, IORING_OP_FILES_UPDATE, FDS, VALUE, NONE, CALL)                                \
     X(STATX, IORING_OP_STATX, PATH, ADDR, NONE, CALL)                                              \
@@ -149,6 +153,14 @@ enum tdw_class {
     X(SYMLINKAT, IORING_OP_SYMLINKAT, PATH, PATH, NONE, WRITE)                                     \
     X(LINKAT, IORING_OP_LINKAT, PATH, PATH, NONE, WRITE)                                           \
     X(SOCKET, IORING_OP_SOCKET, VALUE, VALUE, NONE, CALL)                                          \
+    X(FSETXATTR, IORING_OP_FSETXATTR, PATH, BYTES, NONE, WRITE)                                    \
+    X(SETXATTR, IORING_OP_SETXATTR, PATH, BYTES, NONE, WRITE)                                      \
+    X(FGETXATTR, IORING_OP_FGETXATTR, PATH, ADDR, NONE, CALL)                                      \
+    X(GETXATTR, IORING_OP_GETXATTR, PATH, ADDR, NONE, CALL)                                        \
+    X(SYNC_FILE_RANGE, IORING_OP_SYNC_FILE_RANGE, VALUE, VALUE, NONE, FLUSH)                       \
+    X(FADVISE, IORING_OP_FADVISE, VALUE, VALUE, NONE, CALL)                                        \
+    X(MADVISE, IORING_OP_MADVISE, ADDR, VALUE, NONE, CALL)                                         \
+    X(MSG_RING, IORING_OP_MSG_RING, VALUE, VALUE, NONE, CALL)                                      \
     X(SPLICE, IORING_OP_SPLICE, VALUE, VALUE, NONE, WRITE)                                         \
     X(TEE, IORING_OP_TEE, VALUE, VALUE, NONE, CALL)                                                \
     X(FTRUNCATE, TDW_OP_FTRUNCATE, VALUE, VALUE, NONE, WRITE)                                      \
@@ -166,6 +178,7 @@ enum tdw_class {
     X(SETLKW, TDW_OP_SETLKW, FLOCK, VALUE, NONE, CALL)                                             \
     X(FLOCK, TDW_OP_FLOCK, VALUE, VALUE, NONE, CALL)                                               \
     X(SENDFILE, TDW_OP_SENDFILE, OFFSET, VALUE, NONE, WRITE)                                       \
+    X(RING_MESSAGE, TDW_OP_RING_MESSAGE, ADDR, VALUE, NONE, CALL)                                  \
     X(COPY_FILE_RANGE, TDW_OP_COPY_FILE_RANGE, OFFSET, OFFSET, NONE, WRITE)                        \
     X(EPOLL_WAIT, TDW_OP_EPOLL_WAIT, ADDR, VALUE, NONE, CALL)                                      \
     X(PPOLL, TDW_OP_PPOLL, POLLFDS, VALUE, NONE, CALL)                                             \

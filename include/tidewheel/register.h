@@ -44,4 +44,15 @@ enum {
 int tdw_ring_register_buf_ring(const struct io_uring_buf_reg *reg, unsigned flags);
 int tdw_ring_unregister_buf_ring(int group);
 
+/* A new descriptor of the process's ring (O_CLOEXEC; forked processes inherit it), for MSG_RING of
+ * others. The receiver awaits the verb `ring_message`, which fills this in: what on Linux would be
+ * a completion that nobody submitted. */
+struct tdw_ring_message {
+    uint64_t user_data;
+    int32_t res;
+    uint32_t flags;
+};
+enum { TDW_MSG_RING_FLAGS_PASS = 1 << 1 }; /* IORING_MSG_RING_FLAGS_PASS, Linux 6.3 */
+int tdw_ring_fd(void);
+
 #endif

@@ -79,7 +79,16 @@ struct timespec;
     X(UNREGISTER_BUFFERS, 69, "unregister_buffers")                                                \
     X(REGISTER_BUFFERS_UPDATE, 70, "register_buffers_update")                                      \
     X(REGISTER_BUF_RING, 71, "register_buf_ring")                                                  \
-    X(UNREGISTER_BUF_RING, 72, "unregister_buf_ring")
+    X(UNREGISTER_BUF_RING, 72, "unregister_buf_ring")                                              \
+    X(RING_FD, 73, "ring_fd")                                                                      \
+    X(LISTXATTR, 74, "listxattr")                                                                  \
+    X(LLISTXATTR, 75, "llistxattr")                                                                \
+    X(FLISTXATTR, 76, "flistxattr")                                                                \
+    X(REMOVEXATTR, 77, "removexattr")                                                              \
+    X(LREMOVEXATTR, 78, "lremovexattr")                                                            \
+    X(FREMOVEXATTR, 79, "fremovexattr")                                                            \
+    X(CHROOT, 80, "chroot")                                                                        \
+    X(MKNOD, 81, "mknod")
 
 enum tdw_sys_call {
 #define TDW_SYS_ENUM(NAME, number, name) TDW_SYS_##NAME = number,
@@ -116,6 +125,19 @@ int tdw_sys_fchown(int fd, uid_t owner, gid_t group);
 /* Virtual time. `path` NULL: `dirfd` itself. */
 int tdw_sys_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags);
 
+/* Names in the order in which they were first set, each with its NUL. `room` 0: the bytes needed.
+ * Setting and getting are verbs. */
+int64_t tdw_sys_listxattr(const char *path, char *to, size_t room);
+int64_t tdw_sys_llistxattr(const char *path, char *to, size_t room);
+int64_t tdw_sys_flistxattr(int fd, char *to, size_t room);
+int tdw_sys_removexattr(const char *path, const char *name);
+int tdw_sys_lremovexattr(const char *path, const char *name);
+int tdw_sys_fremovexattr(int fd, const char *name);
+
+/* FIFOs, regular files, sockets without a listener, and the devices null, zero, full, random and
+ * urandom (-EPERM for others). */
+int tdw_sys_mknod(const char *path, mode_t mode, dev_t device);
+int tdw_sys_chroot(const char *path);
 int tdw_sys_getcwd(char *buffer, size_t bytes);
 int tdw_sys_chdir(const char *path);
 int tdw_sys_fchdir(int fd);

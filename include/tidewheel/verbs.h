@@ -21,6 +21,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <tidewheel/net.h>
+#include <tidewheel/register.h>
 #include <tidewheel/ring.h>
 #include <tidewheel/sync.h>
 #include <tidewheel/task.h>
@@ -172,6 +173,41 @@ static inline uint32_t tdw__file_index(uint32_t slot)
     /* The addresses of a host, by name: 0, -ENOENT. */                                            \
     V(resolve, (struct tdw_op *op, const char *name, struct tdw_resolved *to),                     \
       tdw__prep(op, TDW_OP_RESOLVE, -1, name, 0, TDW__ADDR(to), 0))                                \
+    V(openat2, (struct tdw_op *op, int dir, const char *path, struct open_how *how),               \
+      io_uring_prep_openat2(&op->sqe, dir, path, how))                                             \
+    V(sync_file_range,                                                                             \
+      (struct tdw_op *op, int fd, uint32_t bytes, uint64_t offset, uint32_t flags),                \
+      tdw__prep(op, IORING_OP_SYNC_FILE_RANGE, fd, NULL, bytes, offset, flags))                    \
+    V(fadvise, (struct tdw_op *op, int fd, uint64_t offset, uint32_t bytes, int advice),           \
+      tdw__prep(op, IORING_OP_FADVISE, fd, NULL, bytes, offset, (uint32_t)advice))                 \
+    V(madvise, (struct tdw_op *op, void *at, uint32_t bytes, int advice),                          \
+      tdw__prep(op, IORING_OP_MADVISE, -1, at, bytes, 0, (uint32_t)advice))                        \
+    V(fsetxattr,                                                                                   \
+      (struct tdw_op *op, int fd, const char *name, const void *value, uint32_t bytes, int flags), \
+      tdw__prep(op, IORING_OP_FSETXATTR, fd, name, bytes, TDW__ADDR(value), (uint32_t)flags))      \
+    V(setxattr,                                                                                    \
+      (struct tdw_op *op, const char *path, const char *name, const void *value, uint32_t bytes,   \
+       int flags),                                                                                 \
+      tdw__prep(op, IORING_OP_SETXATTR, 0, name, bytes, TDW__ADDR(value), (uint32_t)flags);        \
+      op->sqe.addr3 = TDW__ADDR(path))                                                             \
+    V(fgetxattr, (struct tdw_op *op, int fd, const char *name, void *value, uint32_t bytes),       \
+      tdw__prep(op, IORING_OP_FGETXATTR, fd, name, bytes, TDW__ADDR(value), 0))                    \
+    V(getxattr,                                                                                    \
+      (struct tdw_op *op, const char *path, const char *name, void *value, uint32_t bytes),        \
+      tdw__prep(op, IORING_OP_GETXATTR, 0, name, bytes, TDW__ADDR(value), 0);                      \
+      op->sqe.addr3 = TDW__ADDR(path))                                                             \
+    /* To another ring (tdw_ring_fd), and what comes from one (register.h). */                     \
+    V(msg_ring, (struct tdw_op *op, int ring_fd, uint32_t res, uint64_t user_data, uint32_t flags),\
+      io_uring_prep_msg_ring(&op->sqe, ring_fd, res, user_data, flags))                            \
+    V(msg_ring_fd,                                                                                 \
+      (struct tdw_op *op, int ring_fd, uint32_t from_slot, uint32_t to_slot, uint64_t user_data,   \
+       uint32_t flags),                                                                            \
+      tdw__prep(op, IORING_OP_MSG_RING, ring_fd, (void *)(uintptr_t)IORING_MSG_SEND_FD, 0,         \
+                user_data, flags);                                                                 \
+      op->sqe.addr3 = from_slot;                                                                   \
+      op->sqe.file_index = tdw__file_index(to_slot))                                               \
+    V(ring_message, (struct tdw_op *op, struct tdw_ring_message *to),                              \
+      tdw__prep(op, TDW_OP_RING_MESSAGE, -1, to, 0, 0, 0))                                         \
     /* Bytes from file to file. An offset of -1 is the file's position, or none (a pipe). */       \
     V(splice,                                                                                      \
       (struct tdw_op *op, int in, int64_t in_offset, int out, int64_t out_offset, uint32_t bytes,  \

@@ -103,9 +103,12 @@ void tdw__disk_free(struct tdw_disk *disk)
         }
     }
     free(disk->buckets);
-    for (struct tdw_inode *inode = disk->inodes_all; inode; inode = inode->next)
+    for (struct tdw_inode *inode = disk->inodes_all; inode; inode = inode->next) {
+        tdw__xattrs_put(inode->xattrs_now);
+        tdw__xattrs_put(inode->xattrs_kept);
         if (tdw__is_lnk(inode))
             free(inode->target);
+    }
     tdw__pool_fini(&disk->blocks);
     tdw__pool_fini(&disk->pages);
     tdw__pool_fini(&disk->nodes);

@@ -45,6 +45,8 @@ void tdw__inode_free(struct tdw_inode *inode)
 {
     struct tdw_disk *disk = inode->disk;
 
+    tdw__xattrs_put(inode->xattrs_now);
+    tdw__xattrs_put(inode->xattrs_kept);
     if (tdw__is_reg(inode))
         tdw__pages_free(inode);
     else if (tdw__is_lnk(inode))
@@ -72,6 +74,7 @@ static void forget(struct tdw_inode *inode)
         return;
     inode->forgotten = true;
     inode->now = inode->kept;
+    tdw__xattrs_revert(inode);
     if (tdw__is_reg(inode)) {
         tdw__pages_revert(inode);
         tdw__pages_uncount(inode);
@@ -81,6 +84,7 @@ static void forget(struct tdw_inode *inode)
 void tdw__inode_revert(struct tdw_inode *inode)
 {
     inode->now = inode->kept;
+    tdw__xattrs_revert(inode);
     if (tdw__is_reg(inode)) {
         tdw__pages_revert(inode);
         if (inode->forgotten)
@@ -143,10 +147,13 @@ void tdw__inode_keep(struct tdw_inode *inode, uint64_t off, uint64_t end, bool d
         tdw__names_keep(inode);
     else if (tdw__is_reg(inode))
         tdw__pages_keep(inode, off, end);
-    if (data_only)
+    if (data_only) {
         inode->kept.size = inode->now.size;
-    else
-        inode->kept = inode->now;
+        return;
+    }
+    inode->kept = inode->now;
+    if (TDW_UNLIKELY(inode->xattrs_now != inode->xattrs_kept))
+        tdw__xattrs_keep(inode);
 }
 
 static struct statx_timestamp timestamp(uint64_t ns)

@@ -46,6 +46,8 @@ struct tdw_registered {
     uint32_t buffers_count;
     struct iovec *buffers;           /* registered_buffers.c */
     struct tdw_buffer_group *groups; /* provided_buffers.c */
+    struct tdw_message *messages;    /* ring_file.c: sent to this ring, and not taken yet */
+    struct tdw_waitq message_queue;
 };
 
 struct tdw_process {

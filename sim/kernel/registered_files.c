@@ -32,6 +32,15 @@ struct tdw_file *tdw__registered_file(const struct tdw_process *process, uint32_
 
 /* ── Slots ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* The open file that may be registered under this number: rings may not, or they would hold
+ * themselves. */
+static struct tdw_file *registrable(const struct tdw_process *process, int fd)
+{
+    struct tdw_file *file = tdw__fd(process->files, fd);
+
+    return file && file->kind != &tdw__kind_ring ? file : NULL;
+}
+
 static void slot_fill(struct tdw_registered *r, uint32_t index, struct tdw_file *file)
 {
     r->files[index] = file;
@@ -97,28 +106,31 @@ int tdw__install_check(struct tdw_process *process, const struct tdw_op *op, boo
     return fd < 0 ? fd : 0;
 }
 
+int32_t tdw__registered_install(struct tdw_process *process, uint32_t index, struct tdw_file *file)
+{
+    struct tdw_registered *r = &process->registered;
+    const bool any = index == IORING_FILE_INDEX_ALLOC;
+    const int slot = any ? slot_free(r) : (int)(index - 1);
+    const int err = any && slot < 0 ? slot : slot_set(r, (uint32_t)slot, file);
+
+    if (err)
+        tdw__file_put(file);
+    return err ? err : any ? slot : 0;
+}
+
 int32_t tdw__install(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
                      bool cloexec)
 {
-    struct tdw_registered *r = &process->registered;
-    const uint32_t index = op->sqe.file_index;
-    const bool any = index == IORING_FILE_INDEX_ALLOC;
-    int res;
+    int fd;
 
-    if (!index) {
-        res = tdw__fd_free(process->files, 0);
-        if (res >= 0)
-            tdw__fd_set(process->files, res, file, cloexec);
-    } else {
-        const int slot = any ? slot_free(r) : (int)(index - 1);
-
-        res = any && slot < 0 ? slot : slot_set(r, (uint32_t)slot, file);
-        if (res == 0 && any)
-            res = slot;
-    }
-    if (res < 0)
+    if (op->sqe.file_index)
+        return tdw__registered_install(process, op->sqe.file_index, file);
+    fd = tdw__fd_free(process->files, 0);
+    if (fd < 0)
         tdw__file_put(file);
-    return res;
+    else
+        tdw__fd_set(process->files, fd, file, cloexec);
+    return fd;
 }
 
 int32_t tdw__registered_close(struct tdw_process *process, uint32_t index)
@@ -151,7 +163,7 @@ static int update(struct tdw_process *process, uint32_t at, const int *fds, uint
         slot_empty(r, at + i);
         if (fds[i] == -1)
             continue;
-        file = tdw__fd(process->files, fds[i]);
+        file = registrable(process, fds[i]);
         if (!file)
             return i > 0 ? (int)i : -EBADF;
         file->refs++;
@@ -168,7 +180,7 @@ static int32_t update_anywhere(struct tdw_process *process, int *fds, uint32_t c
     if (r->files_count == 0)
         return -ENXIO;
     for (uint32_t i = 0; i < count; i++) {
-        struct tdw_file *file = tdw__fd(process->files, fds[i]);
+        struct tdw_file *file = registrable(process, fds[i]);
         const int slot = file ? slot_free(r) : -EBADF;
 
         if (slot < 0)
@@ -238,7 +250,7 @@ static int do_register(struct tdw_process *process, const int *fds, uint32_t cou
     if (count > FILES_MAX || count > process->files->fds_limit)
         return -EMFILE;
     for (uint32_t i = 0; fds && i < count; i++)
-        if (fds[i] != -1 && !tdw__fd(process->files, fds[i]))
+        if (fds[i] != -1 && !registrable(process, fds[i]))
             return -EBADF;
     r->files = calloc(count, sizeof(struct tdw_file *));
     if (!r->files)
@@ -311,4 +323,5 @@ void tdw__registered_free(struct tdw_process *process)
     do_unregister(process);
     tdw__registered_buffers_free(process);
     tdw__provided_buffers_free(process);
+    tdw__messages_free(process);
 }

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sysmacros.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -331,6 +332,65 @@ int tdw_sys_readlinkat(int dirfd, const char *path, char *buffer, size_t bytes)
                           do_readlink(dirfd, path, buffer, bytes));
 }
 
+/* The character devices there are, by the numbers of Linux; 0: none. */
+static uint32_t device_of(mode_t mode, dev_t device)
+{
+    if (!S_ISCHR(mode) || major(device) != 1)
+        return 0;
+    switch (minor(device)) {
+    case TDW_DEV_NULL:
+    case TDW_DEV_ZERO:
+    case TDW_DEV_FULL:
+    case TDW_DEV_RANDOM:
+    case TDW_DEV_URANDOM:
+        return minor(device);
+    default:
+        return 0;
+    }
+}
+
+static int do_mknod(const char *path, mode_t mode, dev_t device)
+{
+    const mode_t type = mode & S_IFMT ? mode & S_IFMT : S_IFREG;
+    struct tdw_inode *inode;
+    struct tdw_walk walk;
+    int err;
+
+    if (S_ISDIR(type))
+        return -EPERM;
+    if (!S_ISREG(type) && !S_ISFIFO(type) && !S_ISSOCK(type) && !S_ISCHR(type) && !S_ISBLK(type))
+        return -EINVAL;
+    err = tdw__walk(files(), AT_FDCWD, path, TDW_WALK_PARENT, &walk);
+    if (err)
+        return err;
+    if (walk.last != TDW_LAST_NAME)
+        return -EEXIST;
+    err = tdw__walk_last(&walk);
+    if (err)
+        return err;
+    if (walk.inode)
+        return -EEXIST;
+    if (walk.slash)
+        return -ENOENT;
+    if ((S_ISCHR(type) || S_ISBLK(type)) && !device_of(type, device))
+        return -EPERM;
+    inode = tdw__inode_new(files()->disk, type | (mode & 07777 & ~files()->umask), now());
+    if (!inode)
+        return -ENOMEM;
+    if (S_ISCHR(type))
+        inode->device = device_of(type, device);
+    err = tdw__name_put(walk.dir, walk.text, walk.bytes, inode, now());
+    if (err)
+        tdw__inode_settle(inode);
+    return err;
+}
+
+int tdw_sys_mknod(const char *path, mode_t mode, dev_t device)
+{
+    return tdw__sys_event(TDW_SYS_MKNOD, -1, mode, device, hash_path(path),
+                          do_mknod(path, mode, device));
+}
+
 /* ── Attributes ────────────────────────────────────────────────────────────────────────────── */
 
 static int set_mode(int err, struct tdw_inode *inode, mode_t mode)
@@ -451,6 +511,12 @@ int tdw_sys_chdir(const char *path)
 {
     return tdw__sys_event(TDW_SYS_CHDIR, -1, 0, 0, hash_path(path),
                           tdw__files_chdir(files(), path));
+}
+
+int tdw_sys_chroot(const char *path)
+{
+    return tdw__sys_event(TDW_SYS_CHROOT, -1, 0, 0, hash_path(path),
+                          tdw__files_chroot(files(), path));
 }
 
 static int do_fchdir(int fd)

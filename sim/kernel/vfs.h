@@ -185,7 +185,8 @@ struct tdw_inode {
     uint64_t number;
     struct tdw_attributes now, kept;
     uint64_t btime_ns;
-    uint32_t links_now, links_kept; /* names that lead here */
+    struct tdw_xattrs *xattrs_now, *xattrs_kept; /* NULL: none */
+    uint32_t links_now, links_kept;              /* names that lead here */
     uint32_t pins;
     bool linkable;  /* made by O_TMPFILE without O_EXCL: may be given a first name */
     bool marked;    /* reached, while the disk looks for what survived */
@@ -244,6 +245,12 @@ int tdw__inode_resize(struct tdw_inode *inode, uint64_t size, uint64_t now_ns);
 /* fsync: `data_only` as fdatasync. `end` is exclusive. A directory's names become durable. */
 void tdw__inode_keep(struct tdw_inode *inode, uint64_t off, uint64_t end, bool data_only);
 void tdw__inode_statx(const struct tdw_inode *inode, struct statx *stat);
+
+/* ── Extended attributes (xattr.c) ─────────────────────────────────────────────────────────── */
+
+void tdw__xattrs_keep(struct tdw_inode *inode);
+void tdw__xattrs_revert(struct tdw_inode *inode);
+void tdw__xattrs_put(struct tdw_xattrs *set); /* one reference fewer */
 
 /* ── Names (dir.c) ─────────────────────────────────────────────────────────────────────────────
  * These change the name alone, both directions of counting, and the directory's times; who calls
@@ -356,6 +363,7 @@ struct tdw_file {
     struct tdw_inode *inode; /* or NULL */
     union {
         struct tdw_pipe *pipe;
+        struct tdw_process *ring; /* whose ring it is */
         struct tdw_eventfd *eventfd;
         struct tdw_socket *socket;
         struct tdw_epoll *epoll;
@@ -365,7 +373,8 @@ struct tdw_file {
     struct tdw_epoll_item *watched_by; /* epoll.c: what epolls have of it */
 };
 
-extern const struct tdw_file_kind tdw__kind_reg, tdw__kind_dir, tdw__kind_device, tdw__kind_path;
+extern const struct tdw_file_kind tdw__kind_reg, tdw__kind_dir, tdw__kind_device, tdw__kind_path,
+    tdw__kind_ring;
 
 /* A process's descriptors, root, working directory and umask. */
 struct tdw_files {
@@ -488,6 +497,8 @@ int tdw__install_check(struct tdw_process *process, const struct tdw_op *op, boo
  * -errno, and the file is closed. */
 int32_t tdw__install(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
                      bool cloexec);
+/* Into the registered files of a process: `index` is sqe->file_index. As above. */
+int32_t tdw__registered_install(struct tdw_process *process, uint32_t index, struct tdw_file *file);
 /* CLOSE of the slot sqe->file_index - 1. */
 int32_t tdw__registered_close(struct tdw_process *process, uint32_t index);
 
@@ -514,6 +525,7 @@ int tdw__buffer_begin(struct tdw_op *op, size_t want, bool waits);
 void tdw__registered_free(struct tdw_process *process);
 void tdw__registered_buffers_free(struct tdw_process *process);
 void tdw__provided_buffers_free(struct tdw_process *process);
+void tdw__messages_free(struct tdw_process *process);
 
 /* ── Rows of the table of opcodes ──────────────────────────────────────────────────────────── */
 
@@ -537,6 +549,9 @@ extern const struct tdw_sim_opcode tdw__row_read_fixed, tdw__row_write_fixed, td
 /* poll.c, epoll.c, lock.c, flock.c */
 extern const struct tdw_sim_opcode tdw__row_poll_add, tdw__row_poll_remove, tdw__row_ppoll,
     tdw__row_epoll_ctl, tdw__row_epoll_wait, tdw__row_setlkw, tdw__row_flock;
+/* xattr.c, advice.c, ring_file.c */
+extern const struct tdw_sim_opcode tdw__row_setxattr, tdw__row_getxattr, tdw__row_sync_file_range,
+    tdw__row_fadvise, tdw__row_madvise, tdw__row_msg_ring, tdw__row_ring_message;
 /* splice.c, copy.c */
 extern const struct tdw_sim_opcode tdw__row_splice, tdw__row_tee, tdw__row_sendfile,
     tdw__row_copy_file_range;
