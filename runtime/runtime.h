@@ -44,6 +44,8 @@ struct tdw_backend_ops {
     void (*forget)(struct tdw_ring *ring, struct tdw_op *op);
     /* A completion came while time-outs count them. */
     void (*counted)(struct tdw_ring *ring);
+    /* The last task of the ring ended, or a step said that the ring ends with it. */
+    void (*ended)(struct tdw_ring *ring);
     /* The op is final: drop what was taken for it at its start. */
     void (*release)(struct tdw_ring *ring, struct tdw_op *op, void *object);
 };
@@ -84,6 +86,9 @@ struct tdw_ring {
     struct tdw_shots *shots; /* ops with several completions (shot.c) */
     struct tdw_ring *next;   /* of the loop */
     const char *path;        /* host/process#boot */
+    uint32_t tasks_running;  /* those of `tasks` that have not ended */
+    bool ends;               /* the backend is told when none is left */
+    bool ending;             /* … or as soon as the running step returns */
     bool dead;               /* killed: nothing of it runs any more */
 };
 

@@ -47,6 +47,7 @@ struct tdw_task *tdw__task_new(struct tdw_ring *ring, struct tdw_task *parent, e
         ring->tasks->prev = task;
     ring->tasks = task;
     loop->tasks_alive++;
+    ring->tasks_running++;
     return task;
 }
 
@@ -192,6 +193,7 @@ static void end(struct tdw_task *task)
     if (counts_as_alive(task))
         loop->tasks_alive--;
     task->bits |= TDW_TASK_ENDED;
+    task->ring->tasks_running--;
     if (task->model != TDW_CALLBACK && task->inflight > 0)
         tdw__finding(loop, task, task->site, "task ended with %u op%s in flight", task->inflight,
                      task->inflight == 1 ? "" : "s");
@@ -223,10 +225,9 @@ static bool is_over(const struct tdw_task *task)
     return false;
 }
 
-void tdw__task_settle(struct tdw_task *task)
+/* A step of it has returned: is it over? */
+static void settle(struct tdw_task *task)
 {
-    if (TDW_LIKELY(!is_over(task)))
-        return;
     if (!(task->bits & TDW_TASK_ENDED))
         end(task);
     if (task->inflight == 0) {
@@ -234,6 +235,18 @@ void tdw__task_settle(struct tdw_task *task)
             tdw__stackful_drop(task);
         release(task);
     }
+}
+
+void tdw__task_settle(struct tdw_task *task)
+{
+    struct tdw_ring *ring = task->ring;
+
+    if (TDW_UNLIKELY(is_over(task)))
+        settle(task);
+    else if (TDW_LIKELY(!ring->ending))
+        return;
+    if (ring->ending || (ring->tasks_running == 0 && ring->ends))
+        ring->loop->backend->ended(ring);
 }
 
 void tdw__ring_drop_tasks(struct tdw_ring *ring)

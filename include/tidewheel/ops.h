@@ -60,7 +60,7 @@ enum {
     TDW_OP_SENDFILE = 229,
     TDW_OP_COPY_FILE_RANGE = 230, /* … and off: the offset in `out`, splice_flags: flags */
     TDW_OP_RESOLVE = 231,         /* addr: a name, off: struct tdw_resolved */
-    TDW_OP_PROC_WAIT = 232,
+    TDW_OP_WAITPID = 232, /* fd: a pid or -1, addr: where its status goes */
     TDW_OP_RING_MESSAGE = 233, /* addr: struct tdw_ring_message */
     /* Work of the simulated kernel's own, never submitted: see sim/kernel/kernel.h. */
     TDW_OP_SHOT = 253,   /* one completion, and not the last, of an op in flight */
@@ -183,6 +183,7 @@ enum tdw_class {
     X(EPOLL_WAIT, TDW_OP_EPOLL_WAIT, ADDR, VALUE, NONE, CALL)                                      \
     X(PPOLL, TDW_OP_PPOLL, POLLFDS, VALUE, NONE, CALL)                                             \
     X(RESOLVE, TDW_OP_RESOLVE, PATH, ADDR, NONE, CALL)                                             \
+    X(WAITPID, TDW_OP_WAITPID, ADDR, VALUE, NONE, CALL)                                            \
     X(SHOT, TDW_OP_SHOT, VALUE, VALUE, NONE, NONE)                                                 \
     X(PACKET, TDW_OP_PACKET, VALUE, VALUE, NONE, NONE)                                             \
     X(TIMER, TDW_OP_TIMER, VALUE, VALUE, NONE, TIMER)

@@ -100,6 +100,7 @@ int tdw__await_own_within(uint64_t ns, const struct tdw_site *site);
 #define tdw_epoll_ctl(...) TDW_DO(epoll_ctl, __VA_ARGS__)
 #define tdw_epoll_wait(...) TDW_DO(epoll_wait, __VA_ARGS__)
 #define tdw_ppoll(...) TDW_DO(ppoll, __VA_ARGS__)
+#define tdw_waitpid(...) TDW_DO(waitpid, __VA_ARGS__)
 #define tdw_resolve(...) TDW_DO(resolve, __VA_ARGS__)
 #define tdw_splice(...) TDW_DO(splice, __VA_ARGS__)
 #define tdw_tee(...) TDW_DO(tee, __VA_ARGS__)

@@ -170,6 +170,9 @@ static inline uint32_t tdw__file_index(uint32_t slot)
       tdw__prep(op, TDW_OP_EPOLL_WAIT, epfd, events, count, ns, 0))                                \
     V(ppoll, (struct tdw_op *op, struct pollfd *fds, uint32_t count, uint64_t ns),                 \
       tdw__prep(op, TDW_OP_PPOLL, -1, fds, count, ns, 0))                                          \
+    /* Until a child process (-1: any) has ended: its pid; `status` as waitpid tells it. */         \
+    V(waitpid, (struct tdw_op *op, int pid, int *status),                                          \
+      tdw__prep(op, TDW_OP_WAITPID, pid, status, 0, 0, 0))                                         \
     /* The addresses of a host, by name: 0, -ENOENT. */                                            \
     V(resolve, (struct tdw_op *op, const char *name, struct tdw_resolved *to),                     \
       tdw__prep(op, TDW_OP_RESOLVE, -1, name, 0, TDW__ADDR(to), 0))                                \

@@ -46,6 +46,7 @@ static const struct tdw_sim_opcode *const rows[256] = {
     [TDW_OP_GETDENTS] = &tdw__row_getdents,
     [IORING_OP_POLL_ADD] = &tdw__row_poll_add,
     [IORING_OP_POLL_REMOVE] = &tdw__row_poll_remove,
+    [TDW_OP_WAITPID] = &tdw__row_waitpid,
     [TDW_OP_PPOLL] = &tdw__row_ppoll,
     [IORING_OP_EPOLL_CTL] = &tdw__row_epoll_ctl,
     [TDW_OP_EPOLL_WAIT] = &tdw__row_epoll_wait,

@@ -1,102 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hosts and processes: what a power cut takes away.
+ * Hosts: what a power cut takes away.
  *
- * A host keeps its name, its disk and the number of its boots; a process is its ring, descriptors
- * and memory. Crashing a host runs no further instruction of it: its ops are unlinked from every
- * queue, stacks and frames go back to the pools, the memory of tdw_malloc is freed, the disk falls
- * back to what was durable. The husk of a dead process is kept until the world is reset, since
- * channels and reports may still name it.
+ * A host keeps its name, its disk, its addresses and the number of its boots. Crashing it ends all
+ * of its processes (process.c) without a word to anybody, forgets its connections, and lets the
+ * disk fall back to what was durable.
  */
 #include <sim/kernel/net/net.h>
 #include <sim/kernel/vfs.h>
 #include <sim/kernel/world.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Memory of a process: in a list, so that it can be freed at once. */
-struct tdw_allocation {
-    struct tdw_allocation *next, *prev;
-};
-
-void *tdw_malloc(size_t bytes)
-{
-    struct tdw_process *process = tdw__process();
-    struct tdw_allocation *block = calloc(1, sizeof *block + bytes);
-
-    if (!block)
-        return NULL;
-    block->next = process->memory;
-    if (block->next)
-        block->next->prev = block;
-    process->memory = block;
-    return block + 1;
-}
-
-void tdw_free(void *pointer)
-{
-    struct tdw_process *process = tdw__process();
-    struct tdw_allocation *block;
-
-    if (!pointer)
-        return;
-    block = (struct tdw_allocation *)pointer - 1;
-    if (block->next)
-        block->next->prev = block->prev;
-    if (block->prev)
-        block->prev->next = block->next;
-    else
-        process->memory = block->next;
-    free(block);
-}
-
-static void free_memory(struct tdw_process *process)
-{
-    while (process->memory) {
-        struct tdw_allocation *next = process->memory->next;
-
-        free(process->memory);
-        process->memory = next;
-    }
-}
-
-/* ── Processes ─────────────────────────────────────────────────────────────────────────────── */
-
-/* A process on `host` with these descriptors, which it takes over. */
-static struct tdw_process *process_new(struct tdw_host *host, const char *path,
-                                       struct tdw_files *files)
-{
-    struct tdw_world *world = host->world;
-    struct tdw_process *process = calloc(1, sizeof *process);
-
-    if (!process || !files ||
-        tdw__ring_init(&process->ring, &world->loop, path, world->options.ops_max) < 0) {
-        if (files)
-            tdw__files_free(files);
-        free(process);
-        return NULL;
-    }
-    process->files = files;
-    process->host = host;
-    process->pid = ++world->pids;
-    process->next = world->processes;
-    world->processes = process;
-    return process;
-}
-
-/* Everything of it but its husk. */
-static void process_kill(struct tdw_process *process)
-{
-    tdw__ring_withdraw_all(&process->ring);
-    tdw__ring_drop_tasks(&process->ring);
-    tdw__registered_free(process);
-    tdw__files_free(process->files);
-    process->files = NULL;
-    free_memory(process);
-    tdw__ring_fini(&process->ring);
-    process->ring.dead = true;
-}
 
 /* ── Hosts ─────────────────────────────────────────────────────────────────────────────────── */
 
@@ -146,65 +62,36 @@ static void show(const struct tdw_host *host, uint8_t kind)
                                    });
 }
 
-static const struct tdw_site boot_site = {"(boot)", "main", "boot", 0};
-
-/* Its root task, which runs main(arg). */
-static int start_root(struct tdw_process *process, void (*main)(void *), void *arg)
-{
-    struct tdw_task *root =
-        tdw__task_new(&process->ring, NULL, TDW_CALLBACK, process->ring.path, &boot_site);
-
-    if (!root)
-        return -ENOMEM;
-    root->bits |= TDW_TASK_ROOT | TDW_TASK_DETACHED;
-    root->entry = main;
-    root->arg = arg;
-    process->ring.root = root;
-    return tdw__task_start(root, &boot_site);
-}
-
 int tdw_host_boot(struct tdw_host *host)
 {
+    struct tdw_process *process;
     char path[128];
 
-    if (host->process)
+    if (host->up)
         return -EALREADY;
     snprintf(path, sizeof path, "%s/main#%u", host->name, host->boots);
-    host->process = process_new(host, path, tdw__files_new(host->disk));
-    if (!host->process)
+    process = tdw__process_new(host, path, tdw__files_new(host->disk));
+    if (!process)
         return -ENOMEM;
+    process->ring.ends = true;
     show(host, TDW_E_BOOT);
     tdw__clock_boot(host);
     host->up = true;
     host->boots++;
-    return start_root(host->process, host->main, host->arg);
-}
-
-struct tdw_process *tdw__process_fork(struct tdw_process *parent, void (*main)(void *), void *arg)
-{
-    struct tdw_process *process;
-    char path[160];
-
-    snprintf(path, sizeof path, "%s/fork#%u", parent->ring.path,
-             tdw__count(parent->ring.loop, tdw__hash_text(parent->ring.path)));
-    process = process_new(parent->host, path, tdw__files_clone(parent->files));
-    if (process && start_root(process, main, arg) < 0)
-        return NULL;
-    return process;
+    return tdw__process_start(process, host->main, host->arg);
 }
 
 int tdw_host_crash(struct tdw_host *host)
 {
-    if (!host->process)
+    if (!host->up)
         return -ESRCH;
     if (tdw__self && tdw__process()->host == host)
         return -EDEADLK;
     show(host, TDW_E_CRASH);
-    host->process = NULL;
     host->up = false; /* nothing leaves it any more */
     for (struct tdw_process *p = host->world->processes; p; p = p->next)
         if (p->host == host && !p->ring.dead)
-            process_kill(p);
+            tdw__process_end(p, SIGKILL);
     tdw__net_host_down(host);
     tdw__disk_crash(host->disk);
     for (struct tdw_process *p = host->world->processes; p; p = p->next)
@@ -215,7 +102,7 @@ int tdw_host_crash(struct tdw_host *host)
 
 bool tdw_host_running(const struct tdw_host *host)
 {
-    return host->process != NULL;
+    return host->up;
 }
 
 struct tdw_disk *tdw_host_disk(struct tdw_host *host)
@@ -232,7 +119,7 @@ void tdw__hosts_free(struct tdw_world *world)
 
         world->processes = process->next;
         if (!process->ring.dead)
-            process_kill(process);
+            tdw__process_end(process, SIGKILL);
         free(process);
     }
     for (struct tdw_host *host = world->hosts; host; host = host->next)

@@ -555,6 +555,8 @@ extern const struct tdw_sim_opcode tdw__row_setxattr, tdw__row_getxattr, tdw__ro
 /* splice.c, copy.c */
 extern const struct tdw_sim_opcode tdw__row_splice, tdw__row_tee, tdw__row_sendfile,
     tdw__row_copy_file_range;
+/* process.c */
+extern const struct tdw_sim_opcode tdw__row_waitpid;
 /* sim/kernel/net/: socket.c, transfer.c, link.c */
 extern const struct tdw_sim_opcode tdw__row_socket, tdw__row_bind, tdw__row_listen, tdw__row_accept,
     tdw__row_connect, tdw__row_shutdown, tdw__row_send, tdw__row_send_zc, tdw__row_receive,

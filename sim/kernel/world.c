@@ -513,6 +513,7 @@ const struct tdw_backend_ops tdw__sim_backend = {
     .withdraw = sim_withdraw,
     .forget = sim_forget,
     .counted = tdw__timeouts_count,
+    .ended = tdw__process_ended,
     .release = sim_release,
 };
 

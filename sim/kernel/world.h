@@ -40,13 +40,12 @@ struct tdw_host {
     const char *name;
     void (*main)(void *);
     void *arg;
-    struct tdw_process *process; /* NULL: powered off */
     struct tdw_disk *disk;
     struct tdw_net_host *net;
     struct tdw_host_clock clock;
     struct tdw_timer *timers; /* that its clocks decide about: timer.c */
     uint32_t boots;
-    bool up;
+    bool up; /* powered */
 };
 
 struct tdw_world {
@@ -124,6 +123,15 @@ uint64_t tdw__log_normal(uint64_t median, uint32_t value);
 /* clock.c: a host is made, boots. */
 void tdw__clock_init(struct tdw_host *host);
 void tdw__clock_boot(struct tdw_host *host);
+
+/* process.c: a process on `host` with these descriptors, which it takes over; its root task, which
+ * runs main(arg); everything of it but its husk is gone, and that is its status; the same, from the
+ * runtime: its last task ended, or it said so. */
+struct tdw_process *tdw__process_new(struct tdw_host *host, const char *path,
+                                     struct tdw_files *files);
+int tdw__process_start(struct tdw_process *process, void (*main)(void *), void *arg);
+void tdw__process_end(struct tdw_process *process, int status);
+void tdw__process_ended(struct tdw_ring *ring);
 
 /* host.c */
 struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),
