@@ -29,7 +29,7 @@ static int32_t device_read(struct tdw_process *process, struct tdw_file *file, s
     const int32_t bytes = (int32_t)io->left;
 
     (void)process;
-    switch ((enum tdw_device)file->inode->device) {
+    switch ((enum tdw_device_number)file->inode->device) {
     case TDW_DEV_NULL:
         return 0;
     case TDW_DEV_ZERO:

@@ -36,7 +36,7 @@ static int seed_name(struct tdw_inode *dir, const char *text, uint32_t bytes,
     return 0;
 }
 
-static int seed_device(struct tdw_inode *dir, const char *text, enum tdw_device device)
+static int seed_device(struct tdw_inode *dir, const char *text, enum tdw_device_number device)
 {
     struct tdw_inode *inode = tdw__inode_new(dir->disk, S_IFCHR | 0666, 0);
 

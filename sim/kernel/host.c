@@ -131,6 +131,7 @@ void tdw__hosts_free(struct tdw_world *world)
         world->hosts = host->next;
         tdw__disk_free(host->disk);
         tdw__net_host_fini(host);
+        free(host->drive);
         free(host);
     }
     world->loop.rings = NULL;

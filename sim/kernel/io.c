@@ -15,6 +15,7 @@
  *
  * Cost of a small read or write in a page used before: two dozen instructions and the memcpy.
  */
+#include <sim/kernel/drive.h>
 #include <sim/kernel/vfs.h>
 #include <limits.h>
 #include <linux/falloc.h>
@@ -408,6 +409,47 @@ const struct tdw_sim_opcode tdw__row_write = {start_write, blocked_write, effect
                                               tdw__release_fd, true};
 const struct tdw_sim_opcode tdw__row_writev = {start_writev, blocked_writev, effect_writev,
                                                tdw__release_fd, true};
+
+/* ── What reaches a device ─────────────────────────────────────────────────────────────────── */
+
+/* The bytes that an entry asks for, vectors or not. */
+static uint64_t bytes_of(const struct tdw_op *op)
+{
+    const bool vectored = op->sqe.opcode == IORING_OP_READV || op->sqe.opcode == IORING_OP_WRITEV;
+    struct iovec one;
+
+    return io_of(op, &one, vectored).left;
+}
+
+bool tdw__file_request(const struct tdw_op *op, const struct tdw_file *file,
+                       enum tdw_request *request, uint64_t *bytes)
+{
+    const uint64_t pos = op->sqe.off == UINT64_MAX ? file->pos : op->sqe.off;
+
+    if (file->kind != &tdw__kind_reg && op->sqe.opcode != IORING_OP_FSYNC)
+        return false;
+    switch (op->sqe.opcode) {
+    case IORING_OP_READ:
+    case IORING_OP_READV:
+    case IORING_OP_READ_FIXED:
+        *request = TDW_REQUEST_READ;
+        *bytes = bytes_of(op);
+        return file->flags & O_DIRECT || !tdw__pages_resident(file->inode, pos, *bytes);
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITEV:
+    case IORING_OP_WRITE_FIXED:
+        *request = TDW_REQUEST_WRITE;
+        *bytes = bytes_of(op);
+        return file->flags & (O_DIRECT | O_DSYNC) || op->sqe.rw_flags & (RWF_DSYNC | RWF_SYNC);
+    case IORING_OP_FSYNC:
+        *request = TDW_REQUEST_FLUSH;
+        *bytes = 0;
+        return true;
+    default:
+        *bytes = 0;
+        return false;
+    }
+}
 
 /* ── FSYNC ─────────────────────────────────────────────────────────────────────────────────── */
 

@@ -56,10 +56,10 @@ struct tdw_process {
     struct tdw_files *files;
     struct tdw_registered registered;
     int32_t pid;
-    int status;                /* as waitpid tells it */
-    bool waited;               /* its parent has been told */
+    int status;  /* as waitpid tells it */
+    bool waited; /* its parent has been told */
     struct tdw_process *parent;
-    struct tdw_waitq children; /* ops that wait for one to end */
+    struct tdw_waitq children;     /* ops that wait for one to end */
     struct tdw_process *next;      /* in the world, newest first */
     struct tdw_allocation *memory; /* of tdw_malloc */
 };

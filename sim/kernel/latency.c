@@ -29,15 +29,28 @@ static const uint32_t median_ns[] = {
     [TDW_C_WRITE] = 4000, [TDW_C_FLUSH] = 200000, [TDW_C_TIMER] = 0,
 };
 
+/* The choice's value as a place among the quantiles: 0 the middle, 1 just above, 2 just below, … */
+uint32_t tdw__quantile_place(uint32_t value)
+{
+    const uint32_t middle = TDW_LATENCY_BOUND / 2;
+
+    return value & 1 ? middle + (value + 1) / 2 : middle - value / 2;
+}
+
 uint64_t tdw__log_normal(uint64_t median, uint32_t value)
 {
-    /* 0 -> the middle, 1 -> just above, 2 -> just below, ... */
-    const uint32_t middle = TDW_LATENCY_BOUND / 2;
-    const uint32_t place = value & 1 ? middle + (value + 1) / 2 : middle - value / 2;
+    const uint32_t place = tdw__quantile_place(value);
     const uint32_t knot = place / STEPS, rest = place % STEPS;
     const uint64_t low = factor[knot], high = factor[knot + 1];
 
     return median * (low * STEPS + (high - low) * rest) / (1024 * STEPS);
+}
+
+uint64_t tdw__log_normal_factor(uint32_t place)
+{
+    const uint32_t knot = place / STEPS, rest = place % STEPS;
+
+    return factor[knot] + (factor[knot + 1] - factor[knot]) * rest / STEPS;
 }
 
 uint64_t tdw__latency_ns(uint8_t class, uint32_t value)

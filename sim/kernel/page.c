@@ -315,6 +315,20 @@ static void page_drop(struct tdw_inode *inode, struct tdw_page *page)
 
 /* ── Reading and writing ───────────────────────────────────────────────────────────────────── */
 
+bool tdw__pages_resident(struct tdw_inode *inode, uint64_t off, size_t bytes)
+{
+    const uint64_t size = inode->now.size;
+    const uint64_t end = off >= size ? off : bytes < size - off ? off + bytes : size;
+
+    for (uint64_t index = off / TDW_PAGE_BYTES; index * TDW_PAGE_BYTES < end; index++) {
+        const struct tdw_page *page = page_find(&inode->pages, index);
+
+        if (!page || page->now == TDW_PRISTINE)
+            return false;
+    }
+    return true;
+}
+
 void tdw__pages_read(struct tdw_inode *inode, uint64_t off, void *to, size_t bytes)
 {
     uint8_t *at = to;

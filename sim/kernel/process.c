@@ -4,10 +4,10 @@
  *
  *     spawn ─▶ running ─▶ ended: last task · exit · kill · the host's crash ─▶ waited for
  *
- * A process is a ring of the runtime, a table of descriptors, and what it allocated. Ending one runs
- * no further instruction of it: its ops are unlinked from every queue, stacks and frames go back to
- * their pools, memory is freed, descriptors are closed. What is closed on a host that is up tells
- * its peers; a crash tells nobody. The husk is kept until the world is reset, since channels,
+ * A process is a ring of the runtime, a table of descriptors, and what it allocated. Ending one
+ * runs no further instruction of it: its ops are unlinked from every queue, stacks and frames go
+ * back to their pools, memory is freed, descriptors are closed. What is closed on a host that is up
+ * tells its peers; a crash tells nobody. The husk is kept until the world is reset, since channels,
  * reports and a parent that has yet to wait may still name it.
  *
  * A step that ends its own process ends it when it has returned to the loop: nothing is torn down
@@ -136,8 +136,7 @@ int tdw_proc_spawn(const char *name, void (*main)(void *), void *arg)
 {
     struct tdw_process *parent = tdw__process();
     struct tdw_files *files = tdw__files_clone(parent->files);
-    struct tdw_process *process =
-        child_new(parent, name, files ? tdw__files_exec(files) : NULL);
+    struct tdw_process *process = child_new(parent, name, files ? tdw__files_exec(files) : NULL);
 
     if (!process)
         return -ENOMEM;
@@ -253,9 +252,8 @@ static struct tdw_waitq *blocked_wait(struct tdw_process *process, struct tdw_op
     bool any;
 
     (void)object;
-    return op->state == TDW_BLOCKED || (!ended_child(process, op, &any) && any)
-               ? &process->children
-               : NULL;
+    return op->state == TDW_BLOCKED || (!ended_child(process, op, &any) && any) ? &process->children
+                                                                                : NULL;
 }
 
 static int32_t effect_wait(struct tdw_process *process, struct tdw_op *op, void *object)

@@ -121,6 +121,8 @@ struct tdw_inode;
 
 /* Copy out `bytes` at `off`, all of which lie within the size. */
 void tdw__pages_read(struct tdw_inode *inode, uint64_t off, void *to, size_t bytes);
+/* Is all of it in memory: nothing that was only seeded? */
+bool tdw__pages_resident(struct tdw_inode *inode, uint64_t off, size_t bytes);
 /* Copy in. Returns the bytes written, which may be less when space or memory ends, or -ENOSPC,
  * -ENOMEM if none. The caller sets the size. */
 int64_t tdw__pages_write(struct tdw_inode *inode, uint64_t off, const void *from, size_t bytes);
@@ -201,12 +203,12 @@ struct tdw_inode {
         struct tdw_pages pages; /* S_IFREG */
         struct tdw_names names; /* S_IFDIR */
         char *target;           /* S_IFLNK */
-        uint32_t device;        /* S_IFCHR: enum tdw_device */
+        uint32_t device;        /* S_IFCHR: enum tdw_device_number */
         struct tdw_pipe *pipe;  /* S_IFIFO: NULL while nobody has it open */
     };
 };
 
-enum tdw_device {
+enum tdw_device_number {
     TDW_DEV_NULL = 3,
     TDW_DEV_ZERO = 5,
     TDW_DEV_FULL = 7,

@@ -14,6 +14,7 @@
  *
  * Cancellation is here, time-outs are in timeout.c; all else is a row of the table.
  */
+#include <sim/kernel/drive.h>
 #include <sim/kernel/net/net.h>
 #include <poll.h>
 #include <stdio.h>
@@ -309,11 +310,30 @@ static uint32_t draw(struct tdw_world *world, const struct tdw_op *op, uint8_t k
                                      });
 }
 
+/* How long the op takes, unless it has to wait for somebody. */
+static uint64_t latency_of(struct tdw_world *world, struct tdw_op *op,
+                           const struct tdw_sim_opcode *row, void *object)
+{
+    const uint8_t class = tdw__opcodes[op->sqe.opcode].class;
+    const uint32_t value = draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND);
+    struct tdw_drive *drive = process_of(op)->host->drive;
+    enum tdw_request request;
+    uint64_t bytes = 0;
+
+    if (TDW_UNLIKELY(drive != NULL) && row->splits && object) {
+        if (tdw__file_request(op, object, &request, &bytes))
+            return tdw__drive_ns(drive, op, request, bytes, tdw__quantile_place(value)) *
+                   world->options.slowdown;
+        if (class == TDW_C_WRITE)
+            tdw__drive_dirty(drive, bytes);
+    }
+    return tdw__latency_ns(class, value) * world->options.slowdown;
+}
+
 static void start_row(struct tdw_world *world, struct tdw_op *op, const struct tdw_sim_opcode *row)
 {
     struct tdw_process *process = process_of(op);
     struct tdw_slot *slot = tdw__slot(&process->ring, op);
-    const uint8_t class = tdw__opcodes[op->sqe.opcode].class;
     struct tdw_waitq *queue;
     uint64_t latency;
 
@@ -327,8 +347,7 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
     }
     if (world->options.watch_buffers)
         tdw__buffer_start(op);
-    latency = tdw__latency_ns(class, draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND)) *
-              world->options.slowdown;
+    latency = latency_of(world, op, row, slot->object);
     queue = row->blocked ? row->blocked(process, op, slot->object) : NULL;
     if (queue && op->task->bits & TDW_TASK_STOPPING) {
         tdw__buffer_stop(op);

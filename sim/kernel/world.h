@@ -41,6 +41,7 @@ struct tdw_host {
     void (*main)(void *);
     void *arg;
     struct tdw_disk *disk;
+    struct tdw_drive *drive; /* drive.c; NULL: none */
     struct tdw_net_host *net;
     struct tdw_host_clock clock;
     struct tdw_timer *timers; /* that its clocks decide about: timer.c */
@@ -117,8 +118,10 @@ uint64_t tdw__item_key(const struct tdw_op *op);
 
 /* latency.c: the time for a value of the latency choice. */
 uint64_t tdw__latency_ns(uint8_t class, uint32_t value);
-/* The same around any median. */
+/* The same around any median; which quantile a value stands for; its factor, in 1/1024. */
 uint64_t tdw__log_normal(uint64_t median, uint32_t value);
+uint32_t tdw__quantile_place(uint32_t value);
+uint64_t tdw__log_normal_factor(uint32_t place);
 
 /* clock.c: a host is made, boots. */
 void tdw__clock_init(struct tdw_host *host);

@@ -28,7 +28,8 @@ void tdw_test_count(unsigned tests);
 /* clang-format off */
 #define TDW_GROUPS(X)                                                                              \
     X(wheel) X(choices) X(ring) X(edges) X(sync) X(models) X(lockstep) X(sim) X(options) \
-    X(trace) X(import_strace) X(files) X(files_real) X(files_ring) X(registered) X(splice) X(files_more)
+    X(trace) X(import_strace) X(files) X(files_real) X(files_ring) X(registered) X(splice)         \
+    X(files_more)
 /* clang-format on */
 #define TDW_DECLARE(name) int tests_##name(void);
 TDW_GROUPS(TDW_DECLARE)
