@@ -94,6 +94,11 @@ int tdw_host_boot(struct tdw_host *host);
  * run. -EDEADLK: it is the caller's own host. */
 int tdw_host_crash(struct tdw_host *host);
 bool tdw_host_running(const struct tdw_host *host);
+/* Nothing of it runs, arrives or runs out until it is resumed, while its clocks go on: a virtual
+ * machine that is stopped. 0; -EALREADY: it is (not) paused; -ESRCH: it does not run; -EDEADLK: it
+ * is the caller's own. A host that crashes is resumed first. */
+int tdw_host_pause(struct tdw_host *host);
+int tdw_host_resume(struct tdw_host *host);
 /* The disk, for setting up files before a boot. */
 struct tdw_disk *tdw_host_disk(struct tdw_host *host);
 

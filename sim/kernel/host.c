@@ -87,6 +87,7 @@ int tdw_host_crash(struct tdw_host *host)
         return -ESRCH;
     if (tdw__self && tdw__process()->host == host)
         return -EDEADLK;
+    tdw_host_resume(host); /* what was put aside is taken back like all else */
     show(host, TDW_E_CRASH);
     host->up = false; /* nothing leaves it any more */
     for (struct tdw_process *p = host->world->processes; p; p = p->next)
@@ -97,6 +98,42 @@ int tdw_host_crash(struct tdw_host *host)
     for (struct tdw_process *p = host->world->processes; p; p = p->next)
         if (p->host == host)
             tdw__channels_orphan(&host->world->loop, &p->ring);
+    return 0;
+}
+
+static void show_pause(const struct tdw_host *host)
+{
+    tdw__event(&host->world->loop, (struct tdw_event){
+                                       .kind = TDW_E_FAULT,
+                                       .off = tdw__hash_text(host->name),
+                                       .len = host->paused,
+                                       .data = tdw__hash_text("tdw/host/pause"),
+                                       .name = host->name,
+                                   });
+}
+
+int tdw_host_pause(struct tdw_host *host)
+{
+    if (!host->up)
+        return -ESRCH;
+    if (host->paused)
+        return -EALREADY;
+    if (tdw__self && tdw__process()->host == host)
+        return -EDEADLK;
+    host->paused = true;
+    host->world->paused++;
+    show_pause(host);
+    return 0;
+}
+
+int tdw_host_resume(struct tdw_host *host)
+{
+    if (!host->paused)
+        return -EALREADY;
+    host->paused = false;
+    tdw__schedule_thaw(host);
+    host->world->paused--;
+    show_pause(host);
     return 0;
 }
 
@@ -112,8 +149,10 @@ struct tdw_disk *tdw_host_disk(struct tdw_host *host)
 
 void tdw__hosts_free(struct tdw_world *world)
 {
-    for (struct tdw_host *host = world->hosts; host; host = host->next)
+    for (struct tdw_host *host = world->hosts; host; host = host->next) {
+        tdw_host_resume(host);
         host->up = false;
+    }
     while (world->processes) {
         struct tdw_process *process = world->processes;
 
@@ -132,6 +171,7 @@ void tdw__hosts_free(struct tdw_world *world)
         tdw__disk_free(host->disk);
         tdw__net_host_fini(host);
         free(host->drive);
+        free(host->frozen.items);
         free(host);
     }
     world->loop.rings = NULL;

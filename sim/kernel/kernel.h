@@ -111,9 +111,10 @@ uint64_t tdw__own_name(struct tdw_loop *loop);
 void tdw__actor_init(struct tdw_task *actor, struct tdw_world *world, uint64_t name);
 /* Nothing refers to it any more. */
 void tdw__actor_fini(struct tdw_task *actor);
-/* `run` is called at `due_ns`, with the work idle again. `work->ordinal` is the caller's. */
-void tdw__work_at(struct tdw_op *work, struct tdw_task *actor, uint8_t opcode, uint64_t due_ns,
-                  tdw_done_fn *run);
+/* `run` is called at `due_ns`, or when `host` is paused no more, with the work idle again.
+ * `work->ordinal` is the caller's. */
+void tdw__work_at(struct tdw_op *work, struct tdw_task *actor, struct tdw_host *host,
+                  uint8_t opcode, uint64_t due_ns, tdw_done_fn *run);
 /* Not any more, if it is on its way. */
 void tdw__work_cancel(struct tdw_op *work);
 
@@ -143,7 +144,6 @@ int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t da
 
 /* ── Clocks and timers (clock.c, timer.c) ──────────────────────────────────────────────────── */
 
-struct tdw_host;
 bool tdw__clock_known(int clock); /* CLOCK_REALTIME, … */
 /* What a host's clock shows. */
 uint64_t tdw__clock_ns(const struct tdw_host *host, int clock);

@@ -46,8 +46,34 @@ static bool is_ready(const struct tdw_world *world, const struct tdw_op *op)
     return false;
 }
 
+/* ── Paused hosts ──────────────────────────────────────────────────────────────────────────────
+ * An item of a paused host is put aside when its turn comes, and takes part again when the host is
+ * resumed. With no host paused this costs one comparison.
+ */
+static struct tdw_host *host_of(const struct tdw_op *op)
+{
+    return op->sqe.opcode >= TDW_OP_PACKET
+               ? (struct tdw_host *)(uintptr_t)op->sqe.addr
+               : tdw_of(op->task->ring, struct tdw_process, ring)->host;
+}
+
+static bool thaw_one(const struct tdw_op *op)
+{
+    struct tdw_heap *frozen = &host_of(op)->frozen;
+
+    for (uint32_t i = 0; i < frozen->count; i++) {
+        if (frozen->items[i].op == op) {
+            tdw__heap_take(frozen, i);
+            return true;
+        }
+    }
+    return false;
+}
+
 void tdw__schedule_remove(struct tdw_world *world, struct tdw_op *op)
 {
+    if (TDW_UNLIKELY(world->paused > 0) && thaw_one(op))
+        return;
     if (world->options.schedule == TDW_ADVERSARY)
         tdw__heap_remove(is_timer(op) ? &world->timers : &world->pending, op, world->picked);
     else if (op->due_ns <= world->loop.now_ns && is_ready(world, op))
@@ -254,10 +280,34 @@ static struct tdw_op *next_adversary(struct tdw_world *world, uint64_t deadline_
                            }));
 }
 
+void tdw__schedule_thaw(struct tdw_host *host)
+{
+    struct tdw_world *world = host->world;
+
+    while (host->frozen.count > 0) {
+        struct tdw_op *op = tdw__heap_take(&host->frozen, 0);
+
+        if (op->state == TDW_POSTED) {
+            tdw__ready_add(&world->loop, op);
+            continue;
+        }
+        if (op->due_ns < world->loop.now_ns)
+            op->due_ns = world->loop.now_ns;
+        tdw__schedule_add(world, op);
+    }
+}
+
 struct tdw_op *tdw__schedule_next(struct tdw_loop *loop, uint64_t deadline_ns)
 {
     struct tdw_world *world = tdw__world(loop);
 
-    return world->options.schedule == TDW_TIMED ? next_timed(world, deadline_ns)
-                                                : next_adversary(world, deadline_ns);
+    for (;;) {
+        struct tdw_op *op = world->options.schedule == TDW_TIMED
+                                ? next_timed(world, deadline_ns)
+                                : next_adversary(world, deadline_ns);
+
+        if (TDW_LIKELY(world->paused == 0) || !op || !host_of(op)->paused)
+            return op;
+        tdw__heap_add(&host_of(op)->frozen, op);
+    }
 }

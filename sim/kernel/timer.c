@@ -39,7 +39,7 @@ void tdw__timer_start(struct tdw_timer *timer, struct tdw_host *host, struct tdw
     if (timer->next)
         timer->next->prev = timer;
     host->timers = timer;
-    tdw__work_at(&timer->work, actor, TDW_OP_TIMER, tdw__clock_at(host, clock, at_ns), run);
+    tdw__work_at(&timer->work, actor, host, TDW_OP_TIMER, tdw__clock_at(host, clock, at_ns), run);
 }
 
 void tdw__timer_stop(struct tdw_timer *timer)
@@ -59,7 +59,7 @@ void tdw__timers_changed(struct tdw_host *host, bool stepped)
         if (stepped && !timer->absolute)
             continue;
         tdw__work_cancel(&timer->work);
-        tdw__work_at(&timer->work, timer->work.task, TDW_OP_TIMER,
+        tdw__work_at(&timer->work, timer->work.task, host, TDW_OP_TIMER,
                      tdw__clock_at(host, timer->clock, timer->at_ns), run);
         if (stepped && timer->stepped)
             timer->stepped(timer);

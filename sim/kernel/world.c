@@ -141,13 +141,14 @@ void tdw__actor_fini(struct tdw_task *actor)
         loop->last = NULL;
 }
 
-void tdw__work_at(struct tdw_op *work, struct tdw_task *actor, uint8_t opcode, uint64_t due_ns,
-                  tdw_done_fn *run)
+void tdw__work_at(struct tdw_op *work, struct tdw_task *actor, struct tdw_host *host,
+                  uint8_t opcode, uint64_t due_ns, tdw_done_fn *run)
 {
     struct tdw_loop *loop = actor->ring->loop;
 
     assert(work->state == TDW_IDLE);
     work->sqe.opcode = opcode;
+    work->sqe.addr = (uintptr_t)host;
     work->task = actor;
     work->done = run;
     work->seq = ++loop->seq;
@@ -590,6 +591,7 @@ void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *op
     tdw__choices_reset(&world->choices);
     tdw__names_reset(loop->names);
     world->pids = 0;
+    world->paused = 0;
     loop->now_ns = loop->seq = loop->steps = 0;
     loop->switches = loop->frames = loop->deliveries = 0;
     loop->digest = (struct tdw_digest){0, 0};

@@ -45,8 +45,10 @@ struct tdw_host {
     struct tdw_net_host *net;
     struct tdw_host_clock clock;
     struct tdw_timer *timers; /* that its clocks decide about: timer.c */
+    struct tdw_heap frozen; /* items whose turn came while it was paused */
     uint32_t boots;
     bool up; /* powered */
+    bool paused;
 };
 
 struct tdw_world {
@@ -64,6 +66,7 @@ struct tdw_world {
     struct tdw_host *hosts;
     struct tdw_process *processes; /* dead ones too, until the reset: others may refer to them */
     int32_t pids;
+    uint32_t paused; /* hosts */
     uint64_t warned[4]; /* opcodes that the kernel was asked for and does not know */
 };
 
@@ -92,6 +95,7 @@ extern const struct tdw_sim_opcode tdw__row_timeout_remove;
 struct tdw_op *tdw__schedule_next(struct tdw_loop *loop, uint64_t deadline_ns);
 void tdw__schedule_add(struct tdw_world *world, struct tdw_op *op);
 void tdw__schedule_remove(struct tdw_world *world, struct tdw_op *op);
+void tdw__schedule_thaw(struct tdw_host *host); /* it is paused no more */
 
 /* choices.c */
 uint32_t tdw__sim_choose(struct tdw_loop *loop, const struct tdw_choice *choice);

@@ -186,7 +186,7 @@ void tdw__tcp_arm(struct tdw_end *end, uint64_t due_ns)
 {
     tdw__work_cancel(&end->timer);
     end->timer.ordinal = end == &end->connection->ends[1];
-    tdw__work_at(&end->timer, &end->connection->actor, TDW_OP_TIMER, due_ns, run_timer);
+    tdw__work_at(&end->timer, &end->connection->actor, end->host, TDW_OP_TIMER, due_ns, run_timer);
 }
 
 /* A keepalive probe: would it be answered? */
@@ -201,7 +201,7 @@ static void probe(struct tdw_end *end)
         tdw__tcp_arm(end, end->heard_ns + idle_ns);
         return;
     }
-    if (!to->host->up || end->way->link.down || to->way->link.down) {
+    if (!to->host->up || to->host->paused || end->way->link.down || to->way->link.down) {
         const bool late =
             end->user_timeout_ms && now - end->heard_ns >= (uint64_t)end->user_timeout_ms * 1000000;
 

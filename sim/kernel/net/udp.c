@@ -68,7 +68,7 @@ static void depart(struct tdw_datagram *datagram)
         return;
     }
     datagram->arrival.ordinal = ordinal;
-    tdw__work_at(&datagram->arrival, &flow->actor, TDW_OP_PACKET, due, run_arrival);
+    tdw__work_at(&datagram->arrival, &flow->actor, datagram->to_host, TDW_OP_PACKET, due, run_arrival);
 }
 
 /* Nobody is there: the sender is told, if it runs. Takes over the datagram. */
