@@ -215,8 +215,17 @@ demo: deps-core
 $(O)/bench: $(BENCH_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(BENCH_LIBS)
 
+# Peers are C++ programs over what Debian packages; each is left out where its library is missing.
+CXX ?= c++
+$(BUILD)/bench-simgrid: tests/bench/peers/simgrid.cpp
+	$(call say,CXX,$<)mkdir -p $(@D) && $(CXX) -O2 -std=c++17 -o $@ $< -lsimgrid
+$(BUILD)/bench-ns3: tests/bench/peers/ns3.cpp
+	$(call say,CXX,$<)mkdir -p $(@D) && $(CXX) -O2 -std=c++17 -o $@ $< \
+	    $(addprefix -lns3-,core network internet point-to-point applications)
+
 bench: deps-bench
 	$(Q)$(MAKE) --no-print-directory $(O)/bench BENCH_LIBS="-lboost_context"
+	$(Q)$(MAKE) -k --no-print-directory $(BUILD)/bench-simgrid $(BUILD)/bench-ns3 || true
 	$(Q)$(O)/bench $(BUILD)/bench.tsv
 
 # ── Portability: other compilers, other levels, another architecture, the same digests ─────────

@@ -11,7 +11,7 @@ set -eu
 case "${1:-}" in
 core) packages="libc6-dev pkg-config liburing-dev libxxhash-dev libzstd-dev" ;;
 check) packages="libcmocka-dev strace sqlite3 clang libclang-rt-14-dev" ;;
-bench) packages="libboost-context-dev" ;;
+bench) packages="libboost-context-dev g++ libsimgrid-dev libns3-dev" ;;
 lint) packages="cppcheck clang-format" ;;
 portable) packages="clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;;
 *) echo "usage: deps.sh core|check|bench|lint|portable" >&2; exit 2 ;;

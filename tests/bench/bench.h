@@ -30,6 +30,7 @@ void bench_value(FILE *out, const char *name, const char *unit, double value, co
                  double reference_value);
 
 /* The groups. */
+void bench_net(FILE *out);
 void bench_sim(FILE *out);
 void bench_switch(FILE *out);
 void bench_trace(FILE *out);

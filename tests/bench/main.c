@@ -51,8 +51,14 @@ void bench_pair(FILE *out, const struct bench *bench)
                 references[REPEATS / 2]);
 }
 
+/* bench [FILE [GROUP]] */
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        void (*run)(FILE *out);
+    } groups[] = {
+        {"switch", bench_switch}, {"trace", bench_trace}, {"sim", bench_sim}, {"net", bench_net}};
     FILE *out = fopen(argc > 1 ? argv[1] : "bench.tsv", "w");
 
     if (!out) {
@@ -60,8 +66,8 @@ int main(int argc, char **argv)
         return 7;
     }
     fprintf(out, "name\tvalue\tunit\treference\treference_value\tratio\n");
-    bench_switch(out);
-    bench_trace(out);
-    bench_sim(out);
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (argc < 3 || strcmp(argv[2], groups[i].name) == 0)
+            groups[i].run(out);
     return fclose(out) == 0 ? 0 : 7;
 }

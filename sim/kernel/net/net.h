@@ -227,6 +227,13 @@ struct tdw_msg {
     int flags_out;
 };
 
+/* What one asks for, as far as it decides whether it has to wait. */
+struct tdw_want {
+    size_t bytes;
+    const struct sockaddr *name; /* where it goes; NULL */
+    socklen_t name_bytes;
+};
+
 /* A family and type of sockets. What a protocol has no function for, it does not support. */
 struct tdw_protocol {
     const char *name;
@@ -243,8 +250,8 @@ struct tdw_protocol {
     int64_t (*send)(struct tdw_socket *socket, struct tdw_msg *msg);
     int64_t (*receive)(struct tdw_socket *socket, struct tdw_msg *msg);
     /* Would they? */
-    bool (*send_waits)(struct tdw_socket *socket, const struct tdw_msg *msg);
-    bool (*receive_waits)(struct tdw_socket *socket, const struct tdw_msg *msg);
+    bool (*send_waits)(struct tdw_socket *socket, const struct tdw_want *want);
+    bool (*receive_waits)(struct tdw_socket *socket, const struct tdw_want *want);
     int (*shutdown)(struct tdw_socket *socket, int how);
     uint32_t (*ready)(struct tdw_socket *socket);
     /* The bound address, or the peer's: its length, or -errno. */

@@ -210,11 +210,11 @@ struct tdw_socket *tdw__accept_pop(struct tdw_socket *listener)
 static struct tdw_waitq *socket_blocked(struct tdw_file *file, const struct tdw_io *io, bool write)
 {
     struct tdw_socket *socket = file->socket;
-    const struct tdw_msg msg = {.io = *io};
+    const struct tdw_want want = {.bytes = io->left};
 
     if (write)
-        return socket->protocol->send_waits(socket, &msg) ? &socket->writers : NULL;
-    return io->left > 0 && socket->protocol->receive_waits(socket, &msg) ? &socket->readers : NULL;
+        return socket->protocol->send_waits(socket, &want) ? &socket->writers : NULL;
+    return io->left > 0 && socket->protocol->receive_waits(socket, &want) ? &socket->readers : NULL;
 }
 
 static int32_t socket_read(struct tdw_process *process, struct tdw_file *file, struct tdw_io *io,

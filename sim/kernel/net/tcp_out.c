@@ -50,8 +50,8 @@ static void schedule_first(struct tdw_end *end)
     if (!half->transit.head || half->arrival.state != TDW_IDLE)
         return;
     half->arrival.ordinal = half->packets << 1 | (end == &end->connection->ends[1]);
-    tdw__work_at(&half->arrival, &end->connection->actor, tdw__other(end)->host, TDW_OP_PACKET, half->transit.head->due_ns,
-                 run_arrival);
+    tdw__work_at(&half->arrival, &end->connection->actor, tdw__other(end)->host, TDW_OP_PACKET,
+                 half->transit.head->due_ns, run_arrival);
 }
 
 static uint64_t rto_ns(const struct tdw_half *half, const struct tdw_segment *segment)
@@ -395,8 +395,8 @@ void tdw__tcp_tell(struct tdw_end *end)
     half->news_acked = half->arrived;
     half->news_edge = half->taken + to->window_bytes;
     half->news.ordinal = 1u << 31 | half->packets << 1 | (end == &end->connection->ends[1]);
-    tdw__work_at(&half->news, &end->connection->actor, end->host, TDW_OP_PACKET, changed + news_delay_ns(end),
-                 run_news);
+    tdw__work_at(&half->news, &end->connection->actor, end->host, TDW_OP_PACKET,
+                 changed + news_delay_ns(end), run_news);
 }
 
 void tdw__tcp_want_news(struct tdw_end *end)
@@ -412,8 +412,8 @@ static void run_news(struct tdw_op *work)
     const struct tdw_end *to = tdw__other(end);
 
     if (to->way->link.down && to->state != TDW_TCP_CLOSED) { /* it is lost; the next one may pass */
-        tdw__work_at(work, &end->connection->actor, end->host, TDW_OP_TIMER, loop_of(end)->now_ns + RTO_SYN_NS,
-                     run_news);
+        tdw__work_at(work, &end->connection->actor, end->host, TDW_OP_TIMER,
+                     loop_of(end)->now_ns + RTO_SYN_NS, run_news);
         return;
     }
     if (half->news_acked > half->acked)

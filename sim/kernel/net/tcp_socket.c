@@ -206,13 +206,13 @@ static uint64_t room(struct tdw_end *end)
     return 0;
 }
 
-static bool tcp_send_waits(struct tdw_socket *socket, const struct tdw_msg *msg)
+static bool tcp_send_waits(struct tdw_socket *socket, const struct tdw_want *want)
 {
     if (socket->error || socket->shut & TDW_SHUT_WRITE || !socket->end)
         return false;
     if (socket->end->state == TDW_TCP_SYN_SENT)
         return true;
-    return msg->io.left > 0 && room(socket->end) == 0;
+    return want->bytes > 0 && room(socket->end) == 0;
 }
 
 /* Copy up to `max` bytes behind what is not sent yet. */
@@ -270,10 +270,10 @@ static int64_t tcp_send(struct tdw_socket *socket, struct tdw_msg *msg)
     return done;
 }
 
-static bool tcp_receive_waits(struct tdw_socket *socket, const struct tdw_msg *msg)
+static bool tcp_receive_waits(struct tdw_socket *socket, const struct tdw_want *want)
 {
     const uint64_t low = socket->options.low_water;
-    const uint64_t least = msg->io.left < low ? msg->io.left : low;
+    const uint64_t least = want->bytes < low ? want->bytes : low;
 
     if (socket->received_bytes >= (least ? least : 1) || socket->error ||
         socket->shut & TDW_SHUT_READ)

@@ -111,9 +111,22 @@ static struct tdw_msg message_of(struct tdw_process *process, const struct tdw_o
             msg.name_bytes = msg.name ? sqe->addr_len : 0;
         }
     }
-    skip(&msg.io, (size_t)op->res);
+    if (op->res > 0)
+        skip(&msg.io, (size_t)op->res);
     msg.io.nowait = msg.flags & MSG_DONTWAIT;
     return msg;
+}
+
+/* The same, as far as it decides about waiting. */
+static struct tdw_want want_of(const struct tdw_op *op)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    const struct msghdr *header = tdw__pointer(sqe->addr);
+
+    if (has_msghdr(op))
+        return (struct tdw_want){total_of(header->msg_iov, header->msg_iovlen) - (size_t)op->res,
+                                 header->msg_name, header->msg_namelen};
+    return (struct tdw_want){sqe->len - (size_t)op->res, tdw__pointer(sqe->off), sqe->addr_len};
 }
 
 /* ── Sending ───────────────────────────────────────────────────────────────────────────────── */
@@ -143,15 +156,15 @@ static int start_send(struct tdw_process *process, struct tdw_op *op, void **obj
 static struct tdw_waitq *blocked_send(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     struct tdw_socket *socket = tdw__socket_of(object);
-    struct iovec one;
-    struct tdw_msg msg;
+    struct tdw_want want;
 
+    (void)process;
     if (op->state == TDW_BLOCKED)
         return &socket->writers;
-    if (op->bits & TDW_OP_SHOTS) /* only the notice is left */
-        return NULL;
-    msg = message_of(process, op, &one);
-    return !msg.io.nowait && socket->protocol->send_waits(socket, &msg) ? &socket->writers : NULL;
+    if (op->bits & TDW_OP_SHOTS || op->sqe.msg_flags & MSG_DONTWAIT)
+        return NULL; /* only the notice is left; it does not wait */
+    want = want_of(op);
+    return socket->protocol->send_waits(socket, &want) ? &socket->writers : NULL;
 }
 
 /* Move what can be moved; the result so far, or TDW_AGAIN. */
@@ -222,16 +235,17 @@ static struct tdw_waitq *blocked_receive(struct tdw_process *process, struct tdw
                                          void *object)
 {
     struct tdw_socket *socket = tdw__socket_of(object);
-    struct iovec one;
-    struct tdw_msg msg;
+    struct tdw_want want;
 
+    (void)process;
     if (op->state == TDW_BLOCKED)
         return &socket->readers;
-    msg = message_of(process, op, &one);
+    if (op->sqe.msg_flags & MSG_DONTWAIT)
+        return NULL;
+    want = want_of(op);
     if (op->sqe.flags & IOSQE_BUFFER_SELECT)
-        msg.io.left = 1; /* how much there will be room for does not matter */
-    return !msg.io.nowait && socket->protocol->receive_waits(socket, &msg) ? &socket->readers
-                                                                           : NULL;
+        want.bytes = 1; /* how much there will be room for does not matter */
+    return socket->protocol->receive_waits(socket, &want) ? &socket->readers : NULL;
 }
 
 /* What RECVMSG tells beside its bytes. */

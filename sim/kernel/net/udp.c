@@ -68,7 +68,8 @@ static void depart(struct tdw_datagram *datagram)
         return;
     }
     datagram->arrival.ordinal = ordinal;
-    tdw__work_at(&datagram->arrival, &flow->actor, datagram->to_host, TDW_OP_PACKET, due, run_arrival);
+    tdw__work_at(&datagram->arrival, &flow->actor, datagram->to_host, TDW_OP_PACKET, due,
+                 run_arrival);
 }
 
 /* Nobody is there: the sender is told, if it runs. Takes over the datagram. */
@@ -267,15 +268,15 @@ static int64_t udp_send(struct tdw_socket *socket, struct tdw_msg *msg)
     return (int64_t)bytes;
 }
 
-static bool udp_send_waits(struct tdw_socket *socket, const struct tdw_msg *msg)
+static bool udp_send_waits(struct tdw_socket *socket, const struct tdw_want *want)
 {
-    (void)socket, (void)msg;
+    (void)socket, (void)want;
     return false;
 }
 
-static bool udp_receive_waits(struct tdw_socket *socket, const struct tdw_msg *msg)
+static bool udp_receive_waits(struct tdw_socket *socket, const struct tdw_want *want)
 {
-    (void)msg;
+    (void)want;
     return !socket->received.head && !socket->error && !(socket->shut & TDW_SHUT_READ);
 }
 

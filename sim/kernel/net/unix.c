@@ -380,11 +380,12 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg,
     return -ECONNREFUSED;
 }
 
-static bool unix_send_waits(struct tdw_socket *socket, const struct tdw_msg *msg)
+static bool unix_send_waits(struct tdw_socket *socket, const struct tdw_want *want)
 {
     struct tdw_socket *peer = of(socket)->peer;
 
-    if (socket->type == SOCK_DGRAM && msg->name && find(socket, msg->name, msg->name_bytes, &peer))
+    if (socket->type == SOCK_DGRAM && want->name &&
+        find(socket, want->name, want->name_bytes, &peer))
         return false;
     if (!peer || socket->error || socket->shut & TDW_SHUT_WRITE || peer->shut & TDW_SHUT_READ ||
         !is_full(socket, peer))
@@ -490,9 +491,9 @@ static int64_t unix_send(struct tdw_socket *socket, struct tdw_msg *msg)
 
 /* ── Receiving ─────────────────────────────────────────────────────────────────────────────── */
 
-static bool unix_receive_waits(struct tdw_socket *socket, const struct tdw_msg *msg)
+static bool unix_receive_waits(struct tdw_socket *socket, const struct tdw_want *want)
 {
-    (void)msg;
+    (void)want;
     if (socket->received.head || socket->error || socket->shut & TDW_SHUT_READ)
         return false;
     return socket->type == SOCK_DGRAM || socket->state == TDW_TCP_ESTABLISHED;
