@@ -7,11 +7,12 @@
  * hash table, keyed by directory number and text; the names of a directory hang in a list, oldest
  * first, which is the order in which getdents shows them.
  *
- * Durability. fsync of a directory keeps its names as they are then. What a rename changed becomes
- * durable in one piece, whichever of its directories is synced: its names form a ring, and a ring
- * is kept as a whole. A rename that would become durable in a place without a durable path makes
- * the names on that path durable too, since otherwise syncing could lose what was durable before,
- * or close a circle of directories. Nothing else is kept that was not asked for.
+ * Durability. fsync of a directory keeps the names that were changed before it started (fsync.c).
+ * What a rename changed becomes durable in one piece, whichever of its directories is synced: its
+ * names form a ring, and a ring is kept as a whole. A rename that would become durable in a place
+ * without a durable path makes the names on that path durable too, since otherwise syncing could
+ * lose what was durable before, or close a circle of directories. Nothing else is kept that was not
+ * asked for.
  *
  * Invariants: a name is in its directory's dirty list exactly while now and kept differ, and only
  * then in a ring of more than itself. links_now and links_kept count names. `now` of a directory
@@ -104,6 +105,7 @@ static void dirty_add(struct tdw_name *name)
     if (name->dirty)
         return;
     name->dirty = true;
+    name->dirtied = ++name->dir->disk->names_dirtied;
     name->dirty_prev = NULL;
     name->dirty_next = names->dirty;
     if (names->dirty)
@@ -385,13 +387,19 @@ static struct tdw_inode *batch_keep(struct batch *batch)
     return lost;
 }
 
-void tdw__names_keep(struct tdw_inode *dir)
+void tdw__names_keep(struct tdw_inode *dir, uint64_t upto)
 {
     struct batch batch = {.tail = &batch.head};
     struct tdw_inode *lost;
 
-    while (dir->names.dirty)
-        batch_add(&batch, dir->names.dirty);
+    for (struct tdw_name *name = dir->names.dirty, *next; name; name = next) {
+        next = name->dirty_next;
+        if (name->dirtied > upto)
+            continue;
+        batch_add(&batch, name);
+        if (next && !next->dirty) /* it was of the same ring: begin anew */
+            next = dir->names.dirty;
+    }
     for (struct tdw_name *name = batch.head; name; name = name->dirty_next)
         if (name->renamed && name->now)
             batch_add_path(&batch, name->dir);

@@ -79,6 +79,8 @@ struct tdw_disk *tdw__disk_new(void)
     tdw__pool_init(&disk->files, sizeof(struct tdw_file), 32);
     tdw__pool_init(&disk->locks, sizeof(struct tdw_lock), 32);
     tdw__pool_init(&disk->waits, sizeof(struct tdw_lock_wait), 16);
+    tdw__pool_init(&disk->syncs, sizeof(struct tdw_fsync), 8);
+    tdw__pool_init(&disk->records, sizeof(struct tdw_page_record), 64);
     disk->buckets = calloc(BUCKETS_FIRST, sizeof(struct tdw_name *));
     disk->bucket_mask = BUCKETS_FIRST - 1;
     disk->inode_next = 2;
@@ -116,6 +118,8 @@ void tdw__disk_free(struct tdw_disk *disk)
     tdw__pool_fini(&disk->files);
     tdw__pool_fini(&disk->locks);
     tdw__pool_fini(&disk->waits);
+    tdw__pool_fini(&disk->syncs);
+    tdw__pool_fini(&disk->records);
     free(disk);
 }
 

@@ -143,10 +143,8 @@ int tdw__inode_resize(struct tdw_inode *inode, uint64_t size, uint64_t now_ns)
 
 void tdw__inode_keep(struct tdw_inode *inode, uint64_t off, uint64_t end, bool data_only)
 {
-    if (tdw__is_dir(inode))
-        tdw__names_keep(inode);
-    else if (tdw__is_reg(inode))
-        tdw__pages_keep(inode, off, end);
+    tdw__syncs_apply(inode);
+    tdw__pages_keep(inode, off, end);
     if (data_only) {
         inode->kept.size = inode->now.size;
         return;

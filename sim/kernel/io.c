@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading and writing: the rows READ WRITE READV WRITEV READ_FIXED WRITE_FIXED FSYNC FALLOCATE
+ * Reading and writing: the rows READ WRITE READV WRITEV READ_FIXED WRITE_FIXED FALLOCATE
  * FTRUNCATE, and what they mean for regular files.
  *
  * A row's start finds the open file, checks what does not depend on the file's state, and takes a
@@ -421,65 +421,38 @@ static uint64_t bytes_of(const struct tdw_op *op)
     return io_of(op, &one, vectored).left;
 }
 
-bool tdw__file_request(const struct tdw_op *op, const struct tdw_file *file,
-                       enum tdw_request *request, uint64_t *bytes)
+bool tdw__file_request(const struct tdw_op *op, const void *object, enum tdw_request *request,
+                       uint64_t *bytes)
 {
-    const uint64_t pos = op->sqe.off == UINT64_MAX ? file->pos : op->sqe.off;
+    const struct tdw_file *file = object; /* of those that read and write; others have their own */
 
-    if (file->kind != &tdw__kind_reg && op->sqe.opcode != IORING_OP_FSYNC)
-        return false;
+    *bytes = 0;
     switch (op->sqe.opcode) {
     case IORING_OP_READ:
     case IORING_OP_READV:
     case IORING_OP_READ_FIXED:
+        if (file->kind != &tdw__kind_reg)
+            return false;
         *request = TDW_REQUEST_READ;
         *bytes = bytes_of(op);
-        return file->flags & O_DIRECT || !tdw__pages_resident(file->inode, pos, *bytes);
+        return file->flags & O_DIRECT ||
+               !tdw__pages_resident(file->inode,
+                                    op->sqe.off == UINT64_MAX ? file->pos : op->sqe.off, *bytes);
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
     case IORING_OP_WRITE_FIXED:
+        if (file->kind != &tdw__kind_reg)
+            return false;
         *request = TDW_REQUEST_WRITE;
         *bytes = bytes_of(op);
         return file->flags & (O_DIRECT | O_DSYNC) || op->sqe.rw_flags & (RWF_DSYNC | RWF_SYNC);
     case IORING_OP_FSYNC:
         *request = TDW_REQUEST_FLUSH;
-        *bytes = 0;
         return true;
     default:
-        *bytes = 0;
         return false;
     }
 }
-
-/* ── FSYNC ─────────────────────────────────────────────────────────────────────────────────── */
-
-static int start_fsync(struct tdw_process *process, struct tdw_op *op, void **object)
-{
-    const struct io_uring_sqe *sqe = &op->sqe;
-    const struct tdw_file *file = tdw__op_file(process, op);
-
-    if (sqe->fsync_flags & ~(uint32_t)IORING_FSYNC_DATASYNC || sqe->addr || sqe->buf_index)
-        return -EINVAL;
-    if (file && file->kind != &tdw__kind_reg && file->kind != &tdw__kind_dir)
-        return -EINVAL;
-    return tdw__start_fd(process, op, object);
-}
-
-static int32_t effect_fsync(struct tdw_process *process, struct tdw_op *op, void *object)
-{
-    const struct io_uring_sqe *sqe = &op->sqe;
-    const int64_t end = (int64_t)(sqe->off + sqe->len); /* inclusive; none: to the end */
-    struct tdw_file *file = object;
-
-    (void)process;
-    tdw__inode_keep(file->inode, (int64_t)sqe->off > 0 ? sqe->off : 0,
-                    end > 0 && end < INT64_MAX ? (uint64_t)end + 1 : INT64_MAX,
-                    sqe->fsync_flags & IORING_FSYNC_DATASYNC);
-    return 0;
-}
-
-const struct tdw_sim_opcode tdw__row_fsync = {start_fsync, NULL, effect_fsync, tdw__release_fd,
-                                              true};
 
 /* ── FALLOCATE, FTRUNCATE ──────────────────────────────────────────────────────────────────── */
 

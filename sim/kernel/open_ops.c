@@ -79,8 +79,6 @@ static int check_size(const struct open_how *how, uint32_t bytes)
 {
     if (bytes < sizeof(*how))
         return -EINVAL;
-    if (bytes > TDW_PAGE_BYTES)
-        return -E2BIG;
     if (!how)
         return -EFAULT;
     for (uint32_t i = sizeof(*how); i < bytes; i++)

@@ -304,7 +304,9 @@ static void page_drop(struct tdw_inode *inode, struct tdw_page *page)
         count_space(inode, -1);
     block_put(inode->disk, page->now);
     page->now = TDW_HOLE;
-    if (page->kept == TDW_HOLE)
+    if (inode->syncs) /* its kept side is about to change: it must be seen that this came later */
+        page_dirty(&inode->pages, page, TDW_PAGE_CUT);
+    else if (page->kept == TDW_HOLE)
         page_clean(inode, page);
     else if (page->kept == TDW_PRISTINE && page->index >= pages_of(inode->pages.pattern_kept)) {
         page->kept = TDW_HOLE; /* the same content, and one state fewer */
@@ -524,6 +526,81 @@ void tdw__pages_keep(struct tdw_inode *inode, uint64_t off, uint64_t end)
         page_keep_cut(inode, page);
     }
     pages->cut = false;
+}
+
+static int record(struct tdw_inode *inode, const struct tdw_page *page, struct tdw_block *block,
+                  struct tdw_page_record **records)
+{
+    struct tdw_page_record *made = tdw__pool_get(&inode->disk->records);
+
+    if (!made)
+        return -ENOMEM;
+    *made = (struct tdw_page_record){*records, block_ref(block), page->index};
+    *records = made;
+    return 0;
+}
+
+int tdw__pages_record(struct tdw_inode *inode, uint64_t off, uint64_t end,
+                      struct tdw_page_record **records)
+{
+    const uint64_t first = off / TDW_PAGE_BYTES, last = pages_of(end);
+    int err = 0;
+
+    for (const struct tdw_page *page = inode->pages.dirty; page && !err; page = page->next) {
+        if ((page->index >= first && page->index < last) || page->bits & TDW_PAGE_WHOLE)
+            err = record(inode, page, page->now, records);
+        else if (page->bits & TDW_PAGE_CUT)
+            err = record(inode, page, TDW_HOLE, records);
+    }
+    return err;
+}
+
+/* `block` is what the page is after a power cut; the reference is the page's from now on. */
+static void page_apply(struct tdw_inode *inode, struct tdw_page *page, struct tdw_block *block)
+{
+    /* A hole may have been filled and punched again: what a later sync recorded is still to come.
+     */
+    if (page->now == block && (tdw__is_block(block) || !inode->syncs)) {
+        block_put(inode->disk, block);
+        page_keep(inode, page);
+        return;
+    }
+    block_put(inode->disk, page->kept);
+    page->kept = block;
+    page_dirty(&inode->pages, page, page->now == TDW_HOLE ? TDW_PAGE_CUT : 0);
+}
+
+void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records, uint64_t pattern)
+{
+    struct tdw_pages *pages = &inode->pages;
+    struct tdw_page_record *next;
+
+    if (pages->pattern_kept > pattern)
+        pages->pattern_kept = pattern;
+    for (struct tdw_page_record *at = *records; at; at = next) {
+        struct tdw_page *page = page_make(inode, at->index);
+
+        next = at->next;
+        if (page)
+            page_apply(inode, page, at->block);
+        else
+            block_put(inode->disk, at->block); /* no memory: it is lost as if it came later */
+        tdw__pool_put(&inode->disk->records, at);
+    }
+    *records = NULL;
+    if (!pages->dirty)
+        pages->cut = false;
+}
+
+void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **records)
+{
+    while (*records) {
+        struct tdw_page_record *at = *records;
+
+        *records = at->next;
+        block_put(inode->disk, at->block);
+        tdw__pool_put(&inode->disk->records, at);
+    }
 }
 
 /* Count anew what takes space: after the pattern's end moved. */

@@ -87,7 +87,7 @@ static inline bool tdw__is_block(const struct tdw_block *block)
 }
 
 enum tdw_page_bits {
-    TDW_PAGE_DIRTY = 1, /* in the list: now and kept differ */
+    TDW_PAGE_DIRTY = 1, /* in the list: now and kept may differ */
     TDW_PAGE_CUT = 2,   /* a truncation or hole took it since it was kept: with the next durable
                            size, the kept content is gone even if the page itself is not synced */
     TDW_PAGE_WHOLE = 4, /* its end was cut: becomes durable with the next durable size */
@@ -134,6 +134,18 @@ int tdw__pages_punch(struct tdw_inode *inode, uint64_t off, uint64_t end);
 int tdw__pages_reserve(struct tdw_inode *inode, uint64_t off, uint64_t end);
 /* Make the content of [off, end) durable, and with it that of pages which a truncation took. */
 void tdw__pages_keep(struct tdw_inode *inode, uint64_t off, uint64_t end);
+/* The same in two steps: what pages_keep would keep now is recorded (0 or -ENOMEM), and kept
+ * later, whatever was written in between; `pattern` is the reach of the pattern then. Records that
+ * are not applied are given up with unrecord. */
+struct tdw_page_record {
+    struct tdw_page_record *next;
+    struct tdw_block *block;
+    uint64_t index;
+};
+int tdw__pages_record(struct tdw_inode *inode, uint64_t off, uint64_t end,
+                      struct tdw_page_record **records);
+void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records, uint64_t pattern);
+void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **records);
 /* The power went: the content is what was kept. */
 void tdw__pages_revert(struct tdw_inode *inode);
 void tdw__pages_free(struct tdw_inode *inode);
@@ -165,6 +177,7 @@ struct tdw_name {
     struct tdw_name *ring_next, *ring_prev;   /* names that become durable together: a rename */
     uint64_t cookie;                          /* place in the directory, for getdents */
     uint64_t changed;                         /* number of the name operation that made `now` */
+    uint64_t dirtied;                         /* … of the change since which it is dirty */
     uint64_t hash;
     uint32_t bytes;
     bool dirty;
@@ -188,6 +201,7 @@ struct tdw_inode {
     struct tdw_attributes now, kept;
     uint64_t btime_ns;
     struct tdw_xattrs *xattrs_now, *xattrs_kept; /* NULL: none */
+    struct tdw_fsync *syncs;                     /* fsyncs under way, oldest first */
     uint32_t links_now, links_kept;              /* names that lead here */
     uint32_t pins;
     bool linkable;  /* made by O_TMPFILE without O_EXCL: may be given a first name */
@@ -244,14 +258,32 @@ void tdw__unpin(struct tdw_inode *inode);
 /* st_nlink. */
 uint32_t tdw__inode_links(const struct tdw_inode *inode);
 int tdw__inode_resize(struct tdw_inode *inode, uint64_t size, uint64_t now_ns);
-/* fsync: `data_only` as fdatasync. `end` is exclusive. A directory's names become durable. */
+/* An O_SYNC write: what is there now becomes durable. `data_only` as fdatasync; `end` is exclusive.
+ */
 void tdw__inode_keep(struct tdw_inode *inode, uint64_t off, uint64_t end, bool data_only);
 void tdw__inode_statx(const struct tdw_inode *inode, struct statx *stat);
+
+/* ── Syncs under way (fsync.c) ─────────────────────────────────────────────────────────────── */
+
+/* What an fsync will keep: the file as it was at its start. */
+struct tdw_fsync {
+    struct tdw_fsync *next; /* of the inode */
+    struct tdw_file *file;
+    struct tdw_page_record *pages;
+    struct tdw_attributes attributes;
+    struct tdw_xattrs *xattrs;
+    uint64_t pattern;
+    uint64_t names; /* of a directory: the changes before this number */
+    bool data_only;
+};
+/* All that are under way take effect: somebody keeps what is newer. */
+void tdw__syncs_apply(struct tdw_inode *inode);
 
 /* ── Extended attributes (xattr.c) ─────────────────────────────────────────────────────────── */
 
 void tdw__xattrs_keep(struct tdw_inode *inode);
 void tdw__xattrs_revert(struct tdw_inode *inode);
+struct tdw_xattrs *tdw__xattrs_ref(struct tdw_xattrs *set);
 void tdw__xattrs_put(struct tdw_xattrs *set); /* one reference fewer */
 
 /* ── Names (dir.c) ─────────────────────────────────────────────────────────────────────────────
@@ -266,8 +298,9 @@ void tdw__name_remove(struct tdw_name *name, uint64_t now_ns);
 int tdw__name_move(struct tdw_name *from, struct tdw_inode *dir, const char *text, uint32_t bytes,
                    uint64_t now_ns);
 void tdw__name_exchange(struct tdw_name *a, struct tdw_name *b, uint64_t now_ns);
-/* The names of `dir` as they are now become durable. */
-void tdw__names_keep(struct tdw_inode *dir);
+/* The names of `dir` that have been dirty since change `upto` or longer become durable, as they are
+ * now. */
+void tdw__names_keep(struct tdw_inode *dir, uint64_t upto);
 /* A name just put becomes durable by itself: initial contents. */
 void tdw__names_seed(struct tdw_name *name);
 /* The power went: the names of `dir` are those that were kept. Counts and parents are left to the
@@ -287,13 +320,14 @@ int tdw__names_path(struct tdw_inode *dir, struct tdw_inode *root, char *text, s
 /* ── The disk (disk.c) ─────────────────────────────────────────────────────────────────────── */
 
 struct tdw_disk {
-    struct tdw_pool blocks, pages, nodes, inodes, files, locks, waits;
+    struct tdw_pool blocks, pages, nodes, inodes, files, locks, waits, syncs, records;
     struct tdw_inode *root;
     struct tdw_inode *inodes_all;
     struct tdw_name **buckets;
     uint32_t bucket_mask, names;
     uint64_t inode_next;
     uint64_t names_changed; /* name operations so far */
+    uint64_t names_dirtied; /* names that became dirty so far */
     uint64_t seed;          /* of /dev/urandom */
     uint64_t bytes_max;     /* capacity; 0: none */
     uint64_t file_bytes_max;
@@ -538,7 +572,8 @@ const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode);
 bool tdw__file_op_waits(uint8_t opcode, const void *object);
 bool tdw__open_waits(const void *object); /* open_ops.c: the same, of an open */
 
-/* io.c: READ WRITE READV WRITEV READ_FIXED WRITE_FIXED FSYNC FALLOCATE FTRUNCATE; getdents.c */
+/* io.c: READ WRITE READV WRITEV READ_FIXED WRITE_FIXED; fsync.c: FSYNC; io.c: FALLOCATE FTRUNCATE;
+ * getdents.c */
 extern const struct tdw_sim_opcode tdw__row_read, tdw__row_write, tdw__row_readv, tdw__row_writev,
     tdw__row_fsync, tdw__row_fallocate, tdw__row_ftruncate, tdw__row_getdents;
 /* open_ops.c: OPENAT OPENAT2 CLOSE; name_ops.c: STATX UNLINKAT RENAMEAT MKDIRAT LINKAT SYMLINKAT */

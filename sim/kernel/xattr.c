@@ -82,20 +82,23 @@ void tdw__xattrs_put(struct tdw_xattrs *set)
         free(set);
 }
 
+struct tdw_xattrs *tdw__xattrs_ref(struct tdw_xattrs *set)
+{
+    if (set)
+        set->refs++;
+    return set;
+}
+
 void tdw__xattrs_keep(struct tdw_inode *inode)
 {
     tdw__xattrs_put(inode->xattrs_kept);
-    inode->xattrs_kept = inode->xattrs_now;
-    if (inode->xattrs_kept)
-        inode->xattrs_kept->refs++;
+    inode->xattrs_kept = tdw__xattrs_ref(inode->xattrs_now);
 }
 
 void tdw__xattrs_revert(struct tdw_inode *inode)
 {
     tdw__xattrs_put(inode->xattrs_now);
-    inode->xattrs_now = inode->xattrs_kept;
-    if (inode->xattrs_now)
-        inode->xattrs_now->refs++;
+    inode->xattrs_now = tdw__xattrs_ref(inode->xattrs_kept);
 }
 
 /* A set without the entry at `without`, and with `more` bytes of room behind. */

@@ -79,6 +79,32 @@ static inline int32_t rig_run(struct rig *rig, const struct io_uring_sqe *sqe)
     return res;
 }
 
+/* An op between its start and its effect. */
+struct rig_flight {
+    struct tdw_op op;
+    void *object;
+    const struct tdw_sim_opcode *row;
+};
+
+static inline int32_t rig_start(struct rig *rig, struct rig_flight *flight,
+                                const struct io_uring_sqe *sqe)
+{
+    *flight = (struct rig_flight){.op = {.sqe = *sqe, .task = &rig->task},
+                                  .row = tdw__file_opcode(sqe->opcode)};
+    return flight->row->start(&rig->process, &flight->op, &flight->object);
+}
+
+/* `effect`: it takes effect; else it is dropped, as with a process that was killed. */
+static inline int32_t rig_land(struct rig *rig, struct rig_flight *flight, bool effect)
+{
+    const int32_t res =
+        effect ? flight->row->effect(&rig->process, &flight->op, flight->object) : 0;
+
+    flight->row->release(&rig->process, flight->object);
+    flight->row = NULL;
+    return res;
+}
+
 /* RIG(rig, read, fd, buffer, bytes, offset): prepare and run. */
 #define RIG(rig, verb, ...)                                                                        \
     (__extension__({                                                                               \

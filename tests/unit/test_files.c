@@ -34,9 +34,16 @@ static int setup(void **state)
     return rig.disk && rig.process.files ? 0 : -1;
 }
 
+/* Syncs under way. */
+enum { FLIGHTS = 3 };
+static struct rig_flight in_flight[FLIGHTS];
+
 static int teardown(void **state)
 {
     (void)state;
+    for (int i = 0; i < FLIGHTS; i++)
+        if (in_flight[i].row) /* the test failed */
+            rig_land(&rig, &in_flight[i], false);
     rig_fini(&rig, true);
     return 0;
 }
@@ -918,6 +925,40 @@ static void model_zero(struct image *image, uint64_t from, uint64_t to)
         memset(image->bytes + from, 0, (to < MODEL_BYTES ? to : MODEL_BYTES) - from);
 }
 
+/* What each sync under way covers: what was there when it started. */
+static struct {
+    struct image image;
+    uint64_t order; /* of the starts; 0: not under way */
+} flights[FLIGHTS];
+static uint64_t starts, kept_order; /* the start whose image is kept */
+
+static void flight_begin(int i, int fd, bool data_only, const struct image *now)
+{
+    struct io_uring_sqe sqe = {0};
+
+    io_uring_prep_fsync(&sqe, fd, data_only ? IORING_FSYNC_DATASYNC : 0);
+    assert_int_equal(rig_start(&rig, &in_flight[i], &sqe), 0);
+    flights[i].image = *now;
+    flights[i].order = ++starts;
+}
+
+static void flight_end(int i, bool effect, struct image *kept)
+{
+    assert_int_equal(rig_land(&rig, &in_flight[i], effect), 0);
+    if (effect && flights[i].order > kept_order) {
+        *kept = flights[i].image;
+        kept_order = flights[i].order;
+    }
+    flights[i].order = 0;
+}
+
+static void flights_end(bool effect, struct image *kept)
+{
+    for (int i = 0; i < FLIGHTS; i++)
+        if (flights[i].order)
+            flight_end(i, effect, kept);
+}
+
 /* One file, random changes, syncs and crashes: what is read is what the model says. Bytes of the
  * model behind the size are zero. */
 static void random_files_keep_what_was_synced(void **state)
@@ -926,7 +967,7 @@ static void random_files_keep_what_was_synced(void **state)
     uint64_t dice = 42;
 
     (void)state;
-    for (int file = 0; file < 40; file++) {
+    for (int file = 0; file < 200; file++) {
         const uint64_t size = file % 2 ? roll(&dice) % MODEL_BYTES : 0;
         char path[16];
         int fd;
@@ -943,8 +984,9 @@ static void random_files_keep_what_was_synced(void **state)
             const uint64_t bytes = 1 + roll(&dice) % (roll(&dice) % 2 ? 100 : MODEL_BYTES - off);
             const uint64_t end = off + bytes < MODEL_BYTES ? off + bytes : MODEL_BYTES;
             static uint8_t data[MODEL_BYTES];
+            const int flight = (int)(roll(&dice) % FLIGHTS);
 
-            switch (roll(&dice) % 8) {
+            switch (roll(&dice) % 12) {
             case 0:
             case 1:
             case 2:
@@ -970,14 +1012,26 @@ static void random_files_keep_what_was_synced(void **state)
             case 6:
                 assert_int_equal(RIG(&rig, fsync, fd, roll(&dice) % 2), 0);
                 kept = now;
+                kept_order = ++starts;
+                break;
+            case 7:
+            case 8:
+            case 9:
+            case 10:
+                if (flights[flight].order)
+                    flight_end(flight, true, &kept);
+                else
+                    flight_begin(flight, fd, roll(&dice) % 2, &now);
                 break;
             default:
+                flights_end(false, &kept);
                 crash();
                 must_open(&fd, path, O_RDWR);
                 now = kept;
             }
             same_image(fd, &now);
         }
+        flights_end(true, &kept);
         assert_int_equal(RIG(&rig, close, fd), 0);
         assert_int_equal(RIG(&rig, unlinkat, AT_FDCWD, path, 0), 0);
         sync_path("/");

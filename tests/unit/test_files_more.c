@@ -256,6 +256,62 @@ static void a_root_is_not_left(void **state)
     assert_int_equal(seen[11], -EPERM);
 }
 
+/* ── fsync ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void syncs_and_writes(void *unused)
+{
+    struct tdw_op sync = {0};
+    int fd, dir;
+
+    (void)unused;
+    if (boots++ > 0) {
+        fd = tdw_open("log", O_RDONLY, 0);
+        seen[2] = tdw_read(fd, bytes, sizeof bytes);
+        seen[3] = tdw_open("late", O_RDONLY, 0);
+        return;
+    }
+    fd = tdw_open("log", O_CREAT | O_WRONLY | O_APPEND, 0600);
+    dir = tdw_open("/", O_RDONLY | O_DIRECTORY, 0);
+    tdw_fsync(dir);
+    tdw_write(fd, "first ", 6);
+    TDW_GO(&sync, fsync, fd);
+    seen[0] = tdw_write(fd, "second", 6); /* after the sync's start, before its effect */
+    seen[1] = tdw_op_idle(&sync);
+    tdw_await(&sync);
+    TDW_GO(&sync, fsync, dir);
+    tdw_open("late", O_CREAT | O_WRONLY, 0600);
+    tdw_await(&sync);
+    tdw_sleep(1000000000000);
+}
+
+static void syncing_main(void *unused)
+{
+    tdw_spawn_stackful("syncing", syncs_and_writes, unused);
+}
+
+static void crashes_syncing(void *unused)
+{
+    struct tdw_host *host = tdw_host("other", syncing_main, unused);
+
+    boots = 0;
+    tdw_host_boot(host);
+    tdw_sleep(1000000000);
+    tdw_host_crash(host);
+    tdw_host_boot(host);
+    tdw_sleep(1000000000);
+}
+
+static void a_sync_covers_what_came_before_its_start_only(void **state)
+{
+    (void)state;
+    run(crashes_syncing);
+    assert_int_equal(seen[0], 6);
+    assert_false(seen[1]);
+    assert_int_equal(seen[2], 6);
+    assert_memory_equal(bytes, "first ", 6);
+    assert_int_equal(seen[3], -ENOENT);
+}
+
 int tests_files_more(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +319,7 @@ int tests_files_more(void)
         cmocka_unit_test(a_fifo_opens_when_both_ends_are_there),
         cmocka_unit_test(a_message_arrives_as_a_completion_would),
         cmocka_unit_test(a_root_is_not_left),
+        cmocka_unit_test(a_sync_covers_what_came_before_its_start_only),
     };
 
     return cmocka_run_group_tests_name("files_more", tests, NULL, NULL);

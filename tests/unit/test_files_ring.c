@@ -82,6 +82,7 @@ struct memory {
     int fds[8];
     char names[2][300];
     struct open_how how;
+    uint64_t how_more; /* what a later kernel might know */
 };
 
 /* Words of an entry that hold addresses, as offsets into the memory. */
@@ -266,7 +267,7 @@ static void draw_open2(struct dice *dice, struct action *a)
     sqe->addr = IN_MEMORY(paths);
     sqe->off = IN_MEMORY(how);
     a->at = AT_ADDR | AT_OFF;
-    sqe->len = (uint32_t)PICK(dice, 24, 24, 24, 24, 24, 24, 24, 16, 32, 5000);
+    sqe->len = (uint32_t)PICK(dice, 24, 24, 24, 24, 24, 24, 24, 16, 28, 32);
     a->how.flags = (uint64_t)PICK(dice, O_RDONLY, O_RDONLY, O_RDWR, O_PATH, O_PATH | O_NOFOLLOW,
                                   O_RDWR | O_CREAT, O_PATH | O_RDWR, 1 << 30, O_TMPFILE | O_RDWR,
                                   O_DIRECTORY, O_CREAT | O_DIRECTORY, O_NOFOLLOW);
@@ -289,6 +290,7 @@ static void draw_open2(struct dice *dice, struct action *a)
         (*a->paths[0] == '/' || strstr(a->paths[0], "..") || strcmp(a->paths[0], "abs") == 0))
         snprintf(a->paths[0], sizeof(a->paths[0]), "link"); /* what is outside is left alone */
     sqe->file_index = a_file_index(dice);
+    a->off = below(dice, 2);
 }
 
 static void an_xattr_name(struct dice *dice, char name[300])
@@ -593,6 +595,7 @@ static void lay(const struct action *a, uint64_t fill, struct memory *m, struct 
     memcpy(m->fds, a->fds, sizeof(m->fds));
     memcpy(m->names, a->names, sizeof(m->names));
     m->how = a->how;
+    m->how_more = a->call == C_ENTRY && a->sqe.opcode == IORING_OP_OPENAT2 ? a->off : 0;
     for (uint32_t i = 0; i < 4; i++)
         m->iov[i] =
             (struct iovec){a->iov[i].base < 0 ? NULL : m->data + a->iov[i].base, a->iov[i].bytes};

@@ -189,7 +189,7 @@ static void reads_all(void *fd)
     int n;
 
     got = 0;
-    while ((n = tdw_read((int)(intptr_t)fd, much + got, MUCH)) > 0)
+    while ((n = tdw_read((int)(intptr_t)fd, much + got, (unsigned)(MUCH - got))) > 0)
         got += n;
 }
 
