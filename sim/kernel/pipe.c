@@ -346,8 +346,11 @@ const struct tdw_file_kind *tdw__fifo_kind(int flags)
 int tdw__fifo_open(struct tdw_file *file, uint32_t *partners)
 {
     struct tdw_inode *inode = file->inode;
-    struct tdw_pipe *pipe = inode->pipe ? inode->pipe : pipe_new(inode->disk);
+    struct tdw_pipe *pipe;
 
+    if (!(file->bits & (TDW_FILE_READ | TDW_FILE_WRITE)))
+        return -EINVAL;
+    pipe = inode->pipe ? inode->pipe : pipe_new(inode->disk);
     if (!pipe)
         return -ENOMEM;
     inode->pipe = pipe;

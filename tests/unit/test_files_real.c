@@ -77,7 +77,7 @@ static uint32_t below(struct dice *dice, uint32_t bound)
     X(DUP, 1) X(DUP2, 1) X(DUP3, 1) X(DUPFD, 1) X(GETFL, 1) X(SETFL, 1) X(GETFD, 1) X(SETFD, 1)    \
     X(SETLK, 6) X(GETLK, 3) X(FLOCK, 2) X(GETDENTS, 3) X(PIPE, 2) X(EVENTFD, 2) X(READLINK, 2)     \
     X(ACCESS, 2) X(CHDIR, 2) X(FCHDIR, 1) X(GETCWD, 1) X(CHMOD, 1) X(FCHMOD, 1) X(UMASK, 1)        \
-    X(POLL, 2) X(PIPESZ, 1) X(FSYNC, 0)
+    X(POLL, 2) X(PIPESZ, 1) X(SETPIPESZ, 1) X(MKNOD, 3) X(FSYNC, 0)
 /* clang-format on */
 
 enum call {
@@ -307,6 +307,8 @@ static int a_flag(struct dice *dice, enum call call)
         return EFD_NONBLOCK | (int)PICK(dice, 0, EFD_SEMAPHORE, EFD_CLOEXEC, 8);
     case C_ACCESS:
         return (int)PICK(dice, F_OK, R_OK, W_OK, X_OK, R_OK | X_OK, 8);
+    case C_MKNOD:
+        return (int)PICK(dice, S_IFIFO, S_IFIFO, S_IFIFO, S_IFREG, 0, S_IFSOCK, S_IFDIR);
     case C_UMASK:
         return (int)PICK(dice, 0, 022, 077, 027);
     case C_POLL:
@@ -513,6 +515,8 @@ static int64_t sim_names(struct rig *rig, const struct action *a)
         return tdw_sys_faccessat(a->fd, a->path, a->flags, 0);
     case C_CHDIR:
         return tdw_sys_chdir(a->path);
+    case C_MKNOD:
+        return tdw_sys_mknod(a->path, (mode_t)(a->flags | a->mode), 0);
     default:
         return tdw_sys_chmod(a->path, (mode_t)a->mode);
     }
@@ -549,6 +553,8 @@ static int64_t sim_fds(struct rig *rig, const struct action *a, struct result *r
         return tdw_sys_fcntl(a->fd, F_SETFD, a->flags);
     case C_PIPESZ:
         return tdw_sys_fcntl(a->fd, F_GETPIPE_SZ);
+    case C_SETPIPESZ:
+        return tdw_sys_fcntl(a->fd, F_SETPIPE_SZ, (int)a->len);
     case C_FLOCK:
         return tdw_sys_flock(a->fd, a->flags);
     case C_PIPE:
@@ -628,6 +634,7 @@ static void run_sim(struct rig *rig, const struct action *a, struct result *r)
     case C_ACCESS:
     case C_CHDIR:
     case C_CHMOD:
+    case C_MKNOD:
         r->res = sim_names(rig, a);
         break;
     default:
@@ -697,6 +704,8 @@ static int64_t real_names(const struct action *a)
         return real(faccessat(a->fd, a->path, a->flags, 0));
     case C_CHDIR:
         return real(chdir(a->path));
+    case C_MKNOD:
+        return real(mknod(a->path, (mode_t)(a->flags | a->mode), 0));
     default:
         return real(chmod(a->path, (mode_t)a->mode));
     }
@@ -745,6 +754,8 @@ static int64_t real_fds(const struct action *a, struct result *r)
         return real(fcntl(a->fd, F_SETFD, a->flags));
     case C_PIPESZ:
         return real(fcntl(a->fd, F_GETPIPE_SZ));
+    case C_SETPIPESZ:
+        return real(fcntl(a->fd, F_SETPIPE_SZ, (int)a->len));
     case C_FLOCK:
         return real(flock(a->fd, a->flags));
     case C_PIPE:
@@ -823,6 +834,7 @@ static void run_real(const struct action *a, struct result *r)
     case C_ACCESS:
     case C_CHDIR:
     case C_CHMOD:
+    case C_MKNOD:
         r->res = real_names(a);
         break;
     default:
@@ -866,6 +878,9 @@ static void comparable(struct action *a, bool preallocated)
     /* io_uring takes the path first, and then looks at the flags. */
     if (a->call == C_OPEN && !*a->path)
         a->flags = O_RDONLY;
+    /* Nobody else is there to open the other end. */
+    if (a->call == C_OPEN && fstatat(a->fd, a->path, &stat, 0) == 0 && S_ISFIFO(stat.st_mode))
+        a->flags |= O_NONBLOCK;
     if (a->call == C_FALLOCATE && !zeroes)
         a->flags &= ~FALLOC_FL_ZERO_RANGE;
     if (a->call == C_FTRUNCATE && a->off < 0 && (access < 0 || access & O_PATH))
@@ -891,7 +906,8 @@ static void comparable(struct action *a, bool preallocated)
         a->len = 8; /* io_uring's read of no bytes does not reach a directory */
     if (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) || S_ISLNK(stat.st_mode))
         return;
-    if (!(stat.st_mode & S_IFMT) && a->call == C_WRITE && a->len == 0)
+    if (!(stat.st_mode & S_IFMT) && a->len == 0 &&
+        (a->call == C_WRITE || a->call == C_PWRITE || a->call == C_WRITEV))
         a->len = 8; /* nor does io_uring's write of no bytes reach an eventfd */
     switch (a->call) {
     case C_READV: /* a plain call of no bytes does not reach the file */
@@ -999,7 +1015,7 @@ static bool compare_all(struct rig *rig)
         if (!compare(rig, &action, STEPS))
             return false;
         action.call = C_OPEN;
-        action.flags = O_RDONLY | O_NOFOLLOW;
+        action.flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
         if (!compare(rig, &action, STEPS))
             return false;
         action.call = C_READ;
