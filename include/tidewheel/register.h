@@ -44,8 +44,7 @@ enum {
 int tdw_ring_register_buf_ring(const struct io_uring_buf_reg *reg, unsigned flags);
 int tdw_ring_unregister_buf_ring(int group);
 
-/* A new descriptor of the process's ring (O_CLOEXEC; forked processes inherit it), for MSG_RING of
- * others. The receiver awaits the verb `ring_message`, which fills this in: what on Linux would be
+/* A new descriptor of the process's ring, for MSG_RING; processes that it starts inherit it. The receiver awaits the verb `ring_message`, which fills this in: what on Linux would be
  * a completion that nobody submitted. */
 struct tdw_ring_message {
     uint64_t user_data;

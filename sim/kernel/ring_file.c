@@ -10,8 +10,8 @@
  * would have said. MSG_RING with IORING_MSG_SEND_FD also puts an open file into the other ring's
  * registered files. A ring may send data to itself, but no file.
  *
- * The descriptor is inherited by forked processes and goes with exec, as a real one does. The ring
- * lives as long as its process: afterwards a message is -EOWNERDEAD.
+ * The descriptor is inherited by processes that are started or forked, unless it is made O_CLOEXEC.
+ * The ring lives as long as its process: afterwards a message is -EOWNERDEAD.
  */
 #include <tidewheel/register.h>
 #include <sim/kernel/vfs.h>
@@ -62,7 +62,7 @@ static int do_ring_fd(struct tdw_process *process)
         return -ENFILE;
     file->ring = process;
     file->number = files->disk->inode_next++;
-    tdw__fd_set(files, fd, file, true);
+    tdw__fd_set(files, fd, file, false);
     return fd;
 }
 

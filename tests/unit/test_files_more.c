@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <tidewheel/process.h>
 #include <tidewheel/sys.h>
 
 static int seen[24];
@@ -210,6 +211,60 @@ static void a_message_arrives_as_a_completion_would(void **state)
     assert_int_equal(seen[11], POLLIN | POLLOUT);
 }
 
+static int parents_ring;
+
+static void child_sends(void *unused)
+{
+    const int fd = tdw_open("from-child", O_CREAT | O_RDWR, 0600);
+
+    (void)unused;
+    tdw_write(fd, "child", 5);
+    seen[0] = tdw_ring_register_files(&fd, 1);
+    seen[1] = tdw_msg_ring(parents_ring, 5, 6, 0);
+    seen[2] = tdw_msg_ring_fd(parents_ring, 0, IORING_FILE_INDEX_ALLOC, 7, 0);
+    seen[3] = tdw_msg_ring_fd(parents_ring, 3, 0, 7, 0); /* an empty slot */
+}
+
+static void child_main(void *unused)
+{
+    tdw_spawn_stackful("sender", child_sends, unused);
+}
+
+static void receives_from_a_child(void *unused)
+{
+    struct tdw_ring_message messages[2] = {{0}, {0}};
+    struct tdw_op read = {0};
+
+    (void)unused;
+    parents_ring = tdw_ring_fd();
+    tdw_ring_register_files_sparse(4);
+    tdw_proc_spawn("child", child_main, NULL);
+    seen[4] = tdw_ring_message(&messages[0]);
+    seen[5] = tdw_ring_message(&messages[1]);
+    seen[6] = messages[0].res == 5 && messages[0].user_data == 6;
+    seen[7] = messages[1].res == 0 && messages[1].user_data == 7;
+    tdw_prep_pread(&read, 0, bytes, 8, 0);
+    read.sqe.flags = IOSQE_FIXED_FILE;
+    read.done = tdw__go_done;
+    tdw_submit(&read);
+    seen[8] = tdw_await(&read);
+}
+
+static void rings_of_processes_send_data_and_files(void **state)
+{
+    (void)state;
+    run(receives_from_a_child);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(seen[i], 0);
+    assert_int_equal(seen[3], -EBADF);
+    assert_int_equal(seen[4], 0);
+    assert_int_equal(seen[5], 0);
+    assert_true(seen[6]);
+    assert_true(seen[7]);
+    assert_int_equal(seen[8], 5);
+    assert_memory_equal(bytes, "child", 5);
+}
+
 /* ── Roots, advice ─────────────────────────────────────────────────────────────────────────── */
 
 static void changes_root(void *unused)
@@ -318,6 +373,7 @@ int tests_files_more(void)
         cmocka_unit_test(attributes_that_were_not_synced_go_with_the_power),
         cmocka_unit_test(a_fifo_opens_when_both_ends_are_there),
         cmocka_unit_test(a_message_arrives_as_a_completion_would),
+        cmocka_unit_test(rings_of_processes_send_data_and_files),
         cmocka_unit_test(a_root_is_not_left),
         cmocka_unit_test(a_sync_covers_what_came_before_its_start_only),
     };
