@@ -167,6 +167,9 @@ static bool chain_lives(const struct tdw_op *op)
         return false;
     if (op->sqe.flags & IOSQE_IO_HARDLINK)
         return true;
+    if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT && op->flags & IORING_CQE_F_BUFFER) &&
+        (op->sqe.opcode == IORING_OP_READ || op->sqe.opcode == IORING_OP_READV))
+        return op->res >= 0 && (uint64_t)op->res == op->sqe.__pad2[0]; /* what was picked */
     switch (op->sqe.opcode) {
     case IORING_OP_READ:
     case IORING_OP_WRITE:

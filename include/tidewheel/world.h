@@ -101,6 +101,8 @@ int tdw_host_pause(struct tdw_host *host);
 int tdw_host_resume(struct tdw_host *host);
 /* The disk, for setting up files before a boot. */
 struct tdw_disk *tdw_host_disk(struct tdw_host *host);
+/* How many bytes the disk holds (-ENOSPC beyond), and one file of it (-EFBIG); 0: no end. */
+void tdw_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t file_bytes);
 
 /* ── Clocks of a host ──────────────────────────────────────────────────────────────────────────
  * CLOCK_MONOTONIC and CLOCK_BOOTTIME start at 0 with each boot; CLOCK_REALTIME at 2000-01-01 with

@@ -147,6 +147,12 @@ struct tdw_disk *tdw_host_disk(struct tdw_host *host)
     return host->disk;
 }
 
+void tdw_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t file_bytes)
+{
+    host->disk->bytes_max = bytes;
+    host->disk->file_bytes_max = file_bytes ? file_bytes : TDW_FILE_BYTES_MAX;
+}
+
 void tdw__hosts_free(struct tdw_world *world)
 {
     for (struct tdw_host *host = world->hosts; host; host = host->next) {

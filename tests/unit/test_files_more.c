@@ -311,6 +311,45 @@ static void a_root_is_not_left(void **state)
     assert_int_equal(seen[11], -EPERM);
 }
 
+/* ── A small disk ──────────────────────────────────────────────────────────────────────────── */
+
+static void fills_its_disk(void *unused)
+{
+    const int fd = tdw_open("f", O_CREAT | O_RDWR, 0600);
+    static char page[4096];
+
+    (void)unused;
+    for (seen[0] = 0; seen[0] < 100; seen[0]++)
+        if ((seen[1] = tdw_pwrite(fd, page, 4096, (uint64_t)seen[0] * 4096)) < 0)
+            break;
+    seen[2] = tdw_pwrite(fd, page, 4096, 1 << 20);
+    seen[3] = tdw_ftruncate(fd, (1 << 20) + 1);
+}
+
+static void filling_main(void *unused)
+{
+    tdw_spawn_stackful("filling", fills_its_disk, unused);
+}
+
+static void boots_a_small_one(void *unused)
+{
+    struct tdw_host *host = tdw_host("small", filling_main, unused);
+
+    tdw_host_disk_limits(host, 10 * 4096, 1 << 20);
+    tdw_host_boot(host);
+    tdw_sleep(1000000000);
+}
+
+static void a_small_disk_is_soon_full(void **state)
+{
+    (void)state;
+    run(boots_a_small_one);
+    assert_int_equal(seen[0], 10);
+    assert_int_equal(seen[1], -ENOSPC);
+    assert_int_equal(seen[2], -EFBIG);
+    assert_int_equal(seen[3], -EFBIG);
+}
+
 /* ── fsync ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void syncs_and_writes(void *unused)
@@ -375,6 +414,7 @@ int tests_files_more(void)
         cmocka_unit_test(a_message_arrives_as_a_completion_would),
         cmocka_unit_test(rings_of_processes_send_data_and_files),
         cmocka_unit_test(a_root_is_not_left),
+        cmocka_unit_test(a_small_disk_is_soon_full),
         cmocka_unit_test(a_sync_covers_what_came_before_its_start_only),
     };
 

@@ -200,6 +200,30 @@ static void a_buffer_of_a_list_is_taken_at_the_start_of_a_read(void **state)
     assert_memory_equal(pool[2], "89ab", 4);
 }
 
+static void selects_in_a_chain(void *unused)
+{
+    struct tdw_op ops[3] = {{.res = 0}};
+    const int fd = tdw_open("f", O_CREAT | O_RDWR, 0600);
+
+    (void)unused;
+    tdw_write(fd, "0123456789ab", 12);
+    tdw_provide_buffers(pool, 8, 2, 5, 40);
+    TDW_GO_LINKED(&ops[0], read_select, fd, 0, 0, 5); /* the whole buffer */
+    TDW_GO_LINKED(&ops[1], read_select, fd, 0, 8, 5); /* half of it */
+    TDW_GO(&ops[2], nop);
+    for (int i = 0; i < 3; i++)
+        seen[i] = tdw_await(&ops[i]);
+}
+
+static void a_chain_goes_on_when_the_picked_buffer_is_full(void **state)
+{
+    (void)state;
+    run(selects_in_a_chain);
+    assert_int_equal(seen[0], 8);
+    assert_int_equal(seen[1], 4);
+    assert_int_equal(seen[2], -ECANCELED);
+}
+
 static void ring_of_buffers(void *unused)
 {
     struct io_uring_buf_ring *ring = aligned_alloc(4096, 4096);
@@ -288,6 +312,7 @@ int tests_registered(void)
         cmocka_unit_test(direct_descriptors_are_slots_and_nothing_else),
         cmocka_unit_test(fixed_buffers_carry_bytes_and_may_go_while_in_use),
         cmocka_unit_test(a_buffer_of_a_list_is_taken_at_the_start_of_a_read),
+        cmocka_unit_test(a_chain_goes_on_when_the_picked_buffer_is_full),
         cmocka_unit_test(a_buffer_of_a_ring_is_used_up_piece_by_piece),
         cmocka_unit_test(what_is_registered_goes_with_the_process),
     };
