@@ -247,7 +247,7 @@ struct tdw_waitq *tdw__transfer_blocked(const struct tdw_transfer *t, size_t lef
         queue = t->in->kind->blocked(t->in, &io, false);
     }
     if (queue)
-        return queue;
+        return queue; /* cppcheck-suppress returnDanglingLifetime ; the object's, not `io`'s */
     if (tdw__is_pipe(t->out)) {
         struct tdw_pipe *pipe = t->out->pipe;
 

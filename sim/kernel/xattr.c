@@ -106,13 +106,13 @@ static struct tdw_xattrs *set_copy(const struct tdw_xattrs *set, const char *wit
 {
     const size_t bytes = set ? set->bytes : 0;
     struct tdw_xattrs *copy = malloc(sizeof(*copy) + bytes + more);
-    size_t before, skip;
+    size_t before, skip = 0;
 
     if (!copy)
         return NULL;
-    before = without ? (size_t)(without - set->entries) : bytes;
-    skip = without ? (size_t)(next_entry(without) - without) : 0;
     if (set) {
+        before = without ? (size_t)(without - set->entries) : bytes;
+        skip = without ? (size_t)(next_entry(without) - without) : 0;
         memcpy(copy->entries, set->entries, before);
         memcpy(copy->entries + before, set->entries + before + skip, bytes - before - skip);
     }
@@ -135,12 +135,11 @@ static bool begins(const char *name, const char *with)
     return strncmp(name, with, strlen(with)) == 0;
 }
 
-/* May the file have an attribute of that name? */
-static int check_space(const struct tdw_inode *inode, uint32_t mode, const char *name, bool write)
+/* May a file of this mode have an attribute of that name? */
+static int check_space(uint32_t mode, const char *name, bool write)
 {
     const char *rest = strchr(name, '.');
 
-    (void)inode;
     if (begins(name, "user.")) {
         if (!S_ISREG(mode) && !S_ISDIR(mode))
             return write ? -EPERM : -ENODATA;
@@ -164,7 +163,7 @@ static int check_name(const char *name)
 static int32_t get(const struct tdw_inode *inode, uint32_t mode, const char *name, char *to,
                    size_t room)
 {
-    const int err = check_space(inode, mode, name, false);
+    const int err = check_space(mode, name, false);
     const char *at = err || !inode ? NULL : find(inode->xattrs_now, name);
     uint32_t bytes;
 
@@ -186,7 +185,7 @@ static int set(struct tdw_inode *inode, uint32_t mode, const struct io_uring_sqe
 {
     const char *name = tdw__pointer(sqe->addr);
     const struct entry entry = {sqe->len, (uint16_t)(strlen(name) + 1)};
-    const int err = check_space(inode, mode, name, true);
+    const int err = check_space(mode, name, true);
     const char *old = err || !inode ? NULL : find(inode->xattrs_now, name);
     struct tdw_xattrs *copy;
     char *at;
@@ -312,7 +311,7 @@ static int drop(struct tdw_inode *inode, uint32_t mode, const char *name)
 {
     struct tdw_xattrs *copy;
     const char *old;
-    int err = check_space(inode, mode, name, true);
+    int err = check_space(mode, name, true);
 
     if (err)
         return err;
