@@ -537,6 +537,8 @@ void tdw__deliver(struct tdw_loop *loop, struct tdw_op *op)
                          .op = op,
                          .site = op->site,
                      });
+    if (TDW_UNLIKELY(op->bits & TDW_OP_SHOTS))
+        tdw__shots_over(op);
     finish(ring, op);
     tdw__self = task;
     loop->last = task;

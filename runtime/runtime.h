@@ -180,7 +180,9 @@ bool tdw__post_more(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t
 void tdw__deliver_shot(struct tdw_loop *loop, struct tdw_op *shot);
 /* The op's last completion is posted: does it have to wait behind others? */
 bool tdw__shots_hold(struct tdw_op *op);
-/* A coroutine's op with several completions was delivered, and nobody has awaited it yet. */
+/* The last one is delivered. */
+void tdw__shots_over(struct tdw_op *op);
+/* A coroutine's op with several completions was delivered: keep the result for its await. */
 void tdw__shots_keep(struct tdw_op *op);
 /* Forget what is posted or kept: of an op, of all of a killed process. */
 void tdw__shots_drop(struct tdw_op *op);

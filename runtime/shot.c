@@ -17,7 +17,8 @@
  * takes one.
  *
  * The list of an op is found through the last word of its entry, which no opcode with several
- * completions uses; it is ours from the first shot (TDW_OP_SHOTS) until the op is used anew.
+ * completions uses; it is ours from the first shot (TDW_OP_SHOTS) until the last completion was
+ * delivered and taken.
  * Cost: an op with one completion pays one predicted branch at submit, post and deliver.
  */
 #include <runtime/event.h>
@@ -28,6 +29,7 @@ struct tdw_shots {
     struct tdw_op *head, *tail;      /* posted, not delivered */
     struct tdw_op *kept, *kept_tail; /* delivered, and not yet taken by a coroutine */
     uint32_t count;
+    bool over;  /* the op's own completion was delivered: the op is not ours any more */
     bool ended; /* the op's own completion waits behind the tail: */
     int32_t res;
     uint32_t flags;
@@ -84,11 +86,8 @@ static void make_ready(struct tdw_loop *loop, struct tdw_op *op)
     tdw__ready_add(loop, op);
 }
 
-void tdw__shots_drop(struct tdw_op *op)
+static void drop(struct tdw_ring *ring, struct tdw_shots *shots)
 {
-    struct tdw_shots *shots = shots_of(op);
-    struct tdw_ring *ring = op->task->ring;
-
     if (shots->head)
         tdw__ready_remove(ring->loop, shots->head, 0);
     free_list(ring->loop, shots->head);
@@ -100,6 +99,11 @@ void tdw__shots_drop(struct tdw_op *op)
     else
         ring->shots = shots->next;
     tdw__memory_put(ring->loop->memory, shots, sizeof *shots);
+}
+
+void tdw__shots_drop(struct tdw_op *op)
+{
+    drop(op->task->ring, shots_of(op));
     op->bits &= (uint8_t)~TDW_OP_SHOTS;
     op->sqe.__pad2[0] = 0;
 }
@@ -107,9 +111,15 @@ void tdw__shots_drop(struct tdw_op *op)
 void tdw__shots_drop_all(struct tdw_ring *ring)
 {
     while (ring->shots) {
-        if (ring->shots->ended) /* now it is like any other that is posted */
-            make_ready(ring->loop, ring->shots->op);
-        tdw__shots_drop(ring->shots->op);
+        struct tdw_shots *shots = ring->shots;
+
+        if (shots->over) { /* whoever awaited it never took what was kept; the op may be gone */
+            drop(ring, shots);
+            continue;
+        }
+        if (shots->ended) /* now it is like any other that is posted */
+            make_ready(ring->loop, shots->op);
+        tdw__shots_drop(shots->op);
     }
 }
 
@@ -220,11 +230,18 @@ void tdw__deliver_shot(struct tdw_loop *loop, struct tdw_op *shot)
 
 /* ── Coroutines: what is delivered and not yet awaited ─────────────────────────────────────── */
 
+void tdw__shots_over(struct tdw_op *op)
+{
+    struct tdw_shots *shots = shots_of(op);
+
+    shots->over = true;
+    if (!shots->kept)
+        tdw__shots_drop(op);
+}
+
 void tdw__shots_keep(struct tdw_op *op)
 {
-    /* The last one needs no place of its own if it is the next to be taken. */
-    if (!tdw_op_idle(op) || shots_of(op)->kept)
-        keep(op, op->res, op->flags);
+    keep(op, op->res, op->flags);
 }
 
 bool tdw__op_delivered(const struct tdw_op *op)
@@ -245,5 +262,7 @@ int tdw__op_take(struct tdw_op *op)
     op->flags = shot->flags;
     shots->kept = shot->next;
     tdw__memory_put(op->task->ring->loop->memory, shot, sizeof *shot);
+    if (shots->over && !shots->kept)
+        tdw__shots_drop(op);
     return op->res;
 }

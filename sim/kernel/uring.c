@@ -253,8 +253,6 @@ static void done(struct tdw_op *op)
         complete(uring, (struct io_uring_cqe){
                             .user_data = foreign->user_data, .res = op->res, .flags = op->flags});
     if (last) {
-        if (op->bits & TDW_OP_SHOTS)
-            tdw__shots_drop(op);
         uring->inflight--;
         tdw__memory_put(task->ring->loop->memory, foreign, sizeof(*foreign));
     }

@@ -429,6 +429,10 @@ static void take_effect(struct tdw_world *world, struct tdw_op *op)
     }
     if (world->options.watch_buffers)
         tdw__buffer_stop(op);
+    if (TDW_UNLIKELY(op->bits & TDW_OP_SHOTS)) { /* the last delivery left its own there */
+        op->res = 0;
+        op->flags = 0;
+    }
     res = row->effect(process, op, object);
     if (TDW_UNLIKELY(res == TDW_AGAIN || res == TDW_WAITS)) {
         go_on(op, row, res);

@@ -4,7 +4,7 @@
  *
  * A record says that an address and port are taken, by a socket or by what a closed connection left
  * behind (TIME_WAIT holds its port for a minute). Two records of one port conflict if their
- * addresses may be the same, unless both say SO_REUSEADDR and none of them listens, or both say
+ * addresses may be the same, unless both say SO_REUSEADDR and the other one does not listen, or both say
  * SO_REUSEPORT (one user runs everything here).
  *
  * A port that the program leaves to us is the next free one above the last that was given out, so
@@ -38,6 +38,7 @@ static bool may_meet(const struct tdw_port *a, const struct tdw_port *b)
     return false;
 }
 
+/* May `a` not be taken, or listened at, beside `b`? */
 static bool conflicts(const struct tdw_port *a, const struct tdw_port *b)
 {
     if (a == b || a->datagram != b->datagram || a->address.port != b->address.port ||
@@ -45,7 +46,7 @@ static bool conflicts(const struct tdw_port *a, const struct tdw_port *b)
         return false;
     if (a->reuse_port && b->reuse_port)
         return false;
-    return !(a->reuse_addr && b->reuse_addr) || (!a->datagram && (a->listens || b->listens));
+    return !(a->reuse_addr && b->reuse_addr) || (!a->datagram && b->listens);
 }
 
 static bool is_taken(struct tdw_host *host, const struct tdw_port *port)
@@ -140,12 +141,9 @@ void tdw__port_give(struct tdw_port *port)
 
 bool tdw__port_may_listen(const struct tdw_port *port)
 {
-    struct tdw_port listening = *port;
-
-    listening.listens = true;
     for (const struct tdw_port *other = *bucket(port->host, port->address.port); other;
          other = other->next)
-        if (other != port && conflicts(&listening, other))
+        if (conflicts(port, other))
             return false;
     return true;
 }

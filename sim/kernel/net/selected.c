@@ -111,8 +111,5 @@ int32_t tdw__receive_selected(struct tdw_process *process, struct tdw_op *op,
     if (socket->received.head)
         op->flags |= IORING_CQE_F_SOCK_NONEMPTY;
     res = (int32_t)(is_multishot(op) ? (int64_t)used : moved);
-    if (!is_multishot(op) || !tdw__post_more(op, res, op->flags, 0))
-        return res;
-    op->flags = 0;
-    return TDW_AGAIN;
+    return is_multishot(op) && tdw__post_more(op, res, op->flags, 0) ? TDW_AGAIN : res;
 }

@@ -175,7 +175,10 @@ static void arrive(struct tdw_end *end)
     bool last;
 
     if (!to->host->up || !tdw__tcp_accepts(to, first)) {
-        lose(end);
+        if (first->flags == (TDW_SEG_ACK | TDW_SEG_LAST) && to->state != TDW_TCP_SYN_RECEIVED)
+            tdw__segment_free(loop_of(end), tdw__segments_pop(&half->transit)); /* nobody asks */
+        else
+            lose(end);
         return;
     }
     half->retries = 0;
