@@ -84,7 +84,8 @@ BENCH_OBJ := $(call obj,$(BENCH_SRC))
 
 LIB_A := $(O)/libtidewheel.a
 LIB_SO := $(O)/libtidewheel.so.$(VERSION)
-EXAMPLES := $(O)/examples/store $(O)/examples/store-bug
+SCENARIOS := store echo proxy
+EXAMPLES := $(addprefix $(O)/examples/,$(SCENARIOS) store-bug)
 # Ordinary liburing programs, for the real kernel and, by one header, for the simulated one.
 LIBURING := $(notdir $(basename $(wildcard examples/liburing/*.c)))
 EXAMPLES += $(foreach p,$(LIBURING),$(O)/examples/liburing/$(p)-real $(O)/examples/liburing/$(p)-sim)
@@ -121,20 +122,19 @@ $(LIB_SO): $(LIB_OBJ) runtime/libtidewheel.map
 $(O)/tdw: $(CLI_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# Programs of scenarios: each example is one folder; its -bug twin is the same sources with a macro.
-STORE_SRC := $(wildcard examples/store/*.c)
-STORE_OBJ := $(call obj,$(STORE_SRC))
-STORE_BUG_OBJ := $(STORE_OBJ:.o=.bug.o)
-
+# Programs of scenarios: each example is one folder; its -bug twin, where it has one, is the same
+# sources with EXAMPLE_BUG defined.
 $(O)/obj/%.bug.o: %.c Makefile
 	$(call say,CC,"$< (with the planted bug)")mkdir -p $(@D) && \
-	$(CC) $(ALL_CPPFLAGS) -DSTORE_BUG $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CPPFLAGS) -DEXAMPLE_BUG $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(O)/examples/store: $(STORE_OBJ) $(LIB_A)
-	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
-
-$(O)/examples/store-bug: $(STORE_BUG_OBJ) $(LIB_A)
-	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+define example
+$(O)/examples/$(1): $(call obj,$(wildcard examples/$(1)/*.c)) $(LIB_A)
+	$$(call say,LD,$$@)mkdir -p $$(@D) && $$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
+$(O)/examples/$(1)-bug: $(patsubst %.o,%.bug.o,$(call obj,$(wildcard examples/$(1)/*.c))) $(LIB_A)
+	$$(call say,LD,$$@)mkdir -p $$(@D) && $$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
+endef
+$(foreach e,$(SCENARIOS),$(eval $(call example,$(e))))
 
 $(O)/examples/liburing/%-real: examples/liburing/%.c Makefile
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -luring

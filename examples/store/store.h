@@ -11,7 +11,7 @@
  * renames it over the old one, and empties the log. After a crash it reads the snapshot and then
  * the log, up to the first record whose checksum is wrong.
  *
- * The promise: what was acknowledged is there after a crash. STORE_BUG breaks it in one place.
+ * The promise: what was acknowledged is there after a crash. EXAMPLE_BUG breaks it in one place.
  *
  * Here are the file format, the table, the requests, and the memory of the scenario (channels, and
  * what the clients know), which belongs to no host. What a version adds is how it waits.
@@ -35,7 +35,7 @@ enum {
     SNAPSHOT_BYTES = 16 + KEYS * 16,
 };
 
-#ifdef STORE_BUG
+#ifdef EXAMPLE_BUG
 enum { ACKNOWLEDGE_EARLY = 1 };
 #else
 enum { ACKNOWLEDGE_EARLY = 0 };
