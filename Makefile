@@ -84,8 +84,8 @@ BENCH_OBJ := $(call obj,$(BENCH_SRC))
 
 LIB_A := $(O)/libtidewheel.a
 LIB_SO := $(O)/libtidewheel.so.$(VERSION)
-SCENARIOS := store echo proxy
-EXAMPLES := $(addprefix $(O)/examples/,$(SCENARIOS) store-bug)
+SCENARIOS := store echo proxy lease
+EXAMPLES := $(addprefix $(O)/examples/,$(SCENARIOS) store-bug lease-bug)
 # Ordinary liburing programs, for the real kernel and, by one header, for the simulated one.
 LIBURING := $(notdir $(basename $(wildcard examples/liburing/*.c)))
 EXAMPLES += $(foreach p,$(LIBURING),$(O)/examples/liburing/$(p)-real $(O)/examples/liburing/$(p)-sim)

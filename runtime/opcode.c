@@ -55,12 +55,14 @@ static uint64_t hash_sockaddr(const struct sockaddr *address, uint64_t bytes)
                     address->sa_family);
 }
 
-static uint64_t hash_msghdr(const struct msghdr *message)
+/* The name of a message that is received is room for one, and not looked at. */
+static uint64_t hash_msghdr(const struct msghdr *message, bool received)
 {
     const uint64_t lengths = hash_iovec(message->msg_iov, (uint32_t)message->msg_iovlen);
+    const uint64_t name = received ? message->msg_namelen
+                                   : hash_sockaddr(message->msg_name, message->msg_namelen);
 
-    return tdw__mix(hash_sockaddr(message->msg_name, message->msg_namelen),
-                    tdw__mix(lengths, message->msg_controllen));
+    return tdw__mix(name, tdw__mix(lengths, message->msg_controllen));
 }
 
 static uint64_t hash_pollfds(const struct pollfd *fds, uint32_t count)
@@ -142,7 +144,7 @@ static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t wo
     case TDW_W_SOCKTO:
         return hash_sockaddr(pointer, sqe->addr_len);
     case TDW_W_MSGHDR:
-        return pointer ? hash_msghdr(pointer) : 0;
+        return pointer ? hash_msghdr(pointer, sqe->opcode == IORING_OP_RECVMSG) : 0;
     case TDW_W_EPEVENT:
         return pointer ? ((const struct epoll_event *)pointer)->events : 0;
     case TDW_W_POLLFDS:
