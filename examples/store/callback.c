@@ -203,22 +203,124 @@ static void server(void *unused)
     TDW_ON(&s->op, snapshot_opened, open, "snapshot", O_RDONLY, 0);
 }
 
+/* Sessions: a request, its answer, the next request. */
+
+struct session {
+    struct tdw_op op;
+    int fd;
+    struct request request;
+    uint8_t wire[REQUEST_BYTES];
+};
+
+static void session_over(struct tdw_op *op)
+{
+    tdw_free(tdw_of(op, struct session, op));
+}
+
+static void session_received(struct tdw_op *op);
+static void session_next(struct tdw_op *op)
+{
+    struct session *s = tdw_of(op, struct session, op);
+
+    TDW_ON(op, session_received, recv, s->fd, s->wire, REQUEST_BYTES, MSG_WAITALL);
+}
+
+static void session_sent(struct tdw_op *op)
+{
+    if (op->res == REPLY_BYTES)
+        session_next(op);
+    else
+        TDW_ON(op, session_over, close, tdw_of(op, struct session, op)->fd);
+}
+
+static void session_answered(struct tdw_op *op)
+{
+    struct session *s = tdw_of(op, struct session, op);
+
+    if (op->res < 0) {
+        TDW_ON(op, session_over, close, s->fd);
+        return;
+    }
+    store_put_u64(s->wire, s->request.value);
+    TDW_ON(op, session_sent, send, s->fd, s->wire, REPLY_BYTES, MSG_WAITALL);
+}
+
+static void session_queued(struct tdw_op *op)
+{
+    struct session *s = tdw_of(op, struct session, op);
+
+    if (op->res < 0)
+        TDW_ON(op, session_over, close, s->fd);
+    else
+        TDW_ON(op, session_answered, sem_take, &s->request.answered);
+}
+
+static void session_received(struct tdw_op *op)
+{
+    struct session *s = tdw_of(op, struct session, op);
+
+    if (op->res != REQUEST_BYTES) {
+        TDW_ON(op, session_over, close, s->fd);
+        return;
+    }
+    request_decode(&s->request, s->wire);
+    TDW_ON(op, session_queued, put, &scene.requests, &s->request);
+}
+
+static void session(void *arg)
+{
+    struct session *s = tdw_malloc(sizeof *s);
+
+    s->fd = (int)(intptr_t)arg;
+    session_next(&s->op);
+}
+
+struct acceptor {
+    struct tdw_op op;
+    int listener;
+};
+
+static void stopped(struct tdw_op *op)
+{
+    tdw_free(tdw_of(op, struct acceptor, op));
+}
+
+static void accepted(struct tdw_op *op)
+{
+    const int listener = tdw_of(op, struct acceptor, op)->listener;
+
+    if (op->res < 0) {
+        TDW_ON(op, stopped, close, listener);
+        return;
+    }
+    tdw_detach(tdw_spawn_callback("session", session, (void *)(intptr_t)op->res));
+    TDW_ON(op, accepted, accept, listener, NULL, NULL, 0);
+}
+
+static void acceptor(void *arg)
+{
+    struct acceptor *a = tdw_malloc(sizeof *a);
+
+    a->listener = (int)(intptr_t)arg;
+    TDW_ON(&a->op, accepted, accept, a->listener, NULL, NULL, 0);
+}
+
 static void server_main(void *unused)
 {
-    store_connect();
+    const int listener = store_listen();
+
     tdw_daemon(tdw_spawn_callback("server", server, unused));
+    tdw_daemon(tdw_spawn_callback("acceptor", acceptor, (void *)(intptr_t)listener));
 }
 
 /* ── Clients ───────────────────────────────────────────────────────────────────────────────── */
 
 struct client {
     struct tdw_op op, timer;
-    uint32_t which, key;
-    int puts;
-    bool is_put, last_round;
-    uint64_t value;
-    struct request *request;
-    void *reply;
+    uint32_t which;
+    int puts, fd;
+    bool last_round;
+    struct ask ask;
 };
 
 static struct client *client_of(struct tdw_op *op)
@@ -227,87 +329,98 @@ static struct client *client_of(struct tdw_op *op)
 }
 
 static void answer(struct client *c);
-static void attempt(struct client *c);
+static void attempt(struct tdw_op *op);
 
-static void slept(struct tdw_op *op)
+static void hung_up(struct tdw_op *op)
 {
-    attempt(client_of(op));
+    client_of(op)->fd = -1;
+    TDW_ON(op, attempt, sleep, RETRY_NS);
 }
 
-static void got_reply(struct tdw_op *op);
-
-static void wait_for_reply(struct client *c)
+/* The server is not there, or too slow for us. */
+static void give_up(struct client *c)
 {
-    struct tdw_chan *replies = &scene.clients[c->which].replies;
-
-    if (scene.patience_ns)
-        TDW_ON_WITHIN(&c->op, &c->timer, scene.patience_ns, got_reply, take, replies, &c->reply);
-    else
-        TDW_ON(&c->op, got_reply, take, replies, &c->reply);
+    TDW_ON(&c->op, hung_up, close, c->fd);
 }
 
 static void got_reply(struct tdw_op *op)
 {
     struct client *c = client_of(op);
 
-    if (op->res < 0)
-        TDW_ON(&c->op, slept, sleep, RETRY_NS);
-    else if (c->reply != c->request) /* an answer to a request that was given up */
-        wait_for_reply(c);
-    else
+    if (op->res == REPLY_BYTES)
         answer(c);
+    else
+        give_up(c);
 }
 
-static void request_put(struct tdw_op *op)
+static void request_sent(struct tdw_op *op)
 {
     struct client *c = client_of(op);
 
-    if (op->res < 0)
-        TDW_ON(&c->op, slept, sleep, RETRY_NS);
+    if (op->res == REQUEST_BYTES)
+        TDW_ON_WITHIN(op, &c->timer, scene.patience_ns, got_reply, recv, c->fd, c->ask.wire,
+                      REPLY_BYTES, MSG_WAITALL);
     else
-        wait_for_reply(c);
+        give_up(c);
 }
 
-static void attempt(struct client *c)
+static void connected(struct tdw_op *op)
 {
-    c->request = client_request(c->which, c->is_put, c->key, c->value);
-    c->reply = NULL;
-    TDW_ON(&c->op, request_put, put, &scene.requests, c->request);
+    struct client *c = client_of(op);
+
+    if (op->res < 0) {
+        give_up(c);
+        return;
+    }
+    ask_encode(&c->ask);
+    TDW_ON_WITHIN(op, &c->timer, scene.patience_ns, request_sent, send, c->fd, c->ask.wire,
+                  REQUEST_BYTES, MSG_WAITALL);
 }
 
-static void ask(struct client *c, bool is_put, uint32_t key, uint64_t value)
+/* Ask until there is an answer. */
+static void attempt(struct tdw_op *op)
 {
-    c->is_put = is_put;
-    c->key = key;
-    c->value = value;
-    attempt(c);
+    struct client *c = client_of(op);
+
+    if (c->fd >= 0) {
+        op->res = 0;
+        connected(op);
+        return;
+    }
+    c->fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+    TDW_ON_WITHIN(op, &c->timer, scene.patience_ns, connected, connect, c->fd,
+                  (struct sockaddr *)&scene.address, sizeof scene.address);
 }
 
-static void next_put(struct client *c)
+static void ask(struct client *c, struct ask what)
 {
-    const uint32_t key = client_choose_key();
+    c->ask = what;
+    attempt(&c->op);
+}
 
-    ask(c, true, key, client_next_value(c->which, key));
+static void left(struct tdw_op *op)
+{
+    tdw_free(client_of(op));
+    tdw_wg_done(&scene.running);
 }
 
 /* The request was answered: what the client does next. */
 static void answer(struct client *c)
 {
-    if (c->is_put) {
-        client_acknowledged(c->request);
-        ask(c, false, c->key, 0);
-        return;
-    }
-    client_check(c->request);
-    if (!c->last_round && ++c->puts < PUTS_EACH) {
-        next_put(c);
+    const uint32_t key = c->ask.key;
+
+    ask_check(&c->ask);
+    if (c->ask.is_put) {
+        ask(c, ask_get(c->which, key));
+    } else if (!c->last_round && ++c->puts < PUTS_EACH) {
+        ask(c, ask_put(c->which, client_choose_key()));
     } else if (!c->last_round) {
         c->last_round = true;
-        ask(c, false, 0, 0);
-    } else if (c->key + 1 < KEYS_EACH) {
-        ask(c, false, c->key + 1, 0);
+        ask(c, ask_get(c->which, 0));
+    } else if (key + 1 < KEYS_EACH) {
+        ask(c, ask_get(c->which, key + 1));
     } else {
-        tdw_wg_done(&scene.running);
+        TDW_ON(&c->op, left, close, c->fd);
     }
 }
 
@@ -316,7 +429,8 @@ static void client(void *arg)
     struct client *c = tdw_malloc(sizeof *c);
 
     c->which = (uint32_t)(uintptr_t)arg;
-    next_put(c);
+    c->fd = -1;
+    ask(c, ask_put(c->which, client_choose_key()));
 }
 
 static void clients_main(void *unused)
@@ -346,7 +460,7 @@ static void boot_again(struct tdw_op *op)
 
 static void crash(struct tdw_op *op)
 {
-    store_power_off();
+    tdw_host_crash(scene.server);
     TDW_ON(op, boot_again, sleep, RETRY_NS);
 }
 
@@ -364,17 +478,17 @@ static void test(bool crashes, uint64_t patience_ns)
 void store_callback(void *unused)
 {
     (void)unused;
-    test(false, 0);
+    test(false, ENDLESS_NS);
 }
 
 void store_callback_crash(void *unused)
 {
     (void)unused;
-    test(true, 3000000);
+    test(true, LONG_NS);
 }
 
 void store_callback_patience(void *unused)
 {
     (void)unused;
-    test(false, 400000);
+    test(false, SHORT_NS);
 }

@@ -15,14 +15,13 @@ void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
     memset(&scene, 0, sizeof scene);
     scene.crashes = crashes;
     scene.patience_ns = patience_ns;
-    tdw_chan_init(&scene.requests, "requests", scene.requests_room, BATCH_MAX);
-    for (uint32_t i = 0; i < CLIENTS; i++)
-        tdw_chan_init(&scene.clients[i].replies, "replies", scene.clients[i].replies_room,
-                      ATTEMPTS_MAX);
     tdw_wg_init(&scene.running, "clients");
     tdw_wg_add(&scene.running, CLIENTS);
     scene.server = tdw_host("server", server_main, NULL);
     scene.client_host = tdw_host("clients", clients_main, NULL);
+    scene.address = (struct sockaddr_in){.sin_family = AF_INET,
+                                         .sin_port = htons(PORT),
+                                         .sin_addr = tdw_host_ipv4(scene.server)};
     tdw_host_boot(scene.server);
     tdw_host_boot(scene.client_host);
 }

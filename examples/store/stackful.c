@@ -78,45 +78,86 @@ static void server(void *unused)
     tdw_close(store->log);
 }
 
+/* One connection: a request, its answer, the next request. */
+static void session(void *arg)
+{
+    const int fd = (int)(intptr_t)arg;
+    struct request request;
+    uint8_t wire[REQUEST_BYTES];
+
+    while (tdw_recv(fd, wire, REQUEST_BYTES, MSG_WAITALL) == REQUEST_BYTES) {
+        request_decode(&request, wire);
+        if (tdw_put(&scene.requests, &request) < 0 || tdw_sem_take(&request.answered) < 0)
+            break;
+        store_put_u64(wire, request.value);
+        if (tdw_send(fd, wire, REPLY_BYTES, MSG_WAITALL) != REPLY_BYTES)
+            break;
+    }
+    tdw_close(fd);
+}
+
+static void acceptor(void *arg)
+{
+    const int listener = (int)(intptr_t)arg;
+    int fd;
+
+    while ((fd = tdw_accept(listener, NULL, NULL, 0)) >= 0)
+        tdw_detach(tdw_spawn_stackful("session", session, (void *)(intptr_t)fd));
+    tdw_close(listener);
+}
+
 static void server_main(void *unused)
 {
-    store_connect();
+    const int listener = store_listen();
+
     tdw_daemon(tdw_spawn_stackful("server", server, unused));
+    tdw_daemon(tdw_spawn_stackful("acceptor", acceptor, (void *)(intptr_t)listener));
 }
 
 /* ── Clients ───────────────────────────────────────────────────────────────────────────────── */
 
-/* Ask until there is an answer: the server may crash, or be too slow for us. */
-static struct request *ask(uint32_t client, bool is_put, uint32_t key, uint64_t value)
+/* One attempt: false if the server is not there, or too slow for us. */
+static bool try_to_ask(struct ask *ask, int *fd)
 {
-    struct tdw_chan *replies = &scene.clients[client].replies;
+    const uint64_t patience = scene.patience_ns;
 
-    for (;;) {
-        struct request *request = client_request(client, is_put, key, value);
-        void *reply = NULL;
-        int n = tdw_put(&scene.requests, request);
+    if (*fd < 0) {
+        *fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+        if (TDW_DO_WITHIN(patience, connect, *fd, (struct sockaddr *)&scene.address,
+                          sizeof scene.address) < 0)
+            return false;
+    }
+    ask_encode(ask);
+    return TDW_DO_WITHIN(patience, send, *fd, ask->wire, REQUEST_BYTES, MSG_WAITALL) ==
+               REQUEST_BYTES &&
+           TDW_DO_WITHIN(patience, recv, *fd, ask->wire, REPLY_BYTES, MSG_WAITALL) == REPLY_BYTES;
+}
 
-        while (n == 0 && reply != request) /* answers to requests that were given up */
-            n = scene.patience_ns ? TDW_DO_WITHIN(scene.patience_ns, take, replies, &reply)
-                                  : tdw_take(replies, &reply);
-        if (n == 0)
-            return request;
+/* Ask until there is an answer. */
+static void ask(struct ask ask, int *fd)
+{
+    while (!try_to_ask(&ask, fd)) {
+        tdw_close(*fd);
+        *fd = -1;
         tdw_sleep(RETRY_NS);
     }
+    ask_check(&ask);
 }
 
 static void client(void *arg)
 {
     const uint32_t which = (uint32_t)(uintptr_t)arg;
+    int fd = -1;
 
     for (int i = 0; i < PUTS_EACH; i++) {
         const uint32_t key = client_choose_key();
 
-        client_acknowledged(ask(which, true, key, client_next_value(which, key)));
-        client_check(ask(which, false, key, 0));
+        ask(ask_put(which, key), &fd);
+        ask(ask_get(which, key), &fd);
     }
     for (uint32_t key = 0; key < KEYS_EACH; key++)
-        client_check(ask(which, false, key, 0));
+        ask(ask_get(which, key), &fd);
+    tdw_close(fd);
     tdw_wg_done(&scene.running);
 }
 
@@ -134,7 +175,7 @@ static void test(bool crashes, uint64_t patience_ns)
     scene_init(crashes, patience_ns, server_main, clients_main);
     if (crashes) {
         tdw_sleep(scene_crash_after_ns());
-        store_power_off();
+        tdw_host_crash(scene.server);
         tdw_sleep(RETRY_NS);
         tdw_host_boot(scene.server);
     }
@@ -144,17 +185,17 @@ static void test(bool crashes, uint64_t patience_ns)
 void store_stackful(void *unused)
 {
     (void)unused;
-    test(false, 0);
+    test(false, ENDLESS_NS);
 }
 
 void store_stackful_crash(void *unused)
 {
     (void)unused;
-    test(true, 3000000);
+    test(true, LONG_NS);
 }
 
 void store_stackful_patience(void *unused)
 {
     (void)unused;
-    test(false, 400000);
+    test(false, SHORT_NS);
 }

@@ -99,69 +99,135 @@ TDW_CO(server)
     TDW_END;
 }
 
+/* One connection: a request, its answer, the next request. */
+struct session {
+    struct tdw_frame frame;
+    int fd, n;
+    struct request request;
+    uint8_t wire[REQUEST_BYTES];
+};
+
+TDW_CO(session)
+{
+    TDW_BEGIN(struct session, me);
+    for (;;) {
+        TDW_AWAIT(me->n, recv, me->fd, me->wire, REQUEST_BYTES, MSG_WAITALL);
+        if (me->n != REQUEST_BYTES)
+            break;
+        request_decode(&me->request, me->wire);
+        TDW_AWAIT(me->n, put, &scene.requests, &me->request);
+        if (me->n < 0)
+            break;
+        TDW_AWAIT(me->n, sem_take, &me->request.answered);
+        if (me->n < 0)
+            break;
+        store_put_u64(me->wire, me->request.value);
+        TDW_AWAIT(me->n, send, me->fd, me->wire, REPLY_BYTES, MSG_WAITALL);
+        if (me->n != REPLY_BYTES)
+            break;
+    }
+    TDW_AWAIT(me->n, close, me->fd);
+    TDW_RETURN(0);
+    TDW_END;
+}
+
+struct acceptor {
+    struct tdw_frame frame;
+    int listener, fd, n;
+};
+
+TDW_CO(acceptor)
+{
+    TDW_BEGIN(struct acceptor, me);
+    for (;;) {
+        TDW_AWAIT(me->fd, accept, me->listener, NULL, NULL, 0);
+        if (me->fd < 0)
+            break;
+        tdw_detach(TDW_SPAWN("session", session, struct session, .fd = me->fd));
+    }
+    TDW_AWAIT(me->n, close, me->listener);
+    TDW_RETURN(0);
+    TDW_END;
+}
+
 static void server_main(void *unused)
 {
+    const int listener = store_listen();
+
     (void)unused;
-    store_connect();
     tdw_daemon(TDW_SPAWN("server", server, struct server));
+    tdw_daemon(TDW_SPAWN("acceptor", acceptor, struct acceptor, .listener = listener));
 }
 
 /* ── Clients ───────────────────────────────────────────────────────────────────────────────── */
 
-struct ask { /* until there is an answer: the server may crash, or be too slow for us */
+struct attempt { /* false if the server is not there, or too slow for us */
     struct tdw_frame frame;
     struct tdw_op timer;
-    uint32_t client, key;
-    uint64_t value;
-    bool is_put;
-    int n;
-    void *reply;
-    struct request *request;
+    struct ask *ask;
+    int *fd, n;
 };
 
-TDW_CO(ask)
+TDW_CO(attempt)
 {
-    TDW_BEGIN(struct ask, me);
+    TDW_BEGIN(struct attempt, me);
+    if (*me->fd < 0) {
+        *me->fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+        TDW_AWAIT_WITHIN(me->n, &me->timer, scene.patience_ns, connect, *me->fd,
+                         (struct sockaddr *)&scene.address, sizeof scene.address);
+        if (me->n < 0)
+            TDW_RETURN(false);
+    }
+    ask_encode(me->ask);
+    TDW_AWAIT_WITHIN(me->n, &me->timer, scene.patience_ns, send, *me->fd, me->ask->wire,
+                     REQUEST_BYTES, MSG_WAITALL);
+    if (me->n == REQUEST_BYTES)
+        TDW_AWAIT_WITHIN(me->n, &me->timer, scene.patience_ns, recv, *me->fd, me->ask->wire,
+                         REPLY_BYTES, MSG_WAITALL);
+    TDW_RETURN(me->n == REPLY_BYTES);
+    TDW_END;
+}
+
+struct asking { /* until there is an answer */
+    struct tdw_frame frame;
+    struct ask ask;
+    int *fd, n;
+};
+
+TDW_CO(asking)
+{
+    TDW_BEGIN(struct asking, me);
     for (;;) {
-        me->request = client_request(me->client, me->is_put, me->key, me->value);
-        me->reply = NULL;
-        TDW_AWAIT(me->n, put, &scene.requests, me->request);
-        while (me->n == 0 && me->reply != me->request) { /* answers to requests given up */
-            if (scene.patience_ns)
-                TDW_AWAIT_WITHIN(me->n, &me->timer, scene.patience_ns, take,
-                                 &scene.clients[me->client].replies, &me->reply);
-            else
-                TDW_AWAIT(me->n, take, &scene.clients[me->client].replies, &me->reply);
-        }
-        if (me->n == 0)
-            TDW_RETURN((intptr_t)me->request);
+        TDW_CALL(me->n, attempt, struct attempt, .ask = &me->ask, .fd = me->fd);
+        if (me->n)
+            break;
+        TDW_AWAIT(me->n, close, *me->fd);
+        *me->fd = -1;
         TDW_AWAIT(me->n, sleep, RETRY_NS);
     }
+    ask_check(&me->ask);
+    TDW_RETURN(0);
     TDW_END;
 }
 
 struct client {
     struct tdw_frame frame;
     uint32_t which, key;
-    int i;
-    intptr_t answer;
+    int i, fd, n;
 };
 
 TDW_CO(client)
 {
     TDW_BEGIN(struct client, me);
+    me->fd = -1;
     for (me->i = 0; me->i < PUTS_EACH; me->i++) {
         me->key = client_choose_key();
-        TDW_CALL(me->answer, ask, struct ask, .client = me->which, .is_put = true, .key = me->key,
-                 .value = client_next_value(me->which, me->key));
-        client_acknowledged((const struct request *)me->answer);
-        TDW_CALL(me->answer, ask, struct ask, .client = me->which, .key = me->key);
-        client_check((const struct request *)me->answer);
+        TDW_CALL(me->n, asking, struct asking, .ask = ask_put(me->which, me->key), .fd = &me->fd);
+        TDW_CALL(me->n, asking, struct asking, .ask = ask_get(me->which, me->key), .fd = &me->fd);
     }
-    for (me->key = 0; me->key < KEYS_EACH; me->key++) {
-        TDW_CALL(me->answer, ask, struct ask, .client = me->which, .key = me->key);
-        client_check((const struct request *)me->answer);
-    }
+    for (me->key = 0; me->key < KEYS_EACH; me->key++)
+        TDW_CALL(me->n, asking, struct asking, .ask = ask_get(me->which, me->key), .fd = &me->fd);
+    TDW_AWAIT(me->n, close, me->fd);
     tdw_wg_done(&scene.running);
     TDW_RETURN(0);
     TDW_END;
@@ -181,7 +247,7 @@ TDW_CO(test)
     TDW_BEGIN(struct test_frame, me);
     if (scene.crashes) {
         TDW_AWAIT(me->n, sleep, scene_crash_after_ns());
-        store_power_off();
+        tdw_host_crash(scene.server);
         TDW_AWAIT(me->n, sleep, RETRY_NS);
         tdw_host_boot(scene.server);
     }
@@ -193,7 +259,7 @@ TDW_CO(test)
 TDW_CO_EXTERN(store_stackless)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(false, 0, server_main, clients_main);
+    scene_init(false, ENDLESS_NS, server_main, clients_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;
@@ -202,7 +268,7 @@ TDW_CO_EXTERN(store_stackless)
 TDW_CO_EXTERN(store_stackless_crash)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(true, 3000000, server_main, clients_main);
+    scene_init(true, LONG_NS, server_main, clients_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;
@@ -211,7 +277,7 @@ TDW_CO_EXTERN(store_stackless_crash)
 TDW_CO_EXTERN(store_stackless_patience)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(false, 400000, server_main, clients_main);
+    scene_init(false, SHORT_NS, server_main, clients_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;

@@ -2,32 +2,38 @@
 /*
  * A small durable key-value store: what its three versions share.
  *
- *     clients ── requests ──▶ server ── log: pwrite, fdatasync ──▶ disk
- *        ▲                      │  └─── snapshot: write, fsync, rename, fsync of the directory
- *        └────── replies ◀──────┘
+ *     clients ══ TCP ══ sessions ── requests ──▶ server ── log: pwrite, fdatasync ──▶ disk
+ *                           ▲                       │ └─── snapshot: write, fsync, rename, …
+ *                           └─────── answered ◀─────┘
  *
- * The server appends what a batch of requests puts to a log, makes it durable, and only then
+ * Clients and server are on two hosts. Each connection has a session on the server's, which hands one
+ * request at a time to the server and sends back its answer. A client that does not get an answer in
+ * time, or whose connection breaks, connects again and asks again. The server appends what a batch of requests puts to a log, makes it durable, and only then
  * answers (group commit). When the log has grown it writes the whole table to a new snapshot,
  * renames it over the old one, and empties the log. After a crash it reads the snapshot and then
  * the log, up to the first record whose checksum is wrong.
  *
  * The promise: what was acknowledged is there after a crash. EXAMPLE_BUG breaks it in one place.
  *
- * Here are the file format, the table, the requests, and the memory of the scenario (channels, and
- * what the clients know), which belongs to no host. What a version adds is how it waits.
+ * Here are the file format, the table, the requests, and the memory of the scenario (what the clients
+ * know), which belongs to no host. What a version adds is how it waits.
  */
 #ifndef STORE_H
 #define STORE_H
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <tidewheel/scenario.h>
+#include <tidewheel/sys.h>
 
 enum {
+    PORT = 6000,
+    REQUEST_BYTES = 16, /* on the wire */
+    REPLY_BYTES = 8,
     CLIENTS = 3,
     KEYS_EACH = 4, /* each client has its own keys, so it knows what they must hold */
     KEYS = CLIENTS * KEYS_EACH,
     PUTS_EACH = 8,
-    ATTEMPTS_MAX = 256,
     BATCH_MAX = 8,
     RECORD_BYTES = 24,
     LOG_ROOM = 64 * RECORD_BYTES,
@@ -45,26 +51,25 @@ enum { ACKNOWLEDGE_EARLY = 0 };
 
 struct request {
     bool is_put;
-    uint32_t client, key;
+    uint32_t key;
     uint64_t value; /* to put, or as it was got */
+    struct tdw_sem answered;
 };
 
 struct client_view {
-    struct tdw_chan replies;
-    void *replies_room[ATTEMPTS_MAX];
-    struct request requests[ATTEMPTS_MAX]; /* each attempt has its own: the server may hold it */
-    uint32_t attempts;
     uint64_t tried[KEYS_EACH], acknowledged[KEYS_EACH];
 };
 
 struct scene {
-    struct tdw_chan requests;
-    void *requests_room[BATCH_MAX];
     struct client_view clients[CLIENTS];
     struct tdw_wg running;
     struct tdw_host *server, *client_host;
-    uint64_t patience_ns; /* of a client for an answer; 0: endless */
+    struct sockaddr_in address;
+    uint64_t patience_ns; /* of a client, for each step */
     bool crashes;
+    /* The server's, set up anew by each boot: its sessions' requests. */
+    struct tdw_chan requests;
+    void *requests_room[BATCH_MAX];
 };
 
 extern struct scene scene; /* of the run in progress: set up anew by each */
@@ -191,64 +196,87 @@ static inline void store_answer(struct store *store)
 
         if (!request->is_put)
             request->value = store->value[request->key];
-        tdw_chan_tryput(&scene.clients[request->client].replies, request);
+        tdw_sem_post(&request->answered);
     }
 }
 
-/* The server's host has booted: it serves the channels. */
-static inline void store_connect(void)
+/* The server's host has booted: a socket that listens, and a queue of requests. */
+static inline int store_listen(void)
 {
-    tdw_chan_serve(&scene.requests);
-    for (uint32_t i = 0; i < CLIENTS; i++)
-        tdw_chan_serve(&scene.clients[i].replies);
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+
+    tdw_chan_init(&scene.requests, "requests", scene.requests_room, BATCH_MAX);
+    tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
+    tdw_sys_listen(fd, CLIENTS);
+    return fd;
 }
 
-/* Cut its power: what was on its way to it is gone. */
-static inline void store_power_off(void)
+/* On the wire: whether it is a put (4), the key (4), the value (8); the answer is a value. */
+static inline void request_encode(uint8_t *to, bool is_put, uint32_t key, uint64_t value)
 {
-    tdw_host_crash(scene.server);
-    tdw_chan_clear(&scene.requests);
+    store_put_u64(to, (uint64_t)is_put << 32 | key);
+    store_put_u64(to + 8, value);
+}
+
+static inline void request_decode(struct request *request, const uint8_t *from)
+{
+    request->is_put = store_get_u64(from) >> 32;
+    request->key = (uint32_t)store_get_u64(from) % KEYS;
+    request->value = store_get_u64(from + 8);
+    tdw_sem_init(&request->answered, "answered", 0);
 }
 
 /* ── The clients' side ─────────────────────────────────────────────────────────────────────── */
 
-static const uint64_t RETRY_NS = 300000;
+#define RETRY_NS ((uint64_t)300000)
+/* How long a client waits: for ever, so long that only a dead server is given up, or so short that a
+ * slow one is, too. */
+#define ENDLESS_NS ((uint64_t)3600 * 1000000000)
+#define LONG_NS ((uint64_t)5000000)
+#define SHORT_NS ((uint64_t)1000000)
 
-/* A fresh request. Puts count up for each key, so a value tells how old it is. */
-static inline struct request *client_request(uint32_t client, bool is_put, uint32_t key,
-                                             uint64_t value)
+/* What a client asks, and what it gets. */
+struct ask {
+    uint32_t client, key; /* of the client's own */
+    bool is_put;
+    uint64_t value;
+    uint8_t wire[REQUEST_BYTES];
+};
+
+/* Puts count up for each key, so a value tells how old it is. */
+static inline struct ask ask_put(uint32_t client, uint32_t key)
 {
-    struct client_view *view = &scene.clients[client];
-    struct request *request = &view->requests[view->attempts++];
-
-    tdw_check(view->attempts < ATTEMPTS_MAX, "%u attempts", view->attempts);
-    *request = (struct request){is_put, client, client * KEYS_EACH + key, value};
-    return request;
+    return (struct ask){client, key, true, ++scene.clients[client].tried[key], {0}};
 }
 
-static inline uint64_t client_next_value(uint32_t client, uint32_t key)
+static inline struct ask ask_get(uint32_t client, uint32_t key)
 {
-    return ++scene.clients[client].tried[key];
+    return (struct ask){client, key, false, 0, {0}};
 }
 
-static inline void client_acknowledged(const struct request *request)
+static inline void ask_encode(struct ask *ask)
 {
-    scene.clients[request->client].acknowledged[request->key % KEYS_EACH] = request->value;
+    request_encode(ask->wire, ask->is_put, ask->client * KEYS_EACH + ask->key, ask->value);
 }
 
-/* What was got must be at least as new as what was acknowledged, and not newer than what was
- * tried. */
-static inline void client_check(const struct request *request)
+/* The answer has come. What was got must be at least as new as what was acknowledged, and not newer
+ * than what was tried. */
+static inline void ask_check(const struct ask *ask)
 {
-    const struct client_view *view = &scene.clients[request->client];
-    const uint32_t key = request->key % KEYS_EACH;
+    struct client_view *view = &scene.clients[ask->client];
+    const uint32_t key = ask->client * KEYS_EACH + ask->key;
+    const uint64_t got = store_get_u64(ask->wire);
+    const uint64_t acknowledged = view->acknowledged[ask->key], tried = view->tried[ask->key];
 
-    tdw_check(request->value >= view->acknowledged[key],
-              "key %u: got %llu, but %llu was acknowledged", request->key,
-              (unsigned long long)request->value, (unsigned long long)view->acknowledged[key]);
-    tdw_check(request->value <= view->tried[key], "key %u: got %llu, but %llu was the last put",
-              request->key, (unsigned long long)request->value,
-              (unsigned long long)view->tried[key]);
+    if (ask->is_put) {
+        view->acknowledged[ask->key] = ask->value;
+        return;
+    }
+    tdw_check(got >= acknowledged, "key %u: got %llu, but %llu was acknowledged", key,
+              (unsigned long long)got, (unsigned long long)acknowledged);
+    tdw_check(got <= tried, "key %u: got %llu, but %llu was the last put", key,
+              (unsigned long long)got, (unsigned long long)tried);
 }
 
 /* Which key the client's next put is for, and how long after its start the server crashes. */
@@ -259,7 +287,7 @@ static inline uint32_t client_choose_key(void)
 
 static inline uint64_t scene_crash_after_ns(void)
 {
-    return (1 + tdw_choose("crash after", 64)) * 60000ull;
+    return (1 + tdw_choose("crash after", 64)) * 250000ull;
 }
 
 /* Set up the scenario's memory; the hosts run these as their main functions. */
