@@ -129,6 +129,7 @@ uint64_t tdw__own_name(struct tdw_loop *loop)
 void tdw__actor_init(struct tdw_task *actor, struct tdw_world *world, uint64_t name)
 {
     actor->actor = name;
+    actor->bits = TDW_TASK_ROOT; /* its path is its ring's */
     actor->ring = &world->kernel;
 }
 
@@ -554,6 +555,7 @@ static void set_options(struct tdw_world *world, const struct tdw_world_options 
         world->options.slowdown = 1;
     world->seed_key = tdw__mix(options->seed, TDW_K3);
     world->kernel.loop = loop;
+    world->kernel.path = "kernel";
     loop->choose = tdw__sim_choose;
     loop->steps_max = options->steps_max ? options->steps_max : 100000000;
     if (options->stack_bytes)
