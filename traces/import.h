@@ -201,6 +201,7 @@ struct tdw__process {
     uint32_t pid;
     uint32_t *fds; /* index of the open file description + 1; 0: not known */
     uint8_t *cloexec;
+    uint64_t *since; /* by descriptor: how many calls had begun when it got its present meaning */
     size_t fds_room;
     char *cwd;
     uint8_t startup; /* enum tdw__startup */
@@ -345,7 +346,7 @@ enum { TDW__UNSUPPORTED_MAX = 64 };
 struct tdw__import_report {
     uint64_t lines, malformed, calls, threads, processes, images;
     uint64_t first_malformed[8]; /* line numbers */
-    uint64_t by_row[TDW_ROWS], ns_by_row[TDW_ROWS], by_compare[16];
+    uint64_t by_row[TDW_ROWS], ns_by_row[TDW_ROWS], by_compare[16], timing;
     uint64_t served, startup, edges, no_result, words_unknown, lists_cut, shared_maps;
     uint64_t covered_ns, total_ns; /* inside calls */
     struct {

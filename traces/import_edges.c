@@ -216,7 +216,7 @@ static uint64_t channel_key(struct tdw__import *im, const struct tdw_call *call,
     const char *const what = call->fd_path[0];
     const char *const open = what ? strchr(what, '[') : NULL, *const arrow =
                                                                   open ? strstr(open, "->") : NULL;
-    const char *const close = arrow ? strrchr(arrow, ']') : NULL;
+    const char *close = arrow ? strrchr(arrow, ']') : NULL;
     char line[256];
     int n;
 
@@ -231,6 +231,9 @@ static uint64_t channel_key(struct tdw__import *im, const struct tdw_call *call,
     }
     if (!close || call->object != TDW_OBJECT_SOCKET)
         return 0;
+    /* The accepting end of a Unix connection has its path behind it. */
+    if (!strncmp(what, "UNIX", 4) && memchr(arrow, ',', (size_t)(close - arrow)))
+        close = memchr(arrow, ',', (size_t)(close - arrow));
     /* A socket pair or connection: "[here->there]"; the key is the sender's "from>to". */
     if (writes)
         n = snprintf(line, sizeof line, "%.*s>%.*s", (int)(arrow - open - 1), open + 1,
@@ -276,6 +279,12 @@ static void write_end(struct tdw__import *im, const struct tdw_call *call)
         if (call->result > 0)
             channel->write[i].end = channel->written += (uint64_t)call->result;
     }
+}
+
+/* Does a copy write to its first descriptor? (Others read from it.) */
+static bool copies_out(const struct tdw_call *call)
+{
+    return !strncmp(call->name, "sendfile", 8);
 }
 
 /* The oldest write that brings the stream to `taken` bytes or more. */
@@ -439,6 +448,10 @@ void tdw__edges_start(struct tdw__import *im, const struct tdw__parsed *parsed)
     case TDW__T_WRITE:
         write_start(im, call);
         break;
+    case TDW__T_COPY:
+        if (copies_out(call))
+            write_start(im, call);
+        break;
     case TDW__T_KILL:
         kill_start(im, call);
         break;
@@ -464,6 +477,10 @@ void tdw__edges_end(struct tdw__import *im, struct tdw__parsed *parsed)
             break;
         case TDW__T_WRITE:
             write_end(im, call);
+            break;
+        case TDW__T_COPY:
+            if (copies_out(call))
+                write_end(im, call);
             break;
         case TDW__T_READ:
             read_end(im, call);

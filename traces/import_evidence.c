@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CREAT = 0100, EXCL = 0200, TRUNC = 01000, DIRECTORY = 0200000 };
 enum { TYPE_MASK = 0170000, TYPE_DIR = 040000, TYPE_FILE = 0100000, TYPE_LINK = 0120000 };
@@ -239,12 +240,24 @@ static void track_stat(struct tdw__import *im, const struct tdw_call *call)
         stat_seen(im, open->node, &call->stat);
 }
 
+/* Did the call ask whether the file may be run, or run it? */
+static bool runs(const struct tdw_call *call)
+{
+    if (!strncmp(call->name, "exec", 4))
+        return true;
+    return (!strcmp(call->name, "access") && call->arg[1] & X_OK) ||
+           (!strncmp(call->name, "faccessat", 9) && call->arg[2] & X_OK);
+}
+
 static void track_exists(struct tdw__import *im, const struct tdw_call *call)
 {
     const char *const path = call->path[0];
+    int64_t node = call->result >= 0 ? tdw__node_of_path(im, path) : TDW__NONE;
 
-    if (call->result >= 0 && tdw__node_of_path(im, path) < 0)
-        tdw__node_exists(im, path, TDW_IMAGE_FILE);
+    if (call->result >= 0 && node < 0)
+        node = tdw__node_exists(im, path, TDW_IMAGE_FILE);
+    if (call->result >= 0 && node >= 0 && im->nodes[node].mode == 0 && runs(call))
+        im->nodes[node].mode = 0755;
     else if (call->result == -ENOENT)
         tdw__absent(im, path);
 }

@@ -12,7 +12,7 @@
  * it, whose offset is unknown. A descriptor that a process has without having opened it was there
  * at its start: it becomes an image.
  *
- * Memory: four bytes for each descriptor of a process up to TDW__FDS_MAX, one description for each
+ * Memory: thirteen bytes for each descriptor of a process up to TDW__FDS_MAX, one description for each
  * open. Called by import_strace.c, import_images.c and import_edges.c.
  */
 #include <traces/import.h>
@@ -33,6 +33,7 @@ static int reach(struct tdw__process *process, size_t fd)
     size_t room = process->fds_room ? process->fds_room : 16;
     uint32_t *fds;
     uint8_t *cloexec;
+    uint64_t *since;
 
     if (fd < process->fds_room)
         return 0;
@@ -46,6 +47,11 @@ static int reach(struct tdw__process *process, size_t fd)
     if (!cloexec)
         return -ENOMEM;
     process->cloexec = cloexec;
+    since = realloc(process->since, room * sizeof *since);
+    if (!since)
+        return -ENOMEM;
+    process->since = since;
+    memset(since + process->fds_room, 0, (room - process->fds_room) * sizeof *since);
     memset(fds + process->fds_room, 0, (room - process->fds_room) * sizeof *fds);
     memset(cloexec + process->fds_room, 0, room - process->fds_room);
     process->fds_room = room;
@@ -86,6 +92,7 @@ static void set(struct tdw__import *im, uint32_t process, int64_t fd, uint32_t i
     release(im, p->fds[fd]);
     p->fds[fd] = index + 1;
     p->cloexec[fd] = cloexec;
+    p->since[fd] = im->calls;
 }
 
 /* A new description; answers its index, or TDW__NONE. The caller sets a descriptor to it. */
@@ -211,6 +218,9 @@ static void closed(struct tdw__import *im, const struct tdw_call *call)
     const int64_t first = call->arg[0], last = range ? call->arg[1] : first;
 
     for (int64_t fd = first; fd >= 0 && fd <= last && (size_t)fd < p->fds_room; fd++) {
+        /* A number is free when the close begins: another thread may have it by now. */
+        if (p->since[fd] > call->index)
+            continue;
         release(im, p->fds[fd]);
         p->fds[fd] = 0;
     }
@@ -276,6 +286,7 @@ int tdw__fds_copy(struct tdw__import *im, struct tdw__process *to, const struct 
         return -ENOMEM;
     memcpy(to->fds, from->fds, from->fds_room * sizeof *to->fds);
     memcpy(to->cloexec, from->cloexec, from->fds_room);
+    memcpy(to->since, from->since, from->fds_room * sizeof *to->since);
     for (size_t fd = 0; fd < from->fds_room; fd++) {
         if (to->fds[fd])
             im->opens[to->fds[fd] - 1].refs++;

@@ -46,7 +46,7 @@ static void summary_print(const struct tdw__import_report *r, FILE *out)
     fprintf(out, "covered          %.1f%% of the time inside calls\n",
             share(r->covered_ns, r->total_ns));
     fprintf(out, "compared         %llu calls, of which timing %.1f%%\n",
-            (unsigned long long)compared, share(r->by_compare[TDW_COMPARE_TIMING], compared));
+            (unsigned long long)compared, share(r->timing, compared));
     fprintf(out, "start-up         %llu calls of the dynamic loader\n",
             (unsigned long long)r->startup);
     fprintf(out, "served           %llu calls on /proc, /sys, devices and terminals\n",

@@ -64,6 +64,7 @@ static void count(struct tdw__import_report *report, const struct tdw_call *call
     report->by_row[call->row]++;
     report->ns_by_row[call->row] += ns;
     report->by_compare[call->compare]++;
+    report->timing += tdw__is_timing(call);
     report->total_ns += ns;
     report->covered_ns += call->how == TDW_HOW_UNSUPPORTED ? 0 : ns;
     report->served += call->how == TDW_HOW_SERVED;

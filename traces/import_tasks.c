@@ -247,6 +247,7 @@ void tdw__tasks_fini(struct tdw__import *im)
     for (size_t i = 0; i < im->processes_count; i++) {
         free(im->processes[i].fds);
         free(im->processes[i].cloexec);
+        free(im->processes[i].since);
         free(im->processes[i].cwd);
     }
     free(im->threads);

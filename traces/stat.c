@@ -35,7 +35,8 @@ struct numbers {
     size_t metas;
     uint64_t kinds[256], opcodes[256], choices[TDW_CHOOSE_KINDS + 1];
     struct tdw__histogram by_op[256], by_row[TDW_ROWS];
-    uint64_t rows[TDW_ROWS], compares[16], hows[16], startup, calls, threads, images, actors;
+    uint64_t rows[TDW_ROWS], compares[16], hows[16];
+    uint64_t startup, timing, calls, threads, images, actors;
     uint64_t row_ns[TDW_ROWS];
     struct {
         char name[32];
@@ -175,6 +176,7 @@ static void on_call(struct numbers *s, const struct tdw_call *c)
     s->rows[c->row]++;
     s->row_ns[c->row] += ns;
     s->compares[c->compare & 15]++;
+    s->timing += tdw__is_timing(c);
     s->hows[c->how & 15]++;
     s->startup += (c->bits & TDW_CALL_STARTUP) != 0;
     if (c->end_ns > s->last_ns)
@@ -323,7 +325,7 @@ static void recording_print(const struct numbers *s, FILE *out)
         fputc('\n', out);
     }
     fprintf(out, "\ncompared     %" PRIu64 " of %" PRIu64 " calls, %.1f%% of them timing\n",
-            compared, s->calls, 100 * per(s->compares[TDW_COMPARE_TIMING], compared));
+            compared, s->calls, 100 * per(s->timing, compared));
     fprintf(out, "served       %" PRIu64 "\n", s->hows[TDW_HOW_SERVED]);
     fprintf(out, "start-up     %" PRIu64 "\n", s->startup);
     fprintf(out, "unsupported  %" PRIu64 "\n", s->rows[TDW_ROW_UNSUPPORTED]);

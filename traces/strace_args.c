@@ -398,6 +398,7 @@ static int64_t argument(struct tdw__parsed *p, char letter, struct tdw__span arg
                         struct tdw__span note, struct places *at, bool *bad)
 {
     struct tdw__span one, rest = tdw__list_open(arg);
+    int64_t number;
 
     switch (letter) {
     case 'f':
@@ -421,6 +422,11 @@ static int64_t argument(struct tdw__parsed *p, char letter, struct tdw__span arg
         return messages(p, arg, bad);
     case 'o':
         return tdw__next_member(&rest, &one) ? tdw__number(one, bad) : -1;
+    case 'i':
+        return arg.bytes > 0 && arg.at[0] == '[' && tdw__next_member(&rest, &one) &&
+                       tdw__plain_number(&one, &number)
+                   ? number
+                   : 0;
     case 'l':
         if (arg.bytes > 0 && arg.at[0] == '{') {
             lock(p, arg, bad);

@@ -12,6 +12,7 @@
  * long). Called by importers.
  */
 #include <traces/syscalls.h>
+#include <errno.h>
 #include <string.h>
 
 #define ROW(name, row, how, compare, track, shape)                                                 \
@@ -47,6 +48,13 @@ const struct tdw__syscall *tdw__syscall(const char *name, size_t bytes)
 static bool begins(const char *text, const char *with)
 {
     return !strncmp(text, with, strlen(with));
+}
+
+bool tdw__is_timing(const struct tdw_call *call)
+{
+    return call->compare == TDW_COMPARE_TIMING ||
+           (call->compare == TDW_COMPARE_STREAM &&
+            (call->result == -EAGAIN || call->result == -EINTR));
 }
 
 bool tdw__served(const char *path)
@@ -138,6 +146,12 @@ static void classify_command(struct tdw_call *call)
     }
 }
 
+/* A conversation with the machine's kernel, about its interfaces and users. */
+static bool is_netlink(const char *path)
+{
+    return path && begins(path, "NETLINK");
+}
+
 void tdw__classify(struct tdw_call *call, const struct tdw__syscall *syscall)
 {
     const char *const path = call->path[0];
@@ -153,7 +167,8 @@ void tdw__classify(struct tdw_call *call, const struct tdw__syscall *syscall)
         call->row = TDW_ROW_STREAM;
         call->compare = TDW_COMPARE_STREAM;
     }
-    served = call->object == TDW_OBJECT_SERVED ||
+    served = call->object == TDW_OBJECT_SERVED || is_netlink(call->fd_path[0]) ||
+             is_netlink(call->result_path) ||
              (call->object != TDW_OBJECT_FILE && path && tdw__served(path)) ||
              (path && path[0] == '/' && tdw__served(path)) ||
              (call->result_path && tdw__served(call->result_path));

@@ -9,6 +9,7 @@
  *
  *     f descriptor   d directory for the path behind it   p path   t text that is no path of ours
  *     n number       x nothing we need   v iovecs   o pointed-to offset   T timespec or timeval
+ *     i pointed-to number, 0 if it is none
  *     l struct flock or a number   s struct stat, statx   e directory entries   a socket address
  *     m message   M several   k pair of descriptors   q pollfds   r w c sets of select
  *     E epoll events   V one epoll event   K futex's 4th: time-out or number
@@ -171,7 +172,7 @@ struct tdw__syscall {
     X(accept, SOCKET, OP, FD, NEW_FD, "fax")                                                       \
     X(accept4, SOCKET, OP, FD, NEW_FD, "faxn")                                                     \
     X(connect, SOCKET, OP, ERRNO, NONE, "fan")                                                     \
-    X(setsockopt, SOCKOPT, SYS, ERRNO, NONE, "fnnxn")                                              \
+    X(setsockopt, SOCKOPT, SYS, ERRNO, NONE, "fnnin")                                              \
     X(getsockopt, SOCKOPT, SYS, ERRNO, NONE, "fnnxx")                                              \
     X(getpeername, SOCKOPT, SYS, ERRNO, NONE, "fax")                                               \
     X(getsockname, SOCKOPT, SYS, ERRNO, NONE, "fax")                                               \
@@ -288,9 +289,9 @@ struct tdw__syscall {
     X(personality, IGNORED, IGNORE, NONE, NONE, "n")                                               \
     X(capget, IGNORED, IGNORE, NONE, NONE, "xx")                                                   \
     X(capset, IGNORED, IGNORE, NONE, NONE, "xx")                                                   \
-    X(ioctl, IGNORED, IGNORE, NONE, NONE, "fnx")                                                   \
-    X(io_setup, UNSUPPORTED, UNSUPPORTED, NONE, NONE, "nx")                                        \
-    X(io_destroy, UNSUPPORTED, UNSUPPORTED, NONE, NONE, "n")                                       \
+    X(ioctl, IGNORED, IGNORE, NONE, NONE, "fni")                                                   \
+    X(io_setup, IGNORED, IGNORE, NONE, NONE, "nx")                                                 \
+    X(io_destroy, IGNORED, IGNORE, NONE, NONE, "n")                                                \
     X(io_submit, UNSUPPORTED, UNSUPPORTED, NONE, NONE, "nnx")                                      \
     X(io_cancel, UNSUPPORTED, UNSUPPORTED, NONE, NONE, "nxx")                                      \
     X(io_getevents, UNSUPPORTED, UNSUPPORTED, NONE, NONE, "nnnxT")                                 \
@@ -310,6 +311,10 @@ const struct tdw__syscall *tdw__syscall_at(size_t i);
 
 /* Row, how, compare and object of a call whose arguments and descriptor paths are filled in. */
 void tdw__classify(struct tdw_call *call, const struct tdw__syscall *syscall);
+
+/* Is the call's result a matter of time alone: a wait, or a transfer that found nothing to move or
+ * was interrupted? */
+bool tdw__is_timing(const struct tdw_call *call);
 
 /* Is `path` answered from the recording: /proc, /sys, /dev, a character device? */
 bool tdw__served(const char *path);

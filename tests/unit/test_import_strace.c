@@ -649,6 +649,57 @@ static void reads_follow_the_write_that_brought_their_last_byte(void **state)
     edge_is(&rec.call[10], TDW_EDGE_DATA, 9);
 }
 
+static void the_accepting_end_of_a_unix_connection_is_known_with_its_path(void **state)
+{
+    (void)state;
+    import_lines("T1 fork() = 2 <0.000000100>\n"
+                 "T2 sendfile(3<UNIX-STREAM:[5->6]>, 4</f>, NULL, 9) = 9 <0.000000100>\n"
+                 "T1 read(7<UNIX-STREAM:[6->5,\"/s\"]>, \"\"..., 20) = 9 <0.000000100>\n"
+                 "T1 write(7<UNIX-STREAM:[6->5,\"/s\"]>, \"\"..., 2) = 2 <0.000000100>\n"
+                 "T2 read(3<UNIX-STREAM:[5->6]>, \"\"..., 2) = 2 <0.000000100>\n");
+    edge_is(&rec.call[2], TDW_EDGE_DATA, 1);
+    edge_is(&rec.call[4], TDW_EDGE_DATA, 3);
+}
+
+static void values_behind_a_pointer_are_kept_where_they_are_numbers(void **state)
+{
+    (void)state;
+    import_lines("T1 ioctl(5<TCP:[1]>, 0x5421, [1]) = 0 <0.1>\n"
+                 "T1 ioctl(5<TCP:[1]>, 0x5421, [0]) = 0 <0.1>\n"
+                 "T1 ioctl(0</f>, 0x5401, 0x7ffe00) = -1 ENOTTY (x) <0.1>\n"
+                 "T1 setsockopt(5<TCP:[1]>, 0x6, 0x4, [300], 4) = 0 <0.1>\n"
+                 "T1 setsockopt(5<TCP:[1]>, 0x1, 0xd, {l_onoff=1, l_linger=0}, 8) = 0 <0.1>\n");
+    assert_int_equal(rec.call[0].arg[2], 1);
+    assert_int_equal(rec.call[1].arg[2], 0);
+    assert_int_equal(rec.call[2].arg[2], 0);
+    assert_int_equal(rec.call[3].arg[3], 300);
+    assert_int_equal(rec.call[4].arg[3], 0);
+    assert_int_equal(rec.call[4].arg[4], 8);
+    assert_int_equal(rec.report.words_unknown, 0);
+}
+
+static void calls_that_found_nothing_to_move_count_as_timing(void **state)
+{
+    (void)state;
+    import_lines("T1 read(5<TCP:[1.1.1.1:1->2.2.2.2:2]>, \"\"..., 5) = -1 EAGAIN (x) <0.1>\n"
+                 "T1 read(5<TCP:[1.1.1.1:1->2.2.2.2:2]>, \"\"..., 5) = ? ERESTARTSYS (x) <0.1>\n"
+                 "T1 read(5<TCP:[1.1.1.1:1->2.2.2.2:2]>, \"\"..., 5) = 5 <0.1>\n"
+                 "T1 read(5<TCP:[1.1.1.1:1->2.2.2.2:2]>, \"\"..., 5) = -1 ECONNRESET (x) <0.1>\n"
+                 "T1 poll([{fd=5, events=0x1}], 1, 0) = 0 (Timeout) <0.1>\n");
+    assert_int_equal(rec.report.timing, 3);
+}
+
+static void netlink_is_answered_from_the_recording(void **state)
+{
+    (void)state;
+    import_lines("T1 socket(0x10, 0x80003, 0) = 3<NETLINK:[ROUTE:7]> <0.1>\n"
+                 "T1 recvmsg(3<NETLINK:[ROUTE:7]>, {msg_iov=[{iov_base=\"\"..., iov_len=9}], "
+                 "msg_iovlen=1}, 0) = 9 <0.1>\n"
+                 "T1 close(3<NETLINK:[ROUTE:7]>) = 0 <0.1>\n");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(rec.call[i].how, TDW_HOW_SERVED);
+}
+
 static void calls_on_one_file_are_ordered_across_threads(void **state)
 {
     (void)state;
@@ -776,6 +827,21 @@ static const char snippet[] =
     "2  1700000000.000101200 +++ killed by SIGTERM +++\n"
     "1  1700000000.000101300 exit_group(0) = ?\n";
 
+/* A thread's close takes its time; meanwhile another thread gets the number for another file. */
+static void a_number_that_is_given_out_while_it_is_closed_keeps_its_new_meaning(void **state)
+{
+    (void)state;
+    import_lines("T1 openat(-100</w>, \"/w/old\", 0x41, 0600) = 3</w/old> <0.000000100>\n"
+                 "T1 clone(child_stack=0x7f00, flags=0x3d0f00) = 2 <0.000000100>\n"
+                 "T2 close(3</w/old> <unfinished ...>\n"
+                 "T1 openat(-100</w>, \"/w/new\", 0x41, 0600) = 3</w/new> <0.000000100>\n"
+                 "T2 <... close resumed>) = 0 <0.000003000>\n"
+                 "T1 write(3</w/new>, \"\"..., 5) = 5 <0.000000100>\n"
+                 "T1 close(3</w/new>) = 0 <0.000000100>\n");
+    for (size_t i = 0; i < rec.images; i++)
+        assert_int_not_equal(rec.image[i].kind, TDW_IMAGE_FD);
+}
+
 static void damaged_check(const char *text, size_t bytes)
 {
     int fd, result;
@@ -885,9 +951,14 @@ int tests_import_strace(void)
         cmocka_unit_test(futex_waits_are_tied_to_their_wakes),
         cmocka_unit_test(reaped_and_signalled_processes_leave_edges),
         cmocka_unit_test(reads_follow_the_write_that_brought_their_last_byte),
+        cmocka_unit_test(the_accepting_end_of_a_unix_connection_is_known_with_its_path),
+        cmocka_unit_test(values_behind_a_pointer_are_kept_where_they_are_numbers),
+        cmocka_unit_test(calls_that_found_nothing_to_move_count_as_timing),
+        cmocka_unit_test(netlink_is_answered_from_the_recording),
         cmocka_unit_test(calls_on_one_file_are_ordered_across_threads),
         cmocka_unit_test(images_say_what_was_there_before),
         cmocka_unit_test(shared_offsets_follow_dup_and_fork),
+        cmocka_unit_test(a_number_that_is_given_out_while_it_is_closed_keeps_its_new_meaning),
         cmocka_unit_test(recordings_cut_anywhere_are_imported),
         cmocka_unit_test(recordings_changed_at_random_are_imported),
         cmocka_unit_test(a_line_longer_than_the_limit_is_malformed),
