@@ -200,6 +200,21 @@ int tdw__disk_seed_file(struct tdw_disk *disk, const char *path, uint64_t size,
     return 0;
 }
 
+int tdw__disk_seed_mode(struct tdw_disk *disk, const char *path, uint32_t mode)
+{
+    struct tdw_inode *dir;
+    const struct tdw_name *name;
+    const char *text;
+    uint32_t bytes;
+    const int err = seed_parent(disk, path, &dir, &text, &bytes);
+
+    name = err || bytes == 0 ? NULL : tdw__name_find(dir, text, bytes);
+    if (!name)
+        return err ? err : -ENOENT;
+    name->now->now.mode = name->now->kept.mode = (name->now->now.mode & S_IFMT) | (mode & 07777);
+    return 0;
+}
+
 int tdw__disk_seed_dir(struct tdw_disk *disk, const char *path)
 {
     struct tdw_inode *dir, *inode;

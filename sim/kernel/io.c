@@ -195,6 +195,8 @@ static int start_rw(struct tdw_process *process, struct tdw_op *op, void **objec
     }
     if (TDW_UNLIKELY(!(file->bits & access)))
         return -EBADF;
+    if (TDW_UNLIKELY(!(access == TDW_FILE_READ ? file->kind->read : file->kind->write)))
+        return -EINVAL; /* an epoll instance; a write to a timer */
     if (TDW_UNLIKELY(sqe->rw_flags != 0)) {
         const int err = check_rw_flags(sqe->rw_flags);
 

@@ -348,6 +348,8 @@ void tdw__disk_crash(struct tdw_disk *disk);
 int tdw__disk_seed_file(struct tdw_disk *disk, const char *path, uint64_t size,
                         uint64_t pattern_key);
 int tdw__disk_seed_dir(struct tdw_disk *disk, const char *path); /* existing: 0 */
+/* The permissions of what was seeded: 0, -ENOENT. */
+int tdw__disk_seed_mode(struct tdw_disk *disk, const char *path, uint32_t mode);
 int tdw__disk_seed_symlink(struct tdw_disk *disk, const char *path, const char *target);
 
 /* ── Open files (desc.c) ───────────────────────────────────────────────────────────────────── */
