@@ -11,8 +11,8 @@
 const struct replay_call *tdw__replay_call(const char *name)
 {
     static const struct replay_call *const tables[] = {
-        tdw__replay_files, tdw__replay_fds,   tdw__replay_sockets,
-        tdw__replay_waits, tdw__replay_tasks,
+        tdw__replay_files,   tdw__replay_copies, tdw__replay_fds,
+        tdw__replay_sockets, tdw__replay_waits,  tdw__replay_tasks,
     };
 
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -54,8 +54,11 @@ bool tdw__replay_matches(const struct replay_thread *t, const struct replay_step
 {
     const bool strict = t->replay->options->strict_fd;
 
+    if (t->differs)
+        return false;
     switch ((enum tdw_compare)s->compare) {
     case TDW_COMPARE_NONE:
+        return true;
     case TDW_COMPARE_TIMING:
         return true;
     case TDW_COMPARE_RESULT:

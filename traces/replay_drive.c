@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same loop in the three models: let the thread go on; where it has to wait, submit its op,
- * wait, and let it go on again.
+ * The same loop in the three models: let the task go on; where it has to wait, submit its op, wait,
+ * and let it go on again.
  */
 #include <traces/replay.h>
 
+static void submit(struct replay_task *task)
+{
+    tdw_submit(&task->op);
+    if (task->submitted)
+        task->submitted(task);
+}
+
 /* ── Callback ──────────────────────────────────────────────────────────────────────────────── */
 
-static void drive_callback(struct replay_thread *thread);
+static void drive_callback(struct replay_task *task);
 
 static void step_done(struct tdw_op *op)
 {
-    drive_callback(tdw_of(op, struct replay_thread, op));
+    drive_callback(tdw_of(op, struct replay_task, op));
 }
 
-static void drive_callback(struct replay_thread *thread)
+static void drive_callback(struct replay_task *task)
 {
-    if (!tdw__replay_next(thread))
+    if (!task->next(task))
         return;
-    thread->op.done = step_done;
-    tdw_submit(&thread->op);
-    tdw__replay_submitted(thread);
+    task->op.done = step_done;
+    submit(task);
 }
 
 static void start_callback(void *arg)
@@ -32,18 +38,17 @@ static void start_callback(void *arg)
 
 struct drive {
     struct tdw_frame frame;
-    struct replay_thread *thread;
+    struct replay_task *task;
     int n;
 };
 
 TDW_CO(drive_stackless)
 {
     TDW_BEGIN(struct drive, me);
-    while (tdw__replay_next(me->thread)) {
-        me->thread->op.done = tdw__go_done;
-        tdw_submit(&me->thread->op);
-        tdw__replay_submitted(me->thread);
-        TDW_AWAIT_OP(me->n, &me->thread->op);
+    while (me->task->next(me->task)) {
+        me->task->op.done = tdw__go_done;
+        submit(me->task);
+        TDW_AWAIT_OP(me->n, &me->task->op);
     }
     TDW_RETURN(0);
     TDW_END;
@@ -53,31 +58,33 @@ TDW_CO(drive_stackless)
 
 static void drive_stackful(void *arg)
 {
-    struct replay_thread *thread = arg;
+    struct replay_task *task = arg;
 
-    while (tdw__replay_next(thread)) {
-        thread->op.done = tdw__go_done;
-        tdw_submit(&thread->op);
-        tdw__replay_submitted(thread);
-        tdw_await(&thread->op);
+    while (task->next(task)) {
+        task->op.done = tdw__go_done;
+        submit(task);
+        tdw_await(&task->op);
     }
 }
 
-void tdw__replay_start(struct replay_thread *thread)
+void tdw__replay_start(struct replay_task *replay, const char *name, bool daemon)
 {
     struct tdw_task *task = NULL;
 
-    switch (thread->replay->model) {
+    switch (replay->model) {
     case TDW_CALLBACK:
-        task = tdw_spawn_callback("thread", start_callback, thread);
+        task = tdw_spawn_callback(name, start_callback, replay);
         break;
     case TDW_STACKLESS:
-        task = TDW_SPAWN("thread", drive_stackless, struct drive, .thread = thread);
+        task = TDW_SPAWN(name, drive_stackless, struct drive, .task = replay);
         break;
     case TDW_STACKFUL:
-        task = tdw_spawn_stackful("thread", drive_stackful, thread);
+        task = tdw_spawn_stackful(name, drive_stackful, replay);
         break;
     }
-    if (task)
-        tdw_detach(task);
+    if (!task)
+        return;
+    if (daemon)
+        tdw_daemon(task);
+    tdw_detach(task);
 }

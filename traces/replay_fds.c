@@ -5,34 +5,47 @@
  *
  * Locks that wait are ops, all else is a call at once. A process's map is replay_run.c's.
  */
+#include <linux/close_range.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <tidewheel/sys.h>
 #include <traces/replay_calls.h>
 
-void tdw__replay_new_fd(struct replay_thread *t, const struct replay_step *s)
+bool tdw__replay_new_fd(struct replay_thread *t, const struct replay_step *s)
 {
     if (t->result >= 0 && s->result >= 0)
         tdw__replay_map_fd(t, s->result, (int)t->result);
+    return false;
+}
+
+/* Two descriptors, as they were answered. */
+static bool new_pair(struct replay_thread *t, const struct replay_step *s, int ret,
+                     const int fds[2])
+{
+    for (uint32_t i = 0; i < 2 && i < s->items && ret == 0 && s->result == 0; i++)
+        tdw__replay_map_fd(t, items(t, s)[i].a, fds[i]);
+    return at_once(t, ret);
 }
 
 /* A descriptor that was there before the first call: opened, and given its number. */
 PREPARE(prepare_image_fd)
 {
-    tdw_prep_open(&t->op, s->path[0], (int)s->arg[1], 0);
+    tdw_prep_open(&t->task.op, s->path[0], (int)s->arg[1], 0);
     return false;
 }
 
-static void after_image_fd(struct replay_thread *t, const struct replay_step *s)
+static bool after_image_fd(struct replay_thread *t, const struct replay_step *s)
 {
     const int fd = (int)t->result, wanted = (int)s->arg[0];
 
     if (fd < 0)
-        return;
+        return false;
     if (fd != wanted) {
         tdw_sys_dup2(fd, wanted);
         tdw__fd_close(tdw__process()->files, fd);
     }
     tdw__replay_map_fd(t, wanted, wanted);
+    return false;
 }
 
 PREPARE(prepare_fcntl)
@@ -55,19 +68,23 @@ PREPARE(prepare_fcntl)
         if (cmd == F_GETLK || cmd == F_OFD_GETLK)
             t->flock.l_type = F_WRLCK;
         if (cmd == F_SETLKW || cmd == F_OFD_SETLKW) {
-            tdw_prep_setlkw(&t->op, FD(0), cmd, &t->flock);
+            tdw_prep_setlkw(&t->task.op, FD(0), cmd, &t->flock);
             return false;
         }
         return at_once(t, tdw_sys_fcntl(FD(0), cmd, &t->flock));
+    case F_SETOWN: /* who gets signals: what came of them is recorded */
+    case F_GETOWN:
+        return at_once(t, FD(0) < 0 ? -EBADF : s->result);
     default:
         return at_once(t, tdw_sys_fcntl(FD(0), cmd, (int)s->arg[2]));
     }
 }
 
-static void after_fcntl(struct replay_thread *t, const struct replay_step *s)
+static bool after_fcntl(struct replay_thread *t, const struct replay_step *s)
 {
     if (s->arg[1] == F_DUPFD || s->arg[1] == F_DUPFD_CLOEXEC)
         tdw__replay_new_fd(t, s);
+    return false;
 }
 
 PREPARE(prepare_flock)
@@ -76,7 +93,7 @@ PREPARE(prepare_flock)
 
     if (operation & (LOCK_NB | LOCK_UN))
         return at_once(t, tdw_sys_flock(FD(0), operation));
-    tdw_prep_flock(&t->op, FD(0), operation);
+    tdw_prep_flock(&t->task.op, FD(0), operation);
     return false;
 }
 
@@ -96,34 +113,54 @@ PREPARE(call_dup3)
     return at_once(t, tdw_sys_dup3(FD(0), (int)s->arg[1], (int)s->arg[2]));
 }
 
-/* The two descriptors of the answer stand behind the flags (replay_load.c). */
 PREPARE(call_pipe)
 {
     int fds[2];
     const int ret = tdw_sys_pipe2(fds, s->name[4] ? (int)s->arg[1] : 0);
 
-    if (ret == 0 && s->result == 0) {
-        tdw__replay_map_fd(t, s->arg[2], fds[0]);
-        tdw__replay_map_fd(t, s->arg[3], fds[1]);
+    return new_pair(t, s, ret, fds);
+}
+
+PREPARE(call_socketpair)
+{
+    int fds[2];
+    const int ret = tdw_sys_socketpair((int)s->arg[0], (int)s->arg[1], (int)s->arg[2], fds);
+
+    return new_pair(t, s, ret, fds);
+}
+
+/* A signalfd is stood in for by an eventfd that never becomes ready: what is read from it is
+ * answered from the recording, after the kill. */
+PREPARE(call_signalfd)
+{
+    if (s->arg[0] >= 0)
+        return at_once(t, FD(0) < 0 ? -EBADF : FD(0));
+    return at_once(t, tdw_sys_eventfd(0, EFD_NONBLOCK));
+}
+
+PREPARE(call_timerfd)
+{
+    return at_once(t, tdw_sys_timerfd_create((int)s->arg[0], (int)s->arg[1]));
+}
+
+/* Those of the range that are known; CLOSE_RANGE_CLOEXEC marks them instead. */
+PREPARE(call_close_range)
+{
+    const int64_t most = t->process->fds_max;
+
+    for (int64_t fd = s->arg[0]; fd >= 0 && fd <= s->arg[1] && fd < most && s->result == 0; fd++) {
+        const int own = tdw__replay_fd(t, fd);
+
+        if (own < 0)
+            continue;
+        if (s->arg[2] & CLOSE_RANGE_CLOEXEC) {
+            tdw__fd_set_cloexec(tdw__process()->files, own, true);
+            continue;
+        }
+        tdw__fd_close(tdw__process()->files, own);
+        tdw__replay_map_fd(t, fd, -1);
     }
-    return at_once(t, ret);
-}
-
-/* It makes nothing durable (sync_file_range(2)): it only answers. */
-PREPARE(prepare_sync_range)
-{
-    if (FD(0) < 0)
-        return at_once(t, -EBADF);
-    tdw_prep_nop(&t->op);
-    return false;
-}
-
-/* Advice changes nothing; a pipe refuses it, as it refuses to seek. */
-PREPARE(call_fadvise)
-{
-    const int64_t at = tdw_sys_lseek(FD(0), 0, SEEK_CUR);
-
-    return at_once(t, at < 0 ? at : 0);
+    return at_once(t, s->result);
 }
 
 PREPARE(call_eventfd)
@@ -138,10 +175,14 @@ const struct replay_call tdw__replay_fds[] = {
     {"dup2", call_dup2, tdw__replay_new_fd},
     {"dup3", call_dup3, tdw__replay_new_fd},
     {"eventfd2", call_eventfd, tdw__replay_new_fd},
+    {"eventfd", call_eventfd, tdw__replay_new_fd},
+    {"signalfd", call_signalfd, tdw__replay_new_fd},
+    {"signalfd4", call_signalfd, tdw__replay_new_fd},
+    {"timerfd_create", call_timerfd, tdw__replay_new_fd},
+    {"socketpair", call_socketpair, NULL},
+    {"close_range", call_close_range, NULL},
     {"pipe", call_pipe, NULL},
     {"pipe2", call_pipe, NULL},
-    {"sync_file_range", prepare_sync_range, NULL},
-    {"fadvise64", call_fadvise, NULL},
     {"(descriptor)", prepare_image_fd, after_image_fd},
     {NULL, NULL, NULL},
 };

@@ -23,62 +23,93 @@ static int dir(const struct replay_thread *t, const struct replay_step *s, int a
 
 PREPARE(prepare_read)
 {
-    tdw_prep_read(&t->op, FD(0), t->buffer, bytes(t, s->arg[2]));
+    if (s->row == TDW_ROW_STREAM)
+        return tdw__replay_stream_read(t, s);
+    tdw_prep_read(&t->task.op, FD(0), t->buffer, bytes(t, s->arg[2]));
     return false;
 }
 
 PREPARE(prepare_write)
 {
-    tdw_prep_write(&t->op, FD(0), t->buffer, bytes(t, s->arg[2]));
+    if (s->row == TDW_ROW_STREAM)
+        return tdw__replay_stream_write(t, s);
+    tdw_prep_write(&t->task.op, FD(0), t->buffer, bytes(t, s->arg[2]));
     return false;
+}
+
+static bool after_read(struct replay_thread *t, const struct replay_step *s)
+{
+    return s->row == TDW_ROW_STREAM && tdw__replay_stream_taken(t, s);
+}
+
+static bool after_write(struct replay_thread *t, const struct replay_step *s)
+{
+    return s->row == TDW_ROW_STREAM && tdw__replay_stream_written(t, s);
 }
 
 PREPARE(prepare_pread)
 {
-    tdw_prep_pread(&t->op, FD(0), t->buffer, bytes(t, s->arg[2]), (uint64_t)s->arg[3]);
+    tdw_prep_pread(&t->task.op, FD(0), t->buffer, bytes(t, s->arg[2]), (uint64_t)s->arg[3]);
     return false;
 }
 
 PREPARE(prepare_pwrite)
 {
-    tdw_prep_pwrite(&t->op, FD(0), t->buffer, bytes(t, s->arg[2]), (uint64_t)s->arg[3]);
+    tdw_prep_pwrite(&t->task.op, FD(0), t->buffer, bytes(t, s->arg[2]), (uint64_t)s->arg[3]);
     return false;
 }
 
 /* An array of iovecs is recorded as its total length, in the place of the array. */
 PREPARE(prepare_readv)
 {
-    tdw_prep_preadv(&t->op, FD(0), vector(t, s->arg[1]), 1, (uint64_t)-1);
+    if (s->row == TDW_ROW_STREAM)
+        return tdw__replay_stream_read(t, s);
+    tdw_prep_preadv(&t->task.op, FD(0), vector(t, s->arg[1]), 1, (uint64_t)-1);
     return false;
 }
 
 PREPARE(prepare_writev)
 {
-    tdw_prep_pwritev(&t->op, FD(0), vector(t, s->arg[1]), 1, (uint64_t)-1);
+    if (s->row == TDW_ROW_STREAM)
+        return tdw__replay_stream_write(t, s);
+    tdw_prep_pwritev(&t->task.op, FD(0), vector(t, s->arg[1]), 1, (uint64_t)-1);
     return false;
 }
 
 PREPARE(prepare_preadv)
 {
-    tdw_prep_preadv(&t->op, FD(0), vector(t, s->arg[1]), 1, (uint64_t)s->arg[3]);
+    tdw_prep_preadv(&t->task.op, FD(0), vector(t, s->arg[1]), 1, (uint64_t)s->arg[3]);
     return false;
 }
 
 PREPARE(prepare_pwritev)
 {
-    tdw_prep_pwritev(&t->op, FD(0), vector(t, s->arg[1]), 1, (uint64_t)s->arg[3]);
+    tdw_prep_pwritev(&t->task.op, FD(0), vector(t, s->arg[1]), 1, (uint64_t)s->arg[3]);
     return false;
 }
 
 PREPARE(prepare_fsync)
 {
-    tdw_prep_fsync(&t->op, FD(0));
+    tdw_prep_fsync(&t->task.op, FD(0));
     return false;
 }
 
 PREPARE(prepare_fdatasync)
 {
-    tdw_prep_fdatasync(&t->op, FD(0));
+    tdw_prep_fdatasync(&t->task.op, FD(0));
+    return false;
+}
+
+PREPARE(prepare_sync_file_range)
+{
+    tdw_prep_sync_file_range(&t->task.op, FD(0), (uint32_t)s->arg[2], (uint64_t)s->arg[1],
+                             (int)s->arg[3]);
+    return false;
+}
+
+PREPARE(prepare_fadvise)
+{
+    tdw_prep_fadvise(&t->task.op, FD(0), (uint64_t)s->arg[1], (uint32_t)s->arg[2], (int)s->arg[3]);
     return false;
 }
 
@@ -86,97 +117,107 @@ PREPARE(prepare_fdatasync)
 
 PREPARE(prepare_open)
 {
-    tdw_prep_open(&t->op, s->path[0], (int)s->arg[1], (mode_t)s->arg[2]);
+    tdw_prep_open(&t->task.op, s->path[0], (int)s->arg[1], (mode_t)s->arg[2]);
     return false;
 }
 
 PREPARE(prepare_openat)
 {
-    tdw_prep_openat(&t->op, dir(t, s, 0), s->path[0], (int)s->arg[2], (mode_t)s->arg[3]);
+    tdw_prep_openat(&t->task.op, dir(t, s, 0), s->path[0], (int)s->arg[2], (mode_t)s->arg[3]);
     return false;
 }
 
 PREPARE(prepare_creat)
 {
-    tdw_prep_open(&t->op, s->path[0], O_CREAT | O_WRONLY | O_TRUNC, (mode_t)s->arg[1]);
+    tdw_prep_open(&t->task.op, s->path[0], O_CREAT | O_WRONLY | O_TRUNC, (mode_t)s->arg[1]);
+    return false;
+}
+
+/* In the place of what is not simulated. */
+PREPARE(prepare_served)
+{
+    (void)s;
+    tdw_prep_open(&t->task.op, "/dev/null", O_RDWR, 0);
     return false;
 }
 
 PREPARE(prepare_close)
 {
-    tdw_prep_close(&t->op, FD(0));
+    tdw_prep_close(&t->task.op, FD(0));
     return false;
 }
 
-static void after_close(struct replay_thread *t, const struct replay_step *s)
+static bool after_close(struct replay_thread *t, const struct replay_step *s)
 {
     if (t->result == 0)
         tdw__replay_map_fd(t, s->arg[0], -1);
+    return false;
 }
 
 PREPARE(prepare_unlink)
 {
-    tdw_prep_unlink(&t->op, s->path[0]);
+    tdw_prep_unlink(&t->task.op, s->path[0]);
     return false;
 }
 
 PREPARE(prepare_unlinkat)
 {
-    tdw_prep_unlinkat(&t->op, dir(t, s, 0), s->path[0], (int)s->arg[2]);
+    tdw_prep_unlinkat(&t->task.op, dir(t, s, 0), s->path[0], (int)s->arg[2]);
     return false;
 }
 
 PREPARE(prepare_rmdir)
 {
-    tdw_prep_unlinkat(&t->op, AT_FDCWD, s->path[0], AT_REMOVEDIR);
+    tdw_prep_unlinkat(&t->task.op, AT_FDCWD, s->path[0], AT_REMOVEDIR);
     return false;
 }
 
 PREPARE(prepare_rename)
 {
-    tdw_prep_rename(&t->op, s->path[0], s->path[1]);
+    tdw_prep_rename(&t->task.op, s->path[0], s->path[1]);
     return false;
 }
 
 PREPARE(prepare_renameat2)
 {
-    tdw_prep_renameat(&t->op, AT_FDCWD, s->path[0], AT_FDCWD, s->path[1], (uint32_t)s->arg[4]);
+    tdw_prep_renameat(&t->task.op, AT_FDCWD, s->path[0], AT_FDCWD, s->path[1], (uint32_t)s->arg[4]);
     return false;
 }
 
 PREPARE(prepare_mkdir)
 {
-    tdw_prep_mkdir(&t->op, s->path[0], (mode_t)s->arg[1]);
+    tdw_prep_mkdir(&t->task.op, s->path[0], (mode_t)s->arg[1]);
     return false;
 }
 
 PREPARE(prepare_mkdirat)
 {
-    tdw_prep_mkdirat(&t->op, dir(t, s, 0), s->path[0], (mode_t)s->arg[2]);
+    tdw_prep_mkdirat(&t->task.op, dir(t, s, 0), s->path[0], (mode_t)s->arg[2]);
     return false;
 }
 
 PREPARE(prepare_link)
 {
-    tdw_prep_linkat(&t->op, AT_FDCWD, s->path[0], AT_FDCWD, s->path[1], 0);
+    tdw_prep_linkat(&t->task.op, AT_FDCWD, s->path[0], AT_FDCWD, s->path[1], 0);
     return false;
 }
 
 PREPARE(prepare_symlink)
 {
-    tdw_prep_symlinkat(&t->op, s->path[0], AT_FDCWD, s->path[1]);
+    tdw_prep_symlinkat(&t->task.op, s->path[0], AT_FDCWD, s->path[1]);
     return false;
 }
 
 PREPARE(prepare_fallocate)
 {
-    tdw_prep_fallocate(&t->op, FD(0), (int)s->arg[1], (uint64_t)s->arg[2], (uint64_t)s->arg[3]);
+    tdw_prep_fallocate(&t->task.op, FD(0), (int)s->arg[1], (uint64_t)s->arg[2],
+                       (uint64_t)s->arg[3]);
     return false;
 }
 
 PREPARE(prepare_ftruncate)
 {
-    tdw_prep_ftruncate(&t->op, FD(0), (uint64_t)s->arg[1]);
+    tdw_prep_ftruncate(&t->task.op, FD(0), (uint64_t)s->arg[1]);
     return false;
 }
 
@@ -184,19 +225,20 @@ PREPARE(prepare_ftruncate)
 
 PREPARE(prepare_fstat)
 {
-    tdw_prep_statx(&t->op, FD(0), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &t->statx);
+    tdw_prep_statx(&t->task.op, FD(0), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &t->statx);
     return false;
 }
 
 PREPARE(prepare_stat)
 {
-    tdw_prep_statx(&t->op, AT_FDCWD, s->path[0], 0, STATX_BASIC_STATS, &t->statx);
+    tdw_prep_statx(&t->task.op, AT_FDCWD, s->path[0], 0, STATX_BASIC_STATS, &t->statx);
     return false;
 }
 
 PREPARE(prepare_lstat)
 {
-    tdw_prep_statx(&t->op, AT_FDCWD, s->path[0], AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &t->statx);
+    tdw_prep_statx(&t->task.op, AT_FDCWD, s->path[0], AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS,
+                   &t->statx);
     return false;
 }
 
@@ -220,11 +262,11 @@ PREPARE(prepare_statx)
 
 PREPARE(prepare_getdents)
 {
-    tdw_prep_getdents(&t->op, FD(0), t->buffer, bytes(t, s->arg[2]));
+    tdw_prep_getdents(&t->task.op, FD(0), t->buffer, bytes(t, s->arg[2]));
     return false;
 }
 
-static void after_getdents(struct replay_thread *t, const struct replay_step *s)
+static bool after_getdents(struct replay_thread *t, const struct replay_step *s)
 {
     (void)s;
     t->names_hash = t->names_count = 0;
@@ -236,6 +278,7 @@ static void after_getdents(struct replay_thread *t, const struct replay_step *s)
         t->names_hash += XXH3_64bits(name, strlen(name));
         at += length;
     }
+    return false;
 }
 
 PREPARE(call_access)
@@ -266,6 +309,23 @@ PREPARE(call_truncate)
 PREPARE(call_chmod)
 {
     return at_once(t, tdw_sys_chmod(s->path[0], (mode_t)s->arg[1]));
+}
+
+/* Of a path; an absolute one does not care for the directory. */
+PREPARE(call_fchmodat)
+{
+    return at_once(t, tdw_sys_chmod(s->path[0], (mode_t)s->arg[2]));
+}
+
+PREPARE(call_fchownat)
+{
+    return at_once(t, tdw_sys_chown(s->path[0], (uid_t)s->arg[2], (gid_t)s->arg[3]));
+}
+
+PREPARE(call_utimensat)
+{
+    return at_once(t, tdw_sys_utimensat(s->path[0] ? AT_FDCWD : FD(0), s->path[0], NULL,
+                                        (int)s->arg[3] & AT_SYMLINK_NOFOLLOW));
 }
 
 PREPARE(call_fchmod)
@@ -321,22 +381,25 @@ PREPARE(call_lseek)
 }
 
 const struct replay_call tdw__replay_files[] = {
-    {"read", prepare_read, NULL},
-    {"write", prepare_write, NULL},
+    {"read", prepare_read, after_read},
+    {"write", prepare_write, after_write},
     {"pread64", prepare_pread, NULL},
     {"pwrite64", prepare_pwrite, NULL},
-    {"readv", prepare_readv, NULL},
-    {"writev", prepare_writev, NULL},
+    {"readv", prepare_readv, after_read},
+    {"writev", prepare_writev, after_write},
     {"preadv", prepare_preadv, NULL},
     {"preadv2", prepare_preadv, NULL},
     {"pwritev", prepare_pwritev, NULL},
     {"pwritev2", prepare_pwritev, NULL},
     {"fsync", prepare_fsync, NULL},
     {"fdatasync", prepare_fdatasync, NULL},
+    {"sync_file_range", prepare_sync_file_range, NULL},
+    {"fadvise64", prepare_fadvise, NULL},
     {"open", prepare_open, tdw__replay_new_fd},
     {"openat", prepare_openat, tdw__replay_new_fd},
     {"openat2", prepare_openat, tdw__replay_new_fd},
     {"creat", prepare_creat, tdw__replay_new_fd},
+    {"(served)", prepare_served, tdw__replay_new_fd},
     {"close", prepare_close, after_close},
     {"unlink", prepare_unlink, NULL},
     {"unlinkat", prepare_unlinkat, NULL},
@@ -365,9 +428,13 @@ const struct replay_call tdw__replay_files[] = {
     {"readlink", call_readlink, NULL},
     {"readlinkat", call_readlinkat, NULL},
     {"chmod", call_chmod, NULL},
+    {"fchmodat", call_fchmodat, NULL},
     {"fchmod", call_fchmod, NULL},
     {"fchown", call_fchown, NULL},
     {"chown", call_chown, NULL},
+    {"lchown", call_chown, NULL},
+    {"fchownat", call_fchownat, NULL},
+    {"utimensat", call_utimensat, NULL},
     {"getcwd", call_getcwd, NULL},
     {"chdir", call_chdir, NULL},
     {"fchdir", call_fchdir, NULL},

@@ -39,6 +39,21 @@ static const char *keep_text(struct replay_text **table, const char *text)
     return (*at)->text;
 }
 
+const char *tdw__replay_text(struct replay_program *program, const char *before, const char *text,
+                             size_t bytes)
+{
+    const size_t first = strlen(before);
+    struct replay_text *kept = calloc(1, sizeof *kept + first + bytes + 1);
+
+    if (!kept)
+        return NULL;
+    memcpy(kept->text, before, first);
+    memcpy(kept->text + first, text, bytes);
+    kept->next = program->text_list;
+    program->text_list = kept;
+    return kept->text;
+}
+
 static void keep_all_texts(struct replay_program *program, struct replay_text **table)
 {
     for (int i = 0; i < TEXTS; i++) {
@@ -67,6 +82,14 @@ static void count_unsupported(struct replay_program *program, const char *name)
     }
 }
 
+/* What is served from the recording still takes a descriptor and gives it back. */
+static const struct replay_call *served(const struct tdw_call *call)
+{
+    if (call->row != TDW_ROW_OPEN || call->result < 0)
+        return NULL;
+    return tdw__replay_call(strcmp(call->name, "close") == 0 ? "close" : "(served)");
+}
+
 /* Is there anything to do for the call? Counts why not. */
 static bool is_replayed(struct replay_program *program, const struct tdw__replay_options *options,
                         const struct tdw_call *call, const struct replay_call **how,
@@ -87,14 +110,17 @@ static bool is_replayed(struct replay_program *program, const struct tdw__replay
         break;
     case TDW_HOW_WAIT:
     case TDW_HOW_EDGE:
-        *how = tdw__replay_call("(wait)");
+        *how = tdw__replay_call(name);
+        if (!*how)
+            *how = tdw__replay_call(call->how == TDW_HOW_WAIT ? "(wait)" : "(order)");
         return true;
     case TDW_HOW_IGNORE:
         program->ignored++;
         return false;
     case TDW_HOW_SERVED:
         program->served++;
-        return false;
+        *how = served(call);
+        return *how != NULL;
     case TDW_HOW_UNSUPPORTED:
         break;
     }
@@ -111,6 +137,47 @@ static uint32_t transfer(const struct tdw_call *call)
     const int64_t most = call->result > bytes ? call->result : bytes;
 
     return most < 0 ? 0 : most > (64 << 20) ? 64u << 20 : (uint32_t)most;
+}
+
+/* Lists: descriptors of a pair or message, what was waited for and what came. */
+static int take_items(struct replay_program *program, const struct tdw_call *call,
+                      struct replay_step *step)
+{
+    step->first_item = (uint32_t)program->items_count;
+    if (call->row != TDW_ROW_WAIT && call->row != TDW_ROW_EPOLL && call->row != TDW_ROW_STREAM &&
+        call->row != TDW_ROW_FDS)
+        return 0;
+    for (uint32_t i = 0; i < call->items; i++) {
+        if (tdw__grow(&program->items, &program->items_max, program->items_count,
+                      sizeof *program->items) < 0)
+            return -ENOMEM;
+        program->items[program->items_count++] = call->item[i];
+    }
+    step->items = call->items;
+    return 0;
+}
+
+/* The edges that a replay keeps: the spawn itself sees to a thread's first call. */
+static int take_edges(struct replay_program *program, const struct tdw_call *call,
+                      struct replay_step *step)
+{
+    step->first_edge = (uint32_t)program->edges_count;
+    for (uint8_t i = 0; step->call && i < call->edges; i++) {
+        if (call->edge[i].kind == TDW_EDGE_SPAWN)
+            continue;
+        if (tdw__grow(&program->edges, &program->edges_max, program->edges_count,
+                      sizeof *program->edges) < 0)
+            return -ENOMEM;
+        program->edges[program->edges_count++] = call->edge[i];
+        step->edges++;
+    }
+    return 0;
+}
+
+static void count_compared(struct replay_program *program, const struct tdw_call *call)
+{
+    program->compared += call->compare != TDW_COMPARE_NONE;
+    program->timing += tdw__is_timing(call);
 }
 
 static int take_call(struct replay_program *program, const struct tdw__replay_options *options,
@@ -135,35 +202,31 @@ static int take_call(struct replay_program *program, const struct tdw__replay_op
         .result = call->result,
         .name = name,
         .path = {keep_text(texts, call->path[0]), keep_text(texts, call->path[1])},
+        .address = keep_text(texts, call->address),
+        .fd_path = keep_text(texts, call->fd_path[0]),
+        .result_path = keep_text(texts, call->result_path),
         .call = how,
         .thread = call->thread,
-        .first_edge = (uint32_t)program->edges_count,
-        .gate = UINT32_MAX,
+        .gate = REPLAY_NONE,
+        .segment = REPLAY_NONE,
         .bits = call->bits,
         .row = call->row,
         .how = call->how,
         .compare = call->compare,
+        .object = call->object,
+        .timing = how && tdw__is_timing(call),
     };
     memcpy(step->arg, call->arg, sizeof step->arg);
-    if (call->items == 2 && strncmp(call->name, "pipe", 4) == 0) {
-        step->arg[2] = call->item[0].a;
-        step->arg[3] = call->item[1].a;
-    }
     if (call->bits & TDW_CALL_LOCK)
         step->lock = call->lock;
     else if (call->bits & TDW_CALL_STAT)
         step->stat = call->stat;
     else if (call->bits & TDW_CALL_NAMES)
         step->names = call->names;
-    for (uint8_t i = 0; how && i < call->edges; i++) {
-        if (call->edge[i].kind == TDW_EDGE_SPAWN)
-            continue; /* the spawn itself sees to it */
-        if (tdw__grow(&program->edges, &program->edges_max, program->edges_count,
-                      sizeof *program->edges) < 0)
-            return -ENOMEM;
-        program->edges[program->edges_count++] = call->edge[i];
-        step->edges++;
-    }
+    if (take_items(program, call, step) < 0 || take_edges(program, call, step) < 0)
+        return -ENOMEM;
+    if (how)
+        count_compared(program, call);
     if (how &&
         (call->row == TDW_ROW_FILE_AT || call->row == TDW_ROW_FILE || call->row == TDW_ROW_STREAM ||
          call->row == TDW_ROW_META) &&
@@ -243,7 +306,7 @@ static int make_gates(struct replay_program *program)
         if (edge->call >= program->steps_count)
             return -EBADMSG;
         target = &program->steps[edge->call];
-        if (target->call && target->gate == UINT32_MAX)
+        if (target->call && target->gate == REPLAY_NONE)
             target->gate = program->gates_count++;
     }
     program->gates = calloc(program->gates_count + 1, sizeof *program->gates);
@@ -272,7 +335,8 @@ static int make_fds(struct replay_program *program)
             .path = {image->path},
             .arg = {image->fd, flags, 0, 0, 0, image->process},
             .call = tdw__replay_call("(descriptor)"),
-            .gate = UINT32_MAX,
+            .gate = REPLAY_NONE,
+            .segment = REPLAY_NONE,
         };
     }
     return 0;
@@ -318,6 +382,8 @@ int tdw__replay_load(struct replay_program *program, const struct tdw__replay_op
     if (ret == 0)
         ret = sort_by_thread(program);
     if (ret == 0)
+        ret = tdw__replay_plan(program);
+    if (ret == 0)
         ret = make_gates(program);
     if (ret == 0)
         ret = make_fds(program);
@@ -339,6 +405,11 @@ void tdw__replay_free(struct replay_program *program)
     free(program->threads);
     free(program->images);
     free(program->gates);
+    free(program->items);
+    free(program->segments);
+    free(program->peers);
+    free(program->listeners);
+    free(program->told);
     free(program->fds);
     while (program->text_list) {
         struct replay_text *next = program->text_list->next;

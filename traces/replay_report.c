@@ -9,7 +9,7 @@
 
 struct told {
     struct tdw_digest digest;
-    uint64_t operations, mismatches, timing, now_ns;
+    uint64_t operations, mismatches, timing_as_recorded, now_ns;
     int ret;
 };
 
@@ -50,6 +50,15 @@ static void tell_rows(const struct replay *replay)
     }
 }
 
+static uint64_t peers_of(const struct replay_program *program)
+{
+    uint64_t peers = 0;
+
+    for (size_t i = 0; i < program->peers_count; i++)
+        peers += !program->peers[i].inside;
+    return peers;
+}
+
 static void tell_left_out(const struct replay_program *program,
                           const struct tdw__replay_options *options)
 {
@@ -60,9 +69,27 @@ static void tell_left_out(const struct replay_program *program,
             " served, %" PRIu64 " start-up, %" PRIu64 " unsupported\n",
             options->path, program->calls, program->threads_count, program->ignored,
             program->served, program->startup, program->unsupported);
+    if (peers_of(program))
+        fprintf(options->out,
+                "  %" PRIu64 " connections with the outside, which makes %zu segments\n",
+                peers_of(program), program->segments_count);
     for (size_t i = 0; i < 64 && program->unsupported_names[i].name; i++)
         fprintf(options->out, "  unsupported: %s, %" PRIu64 " times\n",
                 program->unsupported_names[i].name, program->unsupported_names[i].count);
+}
+
+static void tell_waiter(void *out, const char *text)
+{
+    fprintf(out, "  %s\n", text);
+}
+
+/* Why a replay came to no end, and who still waits. */
+static void tell_end(const struct tdw__replay_options *options, struct tdw_world *world, int ret)
+{
+    if (options->json || ret == 0)
+        return;
+    fprintf(options->out, "did not end: %s\n", strerror(-ret));
+    tdw_world_waiters(world, tell_waiter, options->out);
 }
 
 static void run_one(const struct tdw__replay_options *options, const struct replay_program *program,
@@ -78,12 +105,15 @@ static void run_one(const struct tdw__replay_options *options, const struct repl
     told->now_ns = tdw_world_now(world);
     told->operations = replay.operations;
     told->mismatches = replay.mismatches;
-    told->timing = replay.timing;
+    told->timing_as_recorded = replay.timing_as_recorded;
     if (!options->json) {
         tell_mismatches(&replay, options->explain ? options->explain : 5);
         if (rows)
             tell_rows(&replay);
+        tell_end(options, world, told->ret);
     }
+    if (told->ret < 0) /* what was left waiting lies in the replay's memory */
+        tdw_world_reset(world, &world_options);
     tdw__replay_fini(&replay);
 }
 
@@ -96,10 +126,10 @@ static void tell_run(const struct tdw__replay_options *options, int model, uint6
     if (options->json)
         fprintf(options->out,
                 "%s    {\"model\": \"%s\", \"seed\": %" PRIu64 ", \"operations\": %" PRIu64
-                ", \"mismatches\": %" PRIu64 ", \"timing\": %" PRIu64 ", \"virtual_ns\": %" PRIu64
-                ", \"digest\": \"%s\"}",
+                ", \"mismatches\": %" PRIu64 ", \"timing_as_recorded\": %" PRIu64
+                ", \"virtual_ns\": %" PRIu64 ", \"digest\": \"%s\"}",
                 first ? "" : ",\n", tdw__model_name((enum tdw_model)model), seed, told->operations,
-                told->mismatches, told->timing, told->now_ns, digest);
+                told->mismatches, told->timing_as_recorded, told->now_ns, digest);
     else if (options->seeds == 1)
         fprintf(options->out,
                 "%-10s %" PRIu64 " operations, %" PRIu64
@@ -108,10 +138,25 @@ static void tell_run(const struct tdw__replay_options *options, int model, uint6
                 (double)told->now_ns / 1e9, digest);
 }
 
+static void tell_total(const struct tdw__replay_options *options,
+                       const struct replay_program *program, uint64_t mismatches, uint64_t timing,
+                       bool equal, bool ended)
+{
+    fprintf(options->out,
+            "\n%" PRIu64 " of %" PRIu64 " compared calls (%.1f%%) are a matter of timing; %" PRIu64
+            " of these answered as recorded\n",
+            program->timing, program->compared,
+            program->compared ? 100.0 * (double)program->timing / (double)program->compared : 0.0,
+            timing);
+    fprintf(options->out, "%" PRIu64 " seed%s: %" PRIu64 " mismatches, digests %s%s\n",
+            options->seeds, options->seeds == 1 ? "" : "s", mismatches,
+            equal ? "equal in all models" : "DIFFER", ended ? "" : "; a replay did not end");
+}
+
 static int replay_all(const struct tdw__replay_options *options,
                       const struct replay_program *program, struct tdw_world *world)
 {
-    uint64_t mismatches = 0, operations = 0;
+    uint64_t mismatches = 0, operations = 0, timing = 0, runs = 0;
     bool equal = true, first = true, ended = true;
 
     for (uint64_t seed = options->seed; seed < options->seed + options->seeds; seed++) {
@@ -128,6 +173,8 @@ static int replay_all(const struct tdw__replay_options *options,
             first = false;
             mismatches += told.mismatches;
             operations += told.operations;
+            timing += told.timing_as_recorded;
+            runs++;
             ended &= told.ret == 0;
             equal &= !have || tdw_digest_equal(reference.digest, told.digest);
             reference = told;
@@ -137,14 +184,13 @@ static int replay_all(const struct tdw__replay_options *options,
     if (options->json)
         fprintf(options->out,
                 "\n  ],\n  \"operations\": %" PRIu64 ",\n  \"mismatches\": %" PRIu64
-                ",\n  \"unsupported\": %" PRIu64
+                ",\n  \"unsupported\": %" PRIu64 ",\n  \"compared\": %" PRIu64
+                ",\n  \"timing\": %" PRIu64 ",\n  \"peers\": %" PRIu64
                 ",\n  \"digests_equal\": %s,\n  \"ended\": %s\n}\n",
-                operations, mismatches, program->unsupported, equal ? "true" : "false",
-                ended ? "true" : "false");
+                operations, mismatches, program->unsupported, program->compared, program->timing,
+                peers_of(program), equal ? "true" : "false", ended ? "true" : "false");
     else
-        fprintf(options->out, "\n%" PRIu64 " seed%s: %" PRIu64 " mismatches, digests %s%s\n",
-                options->seeds, options->seeds == 1 ? "" : "s", mismatches,
-                equal ? "equal in all models" : "DIFFER", ended ? "" : "; a replay did not end");
+        tell_total(options, program, mismatches, runs ? timing / runs : 0, equal, ended);
     return !equal ? 3 : mismatches || program->unsupported || !ended ? 1 : 0;
 }
 

@@ -2,10 +2,11 @@
 /*
  * One run of a program on a world: images first, then a task for each thread.
  *
- * A step goes through four phases, each of which may have to wait:
+ * A step goes through five phases, each of which may have to wait:
  *
  *     edges    until the calls that it comes after were submitted, or have completed
  *     pace     until its time: recorded, or the recorded gap after the step before
+ *     arrival  what peers send for it is released, and has to come
  *     call     the op itself
  *     result   compared; whoever waits for this step goes on
  *
@@ -59,13 +60,13 @@ static void open_gate(struct replay_thread *t, const struct replay_step *s, bool
 {
     struct replay_gate *gate;
 
-    if (s->gate == UINT32_MAX)
+    if (s->gate == REPLAY_NONE)
         return;
     gate = &t->replay->program->gates[s->gate];
     tdw_token_cancel(completed ? &gate->completed : &gate->submitted);
 }
 
-/* The next edge that still holds the step back becomes t->op. */
+/* The next edge that still holds the step back becomes t->task.op. */
 static bool wait_for_edge(struct replay_thread *t, const struct replay_step *s)
 {
     const struct replay_program *program = t->replay->program;
@@ -76,13 +77,13 @@ static bool wait_for_edge(struct replay_thread *t, const struct replay_step *s)
         struct replay_gate *gate;
         struct tdw_token *token;
 
-        if (target->gate == UINT32_MAX || target->thread == s->thread)
+        if (target->gate == REPLAY_NONE || target->thread == s->thread)
             continue;
         gate = &program->gates[target->gate];
         token = edge->kind == TDW_EDGE_ORDER ? &gate->completed : &gate->submitted;
         if (token->cancelled)
             continue;
-        tdw_prep_token_wait(&t->op, token);
+        tdw_prep_token_wait(&t->task.op, token);
         t->edge++;
         return true;
     }
@@ -107,7 +108,18 @@ static bool wait_for_pace(struct replay_thread *t, const struct replay_step *s)
     }
     if (until <= now)
         return false;
-    tdw_prep_sleep(&t->op, until - now);
+    tdw_prep_sleep(&t->task.op, until - now);
+    return true;
+}
+
+/* Outgoing connections find somebody there. */
+static bool wait_for_peers(struct replay_thread *t)
+{
+    struct tdw_token *ready = t->replay->outside ? tdw__replay_peers_ready(t->replay) : NULL;
+
+    if (!ready || ready->cancelled)
+        return false;
+    tdw_prep_token_wait(&t->task.op, ready);
     return true;
 }
 
@@ -123,7 +135,7 @@ static void judge(struct replay_thread *t, const struct replay_step *s)
     replay->operations++;
     tdw__histogram_add(&replay->by_row[s->row], t->ended_ns - t->began_ns);
     tdw__histogram_add(&replay->recorded_by_row[s->row], s->end_ns - s->start_ns);
-    replay->timing += s->compare == TDW_COMPARE_TIMING;
+    replay->timing_as_recorded += s->timing && t->result == s->result;
     if (s->bits & TDW_CALL_NO_RESULT || tdw__replay_matches(t, s))
         return;
     if (replay->mismatches < REPLAY_MISMATCHES) {
@@ -133,45 +145,68 @@ static void judge(struct replay_thread *t, const struct replay_step *s)
     replay->mismatches++;
 }
 
-bool tdw__replay_next(struct replay_thread *t)
+/* On to the next step. */
+static void advance(struct replay_thread *t)
 {
+    t->at++;
+    t->edge = 0;
+    t->moved = 0;
+    t->differs = false;
+    t->phase = REPLAY_EDGES;
+}
+
+static bool thread_next(struct replay_task *task)
+{
+    struct replay_thread *t = tdw_of(task, struct replay_thread, task);
+
     while (t->at < t->fds_count + t->steps_count) {
         const struct replay_step *s = tdw__replay_step(t);
 
         switch (t->phase) {
+        case REPLAY_START:
+            t->phase = REPLAY_EDGES;
+            if (wait_for_peers(t))
+                return true;
+            /* fall through */
         case REPLAY_EDGES:
             if (wait_for_edge(t, s))
                 return true;
             t->phase = REPLAY_PACE;
             /* fall through */
         case REPLAY_PACE:
-            t->phase = REPLAY_CALL;
+            t->phase = REPLAY_RELEASE;
             if (s->index != UINT64_MAX && wait_for_pace(t, s))
                 return true;
             /* fall through */
-        case REPLAY_CALL:
+        case REPLAY_RELEASE:
+            t->phase = REPLAY_ARRIVAL;
             t->began_ns = tdw_now();
+            tdw__replay_release(t, s);
+            /* fall through */
+        case REPLAY_ARRIVAL:
+            if (tdw__replay_arrives(t, s))
+                return true;
             t->phase = REPLAY_RESULT;
             if (!s->call->prepare(t, s))
                 return true;
             open_gate(t, s, false);
             break;
         case REPLAY_RESULT:
-            t->result = t->op.res;
+            t->result = t->task.op.res;
             break;
         }
-        if (s->call->after)
-            s->call->after(t, s);
+        if (s->call->after && s->call->after(t, s))
+            return true;
         judge(t, s);
-        t->at++;
-        t->edge = 0;
-        t->phase = REPLAY_EDGES;
+        advance(t);
     }
     return false;
 }
 
-void tdw__replay_submitted(struct replay_thread *t)
+static void thread_submitted(struct replay_task *task)
 {
+    struct replay_thread *t = tdw_of(task, struct replay_thread, task);
+
     if (t->phase == REPLAY_RESULT)
         open_gate(t, tdw__replay_step(t), false);
 }
@@ -183,7 +218,7 @@ static void start_in_child(void *arg)
     struct replay_thread *t = arg;
 
     t->process->process = tdw__process();
-    tdw__replay_start(t);
+    tdw__replay_start(&t->task, "thread", false);
 }
 
 /* A process that was forked has its parent's descriptors, under the same numbers. */
@@ -192,7 +227,7 @@ void tdw__replay_spawn(struct replay_thread *t)
     const struct replay_process *parent;
 
     if (t->process->process) {
-        tdw__replay_start(t);
+        tdw__replay_start(&t->task, "thread", false);
         return;
     }
     parent = t->replay->threads[t->recorded->parent].process;
@@ -218,7 +253,7 @@ static void seed_disk(const struct replay_program *program, struct tdw_disk *dis
             tdw__disk_seed_file(disk, image->path, image->size, tdw__hash_text(image->path));
             break;
         case TDW_IMAGE_LINK:
-            tdw__disk_seed_symlink(disk, image->path, image->target);
+            tdw__disk_seed_symlink(disk, image->path, image->target ? image->target : "unknown");
             break;
         case TDW_IMAGE_FD: /* what is open exists; its own image, if any, came before */
             if (image->path[0] == '/')
@@ -227,6 +262,8 @@ static void seed_disk(const struct replay_program *program, struct tdw_disk *dis
         case TDW_IMAGE_ABSENT:
             break;
         }
+        if (image->mode & 07777 && image->kind != TDW_IMAGE_LINK)
+            tdw__disk_seed_mode(disk, image->path, image->mode);
     }
 }
 
@@ -236,6 +273,8 @@ static void start_first(void *arg)
     struct replay *replay = arg;
 
     seed_disk(replay->program, tdw_host_disk(tdw__process()->host));
+    if (replay->program->peers_count && tdw__replay_peers_start(replay) < 0)
+        return;
     for (uint32_t i = 0; i < replay->program->gates_count; i++) {
         tdw_token_init(&replay->program->gates[i].submitted, "submitted");
         tdw_token_init(&replay->program->gates[i].completed, "completed");
@@ -250,7 +289,7 @@ static void start_first(void *arg)
             for (int fd = 0; fd < 3; fd++) /* open on /dev/null, until an image says otherwise */
                 tdw__replay_map_fd(t, fd, fd);
         }
-        tdw__replay_start(t);
+        tdw__replay_start(&t->task, "thread", false);
     }
 }
 
@@ -268,6 +307,7 @@ static int make_threads(struct replay *replay)
         struct replay_thread *t = &replay->threads[i];
 
         *t = (struct replay_thread){
+            .task = {.model = replay->model, .next = thread_next, .submitted = thread_submitted},
             .replay = replay,
             .recorded = &program->threads[i],
             .process = &replay->processes[program->threads[i].process],
@@ -305,6 +345,7 @@ void tdw__replay_fini(struct replay *replay)
         tdw__histogram_fini(&replay->by_row[i]);
         tdw__histogram_fini(&replay->recorded_by_row[i]);
     }
+    tdw__replay_peers_fini(replay);
     free(replay->threads);
     free(replay->processes);
 }

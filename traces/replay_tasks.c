@@ -46,9 +46,15 @@ PREPARE(call_exec)
 }
 
 const struct replay_call tdw__replay_tasks[] = {
-    {"clone", call_clone, NULL},     {"clone3", call_clone, NULL},
-    {"fork", call_clone, NULL},      {"vfork", call_clone, NULL},
-    {"execve", call_exec, NULL},     {"exit", call_recorded, NULL},
-    {"exit_group", call_exit, NULL}, {"wait4", call_recorded, NULL},
-    {"waitid", call_recorded, NULL}, {NULL, NULL, NULL},
+    {"clone", call_clone, NULL},
+    {"clone3", call_clone, NULL},
+    {"fork", call_clone, NULL},
+    {"vfork", call_clone, NULL},
+    {"execve", call_exec, NULL},
+    {"execveat", call_exec, NULL},
+    {"exit", call_recorded, NULL},
+    {"exit_group", call_exit, NULL},
+    {"wait4", call_recorded, NULL},
+    {"waitid", call_recorded, NULL},
+    {NULL, NULL, NULL},
 };
