@@ -56,6 +56,18 @@ expect 0 "unsupported  0" "$tdw" stat "$sample"
 expect 2 "where the recording goes" "$tdw" import strace "$sample"
 expect 2 "what from?" "$tdw" import
 
+# Servers, with everybody who talked to them from outside: sockets, epoll, threads, forks, signals.
+for server in redis nginx; do
+    recording=traces/samples/$server.tdw
+    expect 0 "\"mismatches\": 0" "$tdw" replay "$recording" --model all --json
+    expect 0 "\"digests_equal\": true" "$tdw" replay "$recording" --model all --json
+    expect 0 "\"unsupported\": 0" "$tdw" replay "$recording" --json --strict-fd
+    expect 0 "0 mismatches, digests equal" "$tdw" replay "$recording" -n 10 --schedule adversary
+    expect 0 "0 mismatches, digests equal" "$tdw" replay "$recording" --pace recorded
+    expect 0 "0 mismatches, digests equal" "$tdw" replay "$recording" --pace closed
+    expect 0 "unsupported  0" "$tdw" stat "$recording"
+done
+
 # Bad traces: a clear error, the offset, no crash.
 : >"$tmp/empty"
 head -c 100000 "$sample" >"$tmp/cut"
