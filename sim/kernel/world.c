@@ -312,24 +312,33 @@ static uint32_t draw(struct tdw_world *world, const struct tdw_op *op, uint8_t k
                                      });
 }
 
-/* How long the op takes, unless it has to wait for somebody. */
-static uint64_t latency_of(struct tdw_world *world, struct tdw_op *op,
-                           const struct tdw_sim_opcode *row, void *object)
+/* How long a request takes that reaches the drive of its host; false: it does not. */
+static bool drive_ns(struct tdw_drive *drive, const struct tdw_op *op, const void *object,
+                     uint32_t value, uint64_t *ns)
 {
-    const uint8_t class = tdw__opcodes[op->sqe.opcode].class;
-    const uint32_t value = draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND);
-    struct tdw_drive *drive = process_of(op)->host->drive;
     enum tdw_request request;
     uint64_t bytes = 0;
 
-    if (TDW_UNLIKELY(drive != NULL) && row->splits && object) {
-        if (tdw__file_request(op, object, &request, &bytes))
-            return tdw__drive_ns(drive, op, request, bytes, tdw__quantile_place(value)) *
-                   world->options.slowdown;
-        if (class == TDW_C_WRITE)
-            tdw__drive_dirty(drive, bytes);
+    if (tdw__file_request(op, object, &request, &bytes)) {
+        *ns = tdw__drive_ns(drive, op, request, bytes, tdw__quantile_place(value));
+        return true;
     }
-    return tdw__latency_ns(class, value) * world->options.slowdown;
+    if (tdw__opcodes[op->sqe.opcode].class == TDW_C_WRITE)
+        tdw__drive_dirty(drive, bytes);
+    return false;
+}
+
+/* How long the op takes, unless it has to wait for somebody. */
+static inline uint64_t latency_of(struct tdw_world *world, struct tdw_op *op,
+                                  const struct tdw_sim_opcode *row, const void *object)
+{
+    const uint32_t value = draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND);
+    uint64_t ns;
+
+    if (row->splits && process_of(op)->host->drive && object &&
+        drive_ns(process_of(op)->host->drive, op, object, value, &ns))
+        return ns * world->options.slowdown;
+    return tdw__latency_ns(tdw__opcodes[op->sqe.opcode].class, value) * world->options.slowdown;
 }
 
 static void start_row(struct tdw_world *world, struct tdw_op *op, const struct tdw_sim_opcode *row)
@@ -376,25 +385,21 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
 static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
 {
     struct tdw_world *world = tdw__world(ring->loop);
-    const struct tdw_sim_opcode *row;
+    const struct tdw_sim_opcode *row = world->rows[op->sqe.opcode];
 
     op->state = TDW_PENDING;
     op->res = 0;
-    if (tdw__is_timeout(op)) {
-        tdw__timeout_start(op);
-        return;
-    }
-    row = world->rows[op->sqe.opcode];
-    if (TDW_UNLIKELY(!row)) {
-        warn_unknown(world, op);
-        tdw__post(op, -EINVAL, 0, 0);
-        return;
-    }
-    if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT && !tdw__buffer_selects(op->sqe.opcode))) {
+    if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT && row &&
+                     !tdw__buffer_selects(op->sqe.opcode))) {
         tdw__post(op, -EOPNOTSUPP, 0, 0);
-        return;
+    } else if (TDW_LIKELY(row != NULL)) {
+        start_row(world, op, row);
+    } else if (tdw__is_timeout(op)) {
+        tdw__timeout_start(op);
+    } else {
+        warn_unknown(world, op);
+        tdw__post(op, -EINVAL, op->flags, 0);
     }
-    start_row(world, op, row);
 }
 
 /* ── Step: the op's time has come ──────────────────────────────────────────────────────────── */
@@ -415,9 +420,9 @@ static void go_on(struct tdw_op *op, const struct tdw_sim_opcode *row, int32_t a
         tdw__pend(op, latency_ns);
 }
 
-static void take_effect(struct tdw_world *world, struct tdw_op *op)
+static inline void take_effect(struct tdw_world *world, struct tdw_op *op,
+                               const struct tdw_sim_opcode *row)
 {
-    const struct tdw_sim_opcode *row = world->rows[op->sqe.opcode];
     struct tdw_process *process = process_of(op);
     void *object = tdw__slot(&process->ring, op)->object;
     struct tdw_waitq *queue = row->blocked ? row->blocked(process, op, object) : NULL;
@@ -463,19 +468,22 @@ static void take_effect(struct tdw_world *world, struct tdw_op *op)
 
 static void sim_step(struct tdw_loop *loop, struct tdw_op *op)
 {
+    struct tdw_world *world = tdw__world(loop);
+    const struct tdw_sim_opcode *row = world->rows[op->sqe.opcode];
     struct tdw_task *self = tdw__self;
 
     tdw__self = op->task; /* work inside the kernel belongs to the op that caused it */
     loop->last = op->task;
-    if (op->sqe.opcode >= TDW_OP_PACKET) { /* the kernel's own */
+    if (op->state == TDW_EFFECTED) {
+        tdw__post(op, op->res, op->flags, 0);
+    } else if (TDW_LIKELY(row != NULL)) {
+        take_effect(world, op, row);
+    } else if (tdw__is_timeout(op)) {
+        tdw__timeout_fires(op);
+    } else { /* the kernel's own */
         op->state = TDW_IDLE;
         op->done(op);
-    } else if (op->state == TDW_EFFECTED)
-        tdw__post(op, op->res, op->flags, 0);
-    else if (tdw__is_timeout(op))
-        tdw__timeout_fires(op);
-    else
-        take_effect(tdw__world(loop), op);
+    }
     tdw__self = self;
 }
 

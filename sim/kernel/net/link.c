@@ -87,13 +87,13 @@ bool tdw__is_local(const struct in6_addr *ip)
     return tdw__is_ipv4(ip) ? ip->s6_addr[12] == 127 : tdw__same_ip(ip, &in6addr_loopback);
 }
 
+/* Where the search begins: this decides the order of nothing that is seen. */
 static uint32_t slot_of(const struct in6_addr *ip, uint32_t max)
 {
-    uint64_t hash = TDW_K0;
+    uint64_t words[2];
 
-    for (int i = 0; i < 16; i++)
-        hash = tdw__mix2(hash, (uint64_t)ip->s6_addr[i] + TDW_K1);
-    return (uint32_t)hash & (max - 1);
+    memcpy(words, ip, sizeof(words));
+    return (uint32_t)tdw__mix(words[0], words[1]) & (max - 1);
 }
 
 static struct tdw_host *find_host(const struct tdw_net *net, const struct in6_addr *ip)
