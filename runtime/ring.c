@@ -263,7 +263,7 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
     if (TDW_UNLIKELY(!slot))
         return -EAGAIN;
     if (TDW_UNLIKELY(op->bits & TDW_OP_SHOTS)) /* what was delivered before, and never awaited */
-        tdw__shots_drop(op);
+        tdw__shots_forget(ring, op);
 
     slot->op = op;
     slot->object = NULL;

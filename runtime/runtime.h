@@ -184,8 +184,10 @@ bool tdw__shots_hold(struct tdw_op *op);
 void tdw__shots_over(struct tdw_op *op);
 /* A coroutine's op with several completions was delivered: keep the result for its await. */
 void tdw__shots_keep(struct tdw_op *op);
-/* Forget what is posted or kept: of an op, of all of a killed process. */
+/* Forget what is posted or kept: of an op, of one that is about to be used anew, of all of a killed
+ * process. */
 void tdw__shots_drop(struct tdw_op *op);
+void tdw__shots_forget(struct tdw_ring *ring, struct tdw_op *op);
 void tdw__shots_drop_all(struct tdw_ring *ring);
 /* Has `op` a result that can be taken; take it. */
 bool tdw__op_delivered(const struct tdw_op *op);

@@ -108,6 +108,18 @@ void tdw__shots_drop(struct tdw_op *op)
     op->sqe.__pad2[0] = 0;
 }
 
+/* The entry may have been filled in anew meanwhile: the word in it cannot be relied on. */
+void tdw__shots_forget(struct tdw_ring *ring, struct tdw_op *op)
+{
+    struct tdw_shots *shots = ring->shots;
+
+    while (shots && shots->op != op)
+        shots = shots->next;
+    if (shots)
+        drop(ring, shots);
+    op->bits &= (uint8_t)~TDW_OP_SHOTS;
+}
+
 void tdw__shots_drop_all(struct tdw_ring *ring)
 {
     while (ring->shots) {

@@ -62,6 +62,7 @@ struct tdw_process {
     struct tdw_waitq children;     /* ops that wait for one to end */
     struct tdw_process *next;      /* in the world, newest first */
     struct tdw_allocation *memory; /* of tdw_malloc */
+    struct tdw_uring *urings;      /* of programs that have a loop of their own */
 };
 
 /* How the simulated kernel performs one opcode. The three functions are called in this order;
@@ -124,12 +125,15 @@ void tdw__work_cancel(struct tdw_op *work);
  */
 struct tdw_foreign {
     struct tdw_op op;
+    struct tdw_foreign *next, *prev; /* of the ring */
     struct tdw_uring *uring;
     uint64_t user_data;
     bool quiet; /* IOSQE_CQE_SKIP_SUCCESS */
 };
 /* The op in flight that `op` names by `user_data`, or NULL. */
 struct tdw_op *tdw__target(const struct tdw_op *op, uint64_t user_data);
+/* The process is at its end, and its ops are out of every queue: what its rings hold goes back. */
+void tdw__urings_end(struct tdw_process *process);
 
 /* The process of the running task. */
 struct tdw_process *tdw__process(void);

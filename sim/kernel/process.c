@@ -155,6 +155,7 @@ void tdw__process_end(struct tdw_process *process, int status)
     tdw__ring_withdraw_all(&process->ring);
     tdw__ring_drop_tasks(&process->ring);
     tdw__registered_free(process);
+    tdw__urings_end(process);
     tdw__files_free(process->files);
     process->files = NULL;
     free_memory(process);

@@ -73,6 +73,8 @@ static int check_start(const struct tdw_op *op)
         return -EINVAL;
     if (flags & ~known || (flags & CLOCKS) == CLOCKS)
         return -EINVAL;
+    if (flags & MULTISHOT && is_sleep(op)) /* its time stands where its completions are listed */
+        return -EINVAL;
     return flags & MULTISHOT && flags & IORING_TIMEOUT_ABS ? -EINVAL : 0;
 }
 

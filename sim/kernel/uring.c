@@ -131,6 +131,8 @@ int tdw_uring_queue_init_params(unsigned entries, struct io_uring *ring,
     memset(ring, 0, sizeof(*ring));
     lay_out(ring, uring, params->sq_entries, params->cq_entries);
     uring->task = tdw_self();
+    uring->next = tdw__process()->urings;
+    tdw__process()->urings = uring;
     uring->disabled = params->flags & IORING_SETUP_R_DISABLED;
     params->features = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE |
                        IORING_FEAT_RW_CUR_POS | IORING_FEAT_CUR_PERSONALITY |
@@ -150,23 +152,53 @@ int tdw_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags
     return tdw_uring_queue_init_params(entries, ring, &params);
 }
 
+static void drop_overflow(struct tdw_uring *uring, struct tdw_memory *memory);
+
+static void foreign_free(struct tdw_loop *loop, struct tdw_foreign *foreign)
+{
+    if (foreign->next)
+        foreign->next->prev = foreign->prev;
+    if (foreign->prev)
+        foreign->prev->next = foreign->next;
+    else
+        foreign->uring->ops = foreign->next;
+    tdw__memory_put(loop->memory, foreign, sizeof(*foreign));
+}
+
+/* What a ring holds beside its memory, which is the process's. */
+static void forget(struct tdw_process *process, struct tdw_uring *uring)
+{
+    struct tdw_uring **at = &process->urings;
+
+    while (*at != uring)
+        at = &(*at)->next;
+    *at = uring->next;
+    drop_overflow(uring, process->ring.loop->memory);
+    if (uring->eventfd)
+        tdw__file_put(uring->eventfd);
+}
+
+void tdw__urings_end(struct tdw_process *process)
+{
+    while (process->urings) {
+        struct tdw_uring *uring = process->urings;
+
+        while (uring->ops)
+            foreign_free(process->ring.loop, uring->ops);
+        forget(process, uring);
+    }
+}
+
 void tdw_uring_queue_exit(struct io_uring *ring)
 {
     struct tdw_uring *uring = of(ring);
-    struct tdw_ring *own = tdw_self()->ring;
 
-    for (uint32_t i = 0; i < own->slots_used; i++) {
-        struct tdw_op *op = own->slots[i].op;
-
-        if (op && op->bits & TDW_OP_FOREIGN && tdw_of(op, struct tdw_foreign, op)->uring == uring)
-            tdw__cancel(op, -ECANCELED);
-    }
+    for (struct tdw_foreign *foreign = uring->ops; foreign; foreign = foreign->next)
+        tdw__cancel(&foreign->op, -ECANCELED);
     uring->leaving = true;
-    while (uring->inflight > 0)
+    while (uring->ops)
         tdw__pause(uring->task);
-    tdw__uring_drop_overflow(uring);
-    if (uring->eventfd)
-        tdw__file_put(uring->eventfd);
+    forget(tdw__process(), uring);
     tdw__uring_fd_close(ring->ring_fd);
     tdw_free(uring);
     memset(ring, 0, sizeof(*ring));
@@ -232,12 +264,12 @@ static void flush(struct tdw_uring *uring)
     }
 }
 
-void tdw__uring_drop_overflow(struct tdw_uring *uring)
+static void drop_overflow(struct tdw_uring *uring, struct tdw_memory *memory)
 {
     while (uring->overflow) {
         struct tdw_overflow *next = uring->overflow->next;
 
-        tdw__memory_put(uring->task->ring->loop->memory, uring->overflow, sizeof(*uring->overflow));
+        tdw__memory_put(memory, uring->overflow, sizeof(*uring->overflow));
         uring->overflow = next;
     }
 }
@@ -252,14 +284,12 @@ static void done(struct tdw_op *op)
     if (!(foreign->quiet && op->res >= 0))
         complete(uring, (struct io_uring_cqe){
                             .user_data = foreign->user_data, .res = op->res, .flags = op->flags});
-    if (last) {
-        uring->inflight--;
-        tdw__memory_put(task->ring->loop->memory, foreign, sizeof(*foreign));
-    }
+    if (last)
+        foreign_free(task->ring->loop, foreign);
     if (uring->wanted > 0 && ready(uring) >= uring->wanted) {
         uring->wanted = 0;
         tdw__resume(task);
-    } else if (uring->leaving && uring->inflight == 0) {
+    } else if (uring->leaving && !uring->ops) {
         tdw__resume(task);
     }
 }
@@ -284,16 +314,17 @@ static int submit_one(struct tdw_uring *uring, const struct io_uring_sqe *sqe)
     foreign->op.done = done;
     if (sqe->opcode >= TDW_OP_FIRST) /* none of a kernel's */
         foreign->op.sqe.opcode = UINT8_MAX;
-    uring->inflight++;
+    foreign->next = uring->ops;
+    if (foreign->next)
+        foreign->next->prev = foreign;
+    uring->ops = foreign;
     err = tdw__submit(&foreign->op, &site);
     if (err == -EINVAL) { /* a linked time-out in front of everything: the kernel completes it so */
         complete(uring, (struct io_uring_cqe){.user_data = sqe->user_data, .res = -EINVAL});
         err = 1;
     }
-    if (err) {
-        uring->inflight--;
-        tdw__memory_put(loop->memory, foreign, sizeof(*foreign));
-    }
+    if (err)
+        foreign_free(loop, foreign);
     return err < 0 ? err : 0;
 }
 
@@ -326,7 +357,10 @@ static void timer_done(struct tdw_op *op)
 {
     struct tdw_uring *uring = tdw_of(op, struct tdw_uring, timer);
 
-    if (uring->wanted > 0) {
+    if (uring->timer_late) {
+        uring->timer_late = false;
+        tdw__resume(op->task);
+    } else if (uring->wanted > 0) {
         uring->wanted = 0;
         uring->timed_out = true;
         tdw__resume(op->task);
@@ -340,6 +374,20 @@ static void timer_start(struct tdw_uring *uring, const struct __kernel_timespec 
     tdw_prep_sleep(&uring->timer, ns);
     uring->timer.done = timer_done;
     tdw__submit(&uring->timer, &site);
+}
+
+/* The wait is over: nobody is told of the timer's end. If it has run out in this very instant it is
+ * on its way, and has to be waited for. */
+static void timer_stop(struct tdw_uring *uring)
+{
+    if (tdw_op_idle(&uring->timer))
+        return;
+    uring->timer.bits |= TDW_OP_QUIET;
+    if (tdw__cancel(&uring->timer, -ECANCELED) == 0)
+        return;
+    uring->timer.bits &= (uint8_t)~TDW_OP_QUIET;
+    uring->timer_late = true;
+    tdw__pause(uring->task);
 }
 
 /* Until `count` completions are there: 0, -ETIME. */
@@ -356,11 +404,9 @@ static int wait_for(struct tdw_uring *uring, unsigned count, const struct __kern
         timer_start(uring, time);
     uring->task->site = &site;
     tdw__pause(uring->task);
+    if (time)
+        timer_stop(uring);
     flush(uring);
-    if (time && !tdw_op_idle(&uring->timer)) { /* nobody is told of its end */
-        uring->timer.bits |= TDW_OP_QUIET;
-        tdw__cancel(&uring->timer, -ECANCELED);
-    }
     return uring->timed_out ? -ETIME : 0;
 }
 

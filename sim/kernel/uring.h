@@ -23,12 +23,14 @@ struct tdw_uring {
     struct tdw_overflow *overflow, **overflow_tail;
     struct tdw_file *eventfd; /* signalled with each completion, or NULL */
     struct tdw_op timer;      /* of the present wait */
-    uint32_t inflight;
+    struct tdw_uring *next;   /* of the process */
+    struct tdw_foreign *ops;  /* in flight */
     unsigned wanted; /* the task waits for so many completions */
-    bool timed_out, leaving, disabled;
+    bool timed_out;
+    bool timer_late; /* the task waits for the timer, which could not be stopped any more */
+    bool leaving, disabled;
 };
 
-void tdw__uring_drop_overflow(struct tdw_uring *uring);
 /* uring_register.c: a descriptor that stands for the ring. */
 int tdw__uring_fd(void);
 void tdw__uring_fd_close(int fd);

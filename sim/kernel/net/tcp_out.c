@@ -50,8 +50,13 @@ static void schedule_first(struct tdw_end *end)
     if (!half->transit.head || half->arrival.state != TDW_IDLE)
         return;
     half->arrival.ordinal = half->packets << 1 | (end == &end->connection->ends[1]);
-    tdw__work_at(&half->arrival, &end->connection->actor, tdw__other(end)->host, TDW_OP_PACKET,
-                 half->transit.head->due_ns, run_arrival);
+    /* To send a lost one again is a matter of a timer, and of the sender. */
+    if (half->transit.head->flags & TDW_SEG_LOST)
+        tdw__work_at(&half->arrival, &end->connection->actor, end->host, TDW_OP_TIMER,
+                     half->transit.head->due_ns, run_arrival);
+    else
+        tdw__work_at(&half->arrival, &end->connection->actor, tdw__other(end)->host, TDW_OP_PACKET,
+                     half->transit.head->due_ns, run_arrival);
 }
 
 static uint64_t rto_ns(const struct tdw_half *half, const struct tdw_segment *segment)

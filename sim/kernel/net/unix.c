@@ -23,7 +23,8 @@ enum {
 struct tdw_unix {
     struct tdw_socket *next, *prev; /* of the host */
     struct tdw_socket *peer;
-    struct tdw_socket *waits_for; /* whose queue is full */
+    struct tdw_socket *waits_for; /* whose queue is full: the last of them, if they are several */
+    bool waits_for_many;          /* then every one that has room is told */
     bool waited;                  /* somebody waits for this one's */
     struct tdw_inode *inode;      /* bound to a path: pinned */
     struct sockaddr_un name, peer_name;
@@ -57,6 +58,16 @@ static int unix_open(struct tdw_socket *socket)
     return 0;
 }
 
+/* The socket waits for room in the queue of `peer`. */
+static void wait_for_room(struct tdw_socket *socket, struct tdw_socket *peer)
+{
+    struct tdw_unix *own = of(socket);
+
+    own->waits_for_many |= own->waits_for && own->waits_for != peer;
+    own->waits_for = peer;
+    of(peer)->waited = true;
+}
+
 /* Whoever waits for room in the queue of `socket` looks again. */
 static void room_again(struct tdw_socket *socket)
 {
@@ -64,9 +75,11 @@ static void room_again(struct tdw_socket *socket)
         return;
     of(socket)->waited = false;
     for (struct tdw_socket *other = socket->host->net->locals; other; other = of(other)->next) {
-        if (of(other)->waits_for != socket && of(other)->wanted != socket)
+        if (of(other)->waits_for != socket && of(other)->wanted != socket &&
+            !of(other)->waits_for_many)
             continue;
         of(other)->waits_for = NULL;
+        of(other)->waits_for_many = false;
         tdw__socket_wake(other, POLLOUT | POLLWRNORM | POLLWRBAND);
     }
 }
@@ -390,8 +403,7 @@ static bool unix_send_waits(struct tdw_socket *socket, const struct tdw_want *wa
     if (!peer || socket->error || socket->shut & TDW_SHUT_WRITE || peer->shut & TDW_SHUT_READ ||
         !is_full(socket, peer))
         return false;
-    of(socket)->waits_for = peer;
-    of(peer)->waited = true;
+    wait_for_room(socket, peer);
     return true;
 }
 
@@ -541,8 +553,7 @@ static uint32_t unix_ready(struct tdw_socket *socket)
         (socket->type == SOCK_DGRAM ? !is_full(socket, peer)
                                     : peer->received_bytes * 4 <= socket->options.send_bytes))
         return ready | POLLOUT | POLLWRNORM | POLLWRBAND;
-    of(socket)->waits_for = peer;
-    of(peer)->waited = true;
+    wait_for_room(socket, peer);
     return ready;
 }
 
