@@ -496,8 +496,11 @@ int tdw__cancel(struct tdw_op *op, int32_t res)
             return ret;
         break;
     }
-    /* A buffer that was picked for it is named, so that the program has it back. */
-    tdw__post(op, res, op->flags & IORING_CQE_F_BUFFER ? op->flags : 0, 0);
+    /* A buffer that was picked for it is named, so that the program has it back; what a completion
+     * before this one left in `flags` was told. */
+    if (op->bits & TDW_OP_SHOTS || !(op->flags & IORING_CQE_F_BUFFER))
+        op->flags = 0;
+    tdw__post(op, res, op->flags, 0);
     return 0;
 }
 

@@ -85,14 +85,22 @@ static const struct tdw_file_kind kind = {.name = "timerfd",
                                           .ready_queue = timerfd_queue,
                                           .close = timerfd_close};
 
+/* All periods that have passed by now are counted at once: a clock that was stepped ahead, or a host
+ * that was paused, may leave very many. */
 static void expired(struct tdw_timer *timer)
 {
     struct tdw_timerfd *timerfd = tdw_of(timer, struct tdw_timerfd, timer);
+    const uint64_t interval = timerfd->interval_ns;
+    const uint64_t now = tdw__clock_ns(timer->host, timer->clock);
+    uint64_t next, periods = 1;
 
-    timerfd->expirations++;
-    if (timerfd->interval_ns > 0)
+    if (interval > 0) {
+        periods += now > timer->at_ns ? (now - timer->at_ns) / interval : 0;
+        next = timer->at_ns + periods * interval;
         tdw__timer_start(timer, timer->host, &timerfd->actor, timer->clock,
-                         timer->at_ns + timerfd->interval_ns);
+                         next < timer->at_ns ? UINT64_MAX : next);
+    }
+    timerfd->expirations += periods;
     tdw__wake_for(&timerfd->changed, POLLIN);
 }
 

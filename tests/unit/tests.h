@@ -29,7 +29,7 @@ void tdw_test_count(unsigned tests);
 #define TDW_GROUPS(X)                                                                              \
     X(wheel) X(choices) X(ring) X(edges) X(sync) X(models) X(lockstep) X(sim) X(options) \
     X(trace) X(import_strace) X(files) X(files_real) X(files_ring) X(registered) X(splice)         \
-    X(files_more) X(net) X(uring) X(replay)
+    X(files_more) X(net) X(uring) X(storm) X(replay)
 /* clang-format on */
 #define TDW_DECLARE(name) int tests_##name(void);
 TDW_GROUPS(TDW_DECLARE)
