@@ -90,7 +90,7 @@ EXAMPLES := $(addprefix $(O)/examples/,$(SCENARIOS) store-bug lease-bug)
 LIBURING := $(notdir $(basename $(wildcard examples/liburing/*.c)))
 EXAMPLES += $(foreach p,$(LIBURING),$(O)/examples/liburing/$(p)-real $(O)/examples/liburing/$(p)-sim)
 
-.PHONY: all demo check bench big fuzz check-portable install uninstall clean format lint style \
+.PHONY: all demo check opcodes bench big fuzz check-portable install uninstall clean format lint style \
         deps deps-core deps-check deps-bench deps-lint deps-portable
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -160,6 +160,12 @@ check: deps-check
 	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory fuzz T=5)
 	$(Q)sh tests/commands.sh $(O)
 	$(Q)$(O)/tests
+
+# The account of every opcode and documented errno. It has gaps: not part of check until it has none.
+opcodes: deps-check
+	$(Q)$(MAKE) --no-print-directory built $(O)/tests
+	$(Q)$(O)/tests > $(O)/opcodes.log
+	$(Q)sh tests/opcodes/table.sh $(O)
 
 style:
 	$(Q)sh tests/style.sh

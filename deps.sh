@@ -10,7 +10,7 @@ set -eu
 
 case "${1:-}" in
 core) packages="libc6-dev pkg-config liburing-dev libxxhash-dev libzstd-dev" ;;
-check) packages="libcmocka-dev strace sqlite3 clang libclang-rt-14-dev" ;;
+check) packages="libcmocka-dev manpages manpages-dev strace sqlite3 clang libclang-rt-14-dev" ;;
 bench) packages="libboost-context-dev g++ libsimgrid-dev libns3-dev" ;;
 lint) packages="cppcheck clang-format" ;;
 samples) packages="strace sqlite3 redis-server redis-tools nginx apache2-utils" ;;

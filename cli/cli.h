@@ -19,6 +19,7 @@ int tdw__cli_import(int argc, char **argv);
 int tdw__cli_stat(int argc, char **argv);
 int tdw__cli_show(int argc, char **argv);
 int tdw__cli_models(int argc, char **argv);
+int tdw__cli_opcodes(int argc, char **argv);
 int tdw__cli_version(int argc, char **argv);
 
 /* Is `path` a program that was built with tdw_main? 0, or -errno after the reason was printed. */

@@ -14,6 +14,7 @@ static const struct tdw_verb verbs[] = {
     {"stat", "FILE [--json]", "what is in a trace", tdw__cli_stat},
     {"show", "FILE [options]", "a trace, one line an event", tdw__cli_show},
     {"models", "[--json]", "what the three models cost on this machine", tdw__cli_models},
+    {"opcodes", "", "what the simulated kernel performs", tdw__cli_opcodes},
     {"version", "", "the version", tdw__cli_version},
 };
 #define COUNT (sizeof verbs / sizeof *verbs)

@@ -473,11 +473,20 @@ static void unhold(struct tdw_ring *ring, struct tdw_op *op)
             ring->slots[i].link = TDW_NO_SLOT;
 }
 
+/* Does it complete with a notice that its buffer is free again, however it ends? */
+static bool gives_back(const struct tdw_op *op)
+{
+    return op->sqe.opcode == IORING_OP_SEND_ZC || op->sqe.opcode == IORING_OP_SENDMSG_ZC;
+}
+
 int tdw__cancel(struct tdw_op *op, int32_t res)
 {
     struct tdw_ring *ring = op->task->ring;
+    uint32_t flags;
     int ret;
 
+    if (TDW_UNLIKELY(gives_back(op)) && op->bits & TDW_OP_SHOTS)
+        return -ENOENT; /* it completed, and only its notice is to come */
     switch ((enum tdw_op_state)op->state) {
     case TDW_IDLE:
     case TDW_POSTED:
@@ -498,9 +507,12 @@ int tdw__cancel(struct tdw_op *op, int32_t res)
     }
     /* A buffer that was picked for it is named, so that the program has it back; what a completion
      * before this one left in `flags` was told. */
-    if (op->bits & TDW_OP_SHOTS || !(op->flags & IORING_CQE_F_BUFFER))
-        op->flags = 0;
-    tdw__post(op, res, op->flags, 0);
+    flags = op->flags & IORING_CQE_F_BUFFER && !(op->bits & TDW_OP_SHOTS) ? op->flags : 0;
+    if (TDW_UNLIKELY(gives_back(op)) && tdw__post_more(op, res, 0, 0)) {
+        res = 0;
+        flags = IORING_CQE_F_NOTIF;
+    }
+    tdw__post(op, res, flags, 0);
     return 0;
 }
 

@@ -153,6 +153,7 @@ enum tdw_class {
     X(SYMLINKAT, IORING_OP_SYMLINKAT, PATH, PATH, NONE, WRITE)                                     \
     X(LINKAT, IORING_OP_LINKAT, PATH, PATH, NONE, WRITE)                                           \
     X(SOCKET, IORING_OP_SOCKET, VALUE, VALUE, NONE, CALL)                                          \
+    X(URING_CMD, IORING_OP_URING_CMD, ADDR, ADDR, NONE, NONE)                                      \
     X(FSETXATTR, IORING_OP_FSETXATTR, PATH, BYTES, NONE, WRITE)                                    \
     X(SETXATTR, IORING_OP_SETXATTR, PATH, BYTES, NONE, WRITE)                                      \
     X(FGETXATTR, IORING_OP_FGETXATTR, PATH, ADDR, NONE, CALL)                                      \

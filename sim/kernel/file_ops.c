@@ -72,6 +72,33 @@ const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode)
     return rows[opcode];
 }
 
+struct tdw_file *tdw__op_started_on(const struct tdw_op *op, void *object)
+{
+    switch (op->sqe.opcode) {
+    case IORING_OP_READ:
+    case IORING_OP_WRITE:
+    case IORING_OP_READV:
+    case IORING_OP_WRITEV:
+    case IORING_OP_READ_FIXED:
+    case IORING_OP_WRITE_FIXED:
+    case IORING_OP_POLL_ADD:
+    case IORING_OP_CONNECT:
+    case IORING_OP_ACCEPT:
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_SENDMSG_ZC:
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
+        return object;
+    case IORING_OP_SPLICE:
+    case IORING_OP_TEE:
+        return object ? ((const struct tdw_transfer *)object)->out : NULL;
+    default:
+        return NULL;
+    }
+}
+
 bool tdw__file_op_waits(uint8_t opcode, const void *object)
 {
     const struct tdw_sim_opcode *row = tdw__file_opcode(opcode);

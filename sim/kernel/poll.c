@@ -5,7 +5,8 @@
  *
  * A kind that tells its readiness also names the queue in which its pollers wait; each change
  * wakes them, and they look again. Regular files, directories and devices are always ready.
- * Errors and hang-ups are reported whether asked for or not.
+ * Errors and hang-ups, also of the other side alone (POLLRDHUP), are reported whether asked for or
+ * not; PPOLL reports the latter only if it was asked for.
  *
  * A multishot poll tells of changes (edges): it completes when it is ready at its start, and then
  * again with each wake that finds it ready. PPOLL looks at all of its files after each wake of any.
@@ -15,7 +16,10 @@
 #include <sim/kernel/wait.h>
 #include <poll.h>
 
-enum { ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM };
+enum {
+    ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM,
+    UNASKED = POLLERR | POLLHUP | POLLRDHUP, /* what is told whether asked for or not */
+};
 
 uint32_t tdw__ready(const struct tdw_file *file)
 {
@@ -24,7 +28,7 @@ uint32_t tdw__ready(const struct tdw_file *file)
 
 static uint32_t ready(const struct tdw_op *op, const struct tdw_file *file)
 {
-    return tdw__ready(file) & (op->sqe.poll32_events | POLLERR | POLLHUP);
+    return tdw__ready(file) & (op->sqe.poll32_events | UNASKED);
 }
 
 /* ── POLL_ADD ──────────────────────────────────────────────────────────────────────────────── */
@@ -100,10 +104,8 @@ static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, voi
         return -EALREADY; /* it was just woken, and ends or goes on by itself */
     if (op->sqe.len & IORING_POLL_UPDATE_USER_DATA)
         tdw_of(target, struct tdw_foreign, op)->user_data = op->sqe.off;
-    if (op->sqe.len & IORING_POLL_UPDATE_EVENTS) {
+    if (op->sqe.len & IORING_POLL_UPDATE_EVENTS) /* once or multishot stays as it was */
         target->sqe.poll32_events = op->sqe.poll32_events;
-        target->sqe.len = op->sqe.len & IORING_POLL_ADD_MULTI;
-    }
     tdw__wake_op(target);
     return 0;
 }

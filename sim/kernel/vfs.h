@@ -572,6 +572,8 @@ const struct tdw_sim_opcode *tdw__file_opcode(uint8_t opcode);
 /* Is a started op of the kind that waits for somebody (a read of a pipe, a lock), and so can be
  * cancelled; rather than work on a disk, which ends by itself? `object`: its start's. */
 bool tdw__file_op_waits(uint8_t opcode, const void *object);
+/* The open file that a started op of the kind that may wait is on; NULL: none. */
+struct tdw_file *tdw__op_started_on(const struct tdw_op *op, void *object);
 bool tdw__open_waits(const void *object); /* open_ops.c: the same, of an open */
 
 /* io.c: READ WRITE READV WRITEV READ_FIXED WRITE_FIXED; fsync.c: FSYNC; io.c: FALLOCATE FTRUNCATE;

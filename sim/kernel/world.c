@@ -61,7 +61,7 @@ static void block(struct tdw_waitq *queue, struct tdw_op *op, uint64_t latency_n
 static bool sleeps_on(const struct tdw_op *op, uint32_t events)
 {
     return op->sqe.opcode == IORING_OP_POLL_ADD &&
-           !(events & (op->sqe.poll32_events | POLLERR | POLLHUP));
+           !(events & (op->sqe.poll32_events | POLLERR | POLLHUP | POLLRDHUP));
 }
 
 void tdw__wake_for(struct tdw_waitq *queue, uint32_t events)
@@ -205,7 +205,10 @@ struct tdw_op *tdw__target(const struct tdw_op *op, uint64_t user_data)
     return NULL;
 }
 
-static bool matches(const struct tdw_op *cancel, const struct tdw_op *op)
+/* `file`: the one to cancel by, or NULL. Linux looks at open files, so an op that was submitted
+ * with a duplicate is hit, and one that was submitted before the descriptor was closed is not. */
+static bool matches(const struct tdw_op *cancel, const struct tdw_op *op,
+                    const struct tdw_file *file)
 {
     const uint32_t flags = cancel->sqe.cancel_flags;
 
@@ -215,13 +218,14 @@ static bool matches(const struct tdw_op *cancel, const struct tdw_op *op)
         return true;
     if (!(flags & IORING_ASYNC_CANCEL_FD))
         return user_data_of(op) == cancel->sqe.addr;
-    return op->sqe.fd == cancel->sqe.fd && op->sqe.opcode < TDW_OP_FIRST &&
-           !(op->sqe.flags & IOSQE_FIXED_FILE) == !(flags & IORING_ASYNC_CANCEL_FD_FIXED);
+    return op->state != TDW_HELD &&
+           file == tdw__op_started_on(op, tdw__slot(op->task->ring, op)->object);
 }
 
 /* By descriptor, user_data, or any: with ALL how many there were, else the first one's answer. The
  * order is that of their slots. */
-static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel)
+static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel,
+                           const struct tdw_file *file)
 {
     const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
     int32_t count = 0;
@@ -230,7 +234,7 @@ static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel)
         struct tdw_op *op = ring->slots[i].op;
         int ret;
 
-        if (!op || !matches(cancel, op))
+        if (!op || !matches(cancel, op, file))
             continue;
         ret = tdw__cancel(op, -ECANCELED);
         if (ret == 0)
@@ -245,11 +249,19 @@ static int32_t cancel_effect(struct tdw_process *process, struct tdw_op *op, voi
 {
     const uint32_t many =
         IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
+    const struct tdw_file *file = NULL;
     struct tdw_op *target;
 
     (void)object;
+    if (op->sqe.cancel_flags & IORING_ASYNC_CANCEL_FD) {
+        file = op->sqe.cancel_flags & IORING_ASYNC_CANCEL_FD_FIXED
+                   ? tdw__registered_file(process, (uint32_t)op->sqe.fd)
+                   : tdw__op_file(process, op);
+        if (!file)
+            return -EBADF;
+    }
     if (op->sqe.cancel_flags & many)
-        return cancel_many(&process->ring, op);
+        return cancel_many(&process->ring, op, file);
     target = tdw__target(op, op->sqe.addr);
     return target && target != op ? tdw__cancel(target, -ECANCELED) : -ENOENT;
 }

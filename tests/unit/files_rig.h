@@ -9,6 +9,7 @@
 #ifndef TDW_TESTS_FILES_RIG_H
 #define TDW_TESTS_FILES_RIG_H
 
+#include "tests.h"
 #include <sim/kernel/vfs.h>
 #include <tidewheel/sys.h>
 #include <string.h>
@@ -67,8 +68,10 @@ static inline int32_t rig_run(struct rig *rig, const struct io_uring_sqe *sqe)
         return -EOPNOTSUPP;
     res = row->start ? row->start(&rig->process, &op, &object) : 0;
     rig->flags = op.flags;
-    if (res < 0)
+    if (res < 0) {
+        tdw_test_seen(sqe->opcode, res);
         return res;
+    }
     if (row->blocked && row->blocked(&rig->process, &op, object))
         res = RIG_BLOCKED;
     else
@@ -76,6 +79,8 @@ static inline int32_t rig_run(struct rig *rig, const struct io_uring_sqe *sqe)
     if (row->release)
         row->release(&rig->process, object);
     rig->flags = op.flags;
+    if (res != RIG_BLOCKED)
+        tdw_test_seen(sqe->opcode, res);
     return res;
 }
 
@@ -100,6 +105,8 @@ static inline int32_t rig_land(struct rig *rig, struct rig_flight *flight, bool 
     const int32_t res =
         effect ? flight->row->effect(&rig->process, &flight->op, flight->object) : 0;
 
+    if (effect)
+        tdw_test_seen(flight->op.sqe.opcode, res);
     flight->row->release(&rig->process, flight->object);
     flight->row = NULL;
     return res;

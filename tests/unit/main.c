@@ -43,8 +43,11 @@ int tdw_test_run(const struct tdw_world_options *options, void (*main_task)(void
 {
     struct tdw_world *world = tdw_world_new(options);
     struct tdw_loop *loop = tdw_world_loop(world);
-    const int ret = tdw_world_run(world, main_task, arg);
+    struct tdw_tap tap;
+    int ret;
 
+    tdw_test_watch(world, &tap, options->seed);
+    ret = tdw_world_run(world, main_task, arg);
     if (after) {
         *after = (struct tdw_after){loop->digest, loop->now_ns, loop->steps, loop->findings, ""};
         snprintf(after->text, sizeof after->text, "%s", loop->findings ? loop->failure.text : "");
@@ -78,10 +81,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "the canary did not fail: this program would not see a failure\n");
         return 1;
     }
+    if (tdw_test_seen_begin() != 0)
+        return 1;
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
         failed += groups[i].run();
+    if (argc == 1 && tdw_test_seen_write(argv[0]) != 0) {
+        fprintf(stderr, "what the tests saw could not be written\n");
+        return 1;
+    }
     printf("%u passed, %d failed\n", ran - (unsigned)failed, failed);
     return failed || ran == 0;
 }

@@ -24,12 +24,19 @@ void tdw_test_count(unsigned tests);
     (tdw_test_count(sizeof(tests) / sizeof *(tests)),                                              \
      _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof *(tests), setup, teardown))
 
+/* opcodes_seen.c: an op of that opcode completed so; `tap` watches a world with that seed, and lives
+ * as long; the begin and the end of a full run of `program`: 0 or -1. */
+void tdw_test_seen(uint8_t opcode, int32_t res);
+void tdw_test_watch(struct tdw_world *world, struct tdw_tap *tap, uint64_t seed);
+int tdw_test_seen_begin(void);
+int tdw_test_seen_write(const char *program);
+
 /* Each group: runs its tests, returns how many failed. */
 /* clang-format off */
 #define TDW_GROUPS(X)                                                                              \
     X(wheel) X(choices) X(ring) X(edges) X(sync) X(models) X(lockstep) X(sim) X(options) \
     X(trace) X(import_strace) X(files) X(files_real) X(files_ring) X(registered) X(splice)         \
-    X(files_more) X(net) X(uring) X(storm) X(replay)
+    X(files_more) X(net) X(net_ring) X(uring) X(storm) X(replay)
 /* clang-format on */
 #define TDW_DECLARE(name) int tests_##name(void);
 TDW_GROUPS(TDW_DECLARE)

@@ -147,8 +147,9 @@ static int readable_bytes(const struct tdw_file *file)
         return file->kind->readable_bytes ? file->kind->readable_bytes(file) : -ENOTTY;
     if (socket->state == TDW_TCP_LISTEN)
         return -EINVAL;
-    return (int)(socket->protocol->stream || !socket->received.head ? socket->received_bytes
-                                                                    : socket->received.head->bytes);
+    return (int)(socket->type != SOCK_DGRAM || !socket->received.head
+                     ? socket->received_bytes
+                     : socket->received.head->bytes);
 }
 
 static int do_ioctl(struct tdw_file *file, unsigned long request, void *arg)

@@ -20,8 +20,9 @@ struct in6_addr tdw__inet_any(int domain)
     return domain == AF_INET ? mapped(&(struct in_addr){0}) : in6addr_any;
 }
 
-int tdw__inet_parse(const struct tdw_socket *socket, const struct sockaddr *address,
-                    socklen_t bytes, struct tdw_address *to)
+/* `either`: an IPv6 socket takes IPv4's too. */
+static int parse(const struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes,
+                 bool either, struct tdw_address *to)
 {
     const struct sockaddr_in *ipv4 = (const void *)address;
     const struct sockaddr_in6 *ipv6 = (const void *)address;
@@ -31,10 +32,14 @@ int tdw__inet_parse(const struct tdw_socket *socket, const struct sockaddr *addr
     if (socket->domain == AF_INET) {
         if (bytes < sizeof(*ipv4))
             return -EINVAL;
-        if (ipv4->sin_family != AF_INET)
+        if (ipv4->sin_family != AF_INET && !(either && ipv4->sin_family == AF_UNSPEC))
             return -EAFNOSUPPORT;
         *to = (struct tdw_address){mapped(&ipv4->sin_addr), ntohs(ipv4->sin_port)};
         return 0;
+    }
+    if (ipv6->sin6_family == AF_INET && either) {
+        *to = (struct tdw_address){mapped(&ipv4->sin_addr), ntohs(ipv4->sin_port)};
+        return bytes < sizeof(*ipv4) ? -EINVAL : 0;
     }
     if (bytes < offsetof(struct sockaddr_in6, sin6_scope_id))
         return -EINVAL;
@@ -42,6 +47,12 @@ int tdw__inet_parse(const struct tdw_socket *socket, const struct sockaddr *addr
         return -EAFNOSUPPORT;
     *to = (struct tdw_address){ipv6->sin6_addr, ntohs(ipv6->sin6_port)};
     return 0;
+}
+
+int tdw__inet_parse(const struct tdw_socket *socket, const struct sockaddr *address,
+                    socklen_t bytes, struct tdw_address *to)
+{
+    return parse(socket, address, bytes, socket->type == SOCK_DGRAM, to);
 }
 
 socklen_t tdw__inet_format(int domain, const struct tdw_address *from, struct sockaddr_storage *to)
@@ -63,6 +74,34 @@ socklen_t tdw__inet_format(int domain, const struct tdw_address *from, struct so
     return sizeof(*ipv6);
 }
 
+/* Is the level's type one that Linux knows for a send? */
+static bool control_known(const struct cmsghdr *cmsg, bool datagram)
+{
+    if (cmsg->cmsg_level == SOL_SOCKET)
+        return cmsg->cmsg_type == SO_MARK || cmsg->cmsg_type == SO_TIMESTAMPING ||
+               cmsg->cmsg_type == SCM_TXTIME || cmsg->cmsg_type == SCM_RIGHTS ||
+               cmsg->cmsg_type == SCM_CREDENTIALS;
+    if (cmsg->cmsg_level == IPPROTO_IP && datagram)
+        return cmsg->cmsg_type == IP_TTL || cmsg->cmsg_type == IP_TOS ||
+               cmsg->cmsg_type == IP_PKTINFO || cmsg->cmsg_type == IP_RETOPTS;
+    return true; /* of another protocol */
+}
+
+int tdw__inet_control(const struct tdw_msg *msg, bool datagram)
+{
+    const char *at = msg->control, *end = at + msg->control_bytes;
+
+    while (msg->control && at + sizeof(struct cmsghdr) <= end) {
+        const struct cmsghdr *cmsg = (const void *)at;
+
+        if (cmsg->cmsg_len < sizeof(*cmsg) || cmsg->cmsg_len > (size_t)(end - at) ||
+            !control_known(cmsg, datagram))
+            return -EINVAL;
+        at += CMSG_ALIGN(cmsg->cmsg_len);
+    }
+    return 0;
+}
+
 static int bind_to(struct tdw_socket *socket, const struct tdw_address *address)
 {
     const int err = tdw__port_take(socket, *address, &socket->port);
@@ -75,7 +114,11 @@ static int bind_to(struct tdw_socket *socket, const struct tdw_address *address)
 int tdw__inet_bind(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
 {
     struct tdw_address to;
-    const int err = tdw__inet_parse(socket, address, bytes, &to);
+    int err = parse(socket, address, bytes, false, &to);
+
+    /* As a compatible game of Linux's: no family and no address is IPv4's any. */
+    if (err == -EAFNOSUPPORT && socket->domain == AF_INET && address->sa_family == AF_UNSPEC)
+        err = parse(socket, address, bytes, true, &to) ? err : tdw__is_any(&to.ip) ? 0 : err;
 
     if (err)
         return err;
@@ -85,7 +128,26 @@ int tdw__inet_bind(struct tdw_socket *socket, const struct sockaddr *address, so
         return -EADDRNOTAVAIL;
     if (socket->port || socket->state != TDW_TCP_CLOSED)
         return -EINVAL;
-    return bind_to(socket, &to);
+    err = bind_to(socket, &to);
+    socket->port_wanted = !err && to.port != 0;
+    if (!err && socket->domain == AF_INET6 && !tdw__is_any(&to.ip) && !tdw__is_ipv4(&to.ip))
+        socket->options.v6only = true; /* no IPv4 address can be its peer any more */
+    return err;
+}
+
+int tdw__inet_reach(const struct tdw_socket *socket, struct in6_addr *ip)
+{
+    const bool from_ipv4 = socket->domain == AF_INET6 && tdw__is_ipv4(&socket->local.ip);
+
+    if (tdw__is_any(ip) && from_ipv4)
+        *ip = tdw__inet_any(AF_INET);
+    if (socket->options.v6only && tdw__is_ipv4(ip) && socket->domain == AF_INET6)
+        return -ENETUNREACH;
+    if (from_ipv4 && !tdw__is_any(&socket->local.ip) && !tdw__is_ipv4(ip))
+        return -EAFNOSUPPORT;
+    if (tdw__is_any(ip))
+        *ip = tdw__source_ip(socket->host, ip);
+    return tdw__routed(socket->host, ip) ? 0 : -ENETUNREACH;
 }
 
 int tdw__inet_autobind(struct tdw_socket *socket, const struct in6_addr *to)

@@ -163,6 +163,8 @@ int tdw__port_take(struct tdw_socket *socket, struct tdw_address address, struct
 /* Another socket's record of the same address: of an accepted connection. */
 struct tdw_port *tdw__port_share(const struct tdw_port *port, struct tdw_socket *socket);
 void tdw__port_give(struct tdw_port *port);
+/* The port that a socket was given goes back, and it may be bound again. */
+void tdw__port_leave(struct tdw_socket *socket);
 /* May the socket that holds `port` listen there? */
 bool tdw__port_may_listen(const struct tdw_port *port);
 /* Who listens at `to`, or receives datagrams there that come from `from`; NULL: nobody. Among
@@ -186,6 +188,14 @@ struct tdw_socket_options {
         recv_err, set_send_bytes, set_receive_bytes;
 };
 
+/* What a program made of a stream's socket, whatever has become of the connection since. */
+enum tdw_tried {
+    TDW_UNCONNECTED,
+    TDW_CONNECTING, /* a connect is under way, or its end was not told yet, or it failed */
+    TDW_CONNECTED,
+    TDW_DISCONNECTING, /* shut down before it was connected */
+};
+
 enum tdw_shut { TDW_SHUT_READ = 1, TDW_SHUT_WRITE = 2, TDW_SHUT_BOTH = 3 };
 
 struct tdw_socket {
@@ -195,13 +205,15 @@ struct tdw_socket {
     int domain, type;
     int error;                         /* SO_ERROR: told once */
     uint8_t shut;                      /* enum tdw_shut */
-    bool connecting;                   /* a connect is under way, or its end was not told yet */
+    uint8_t tried;                     /* enum tdw_tried */
+    bool ended;                        /* TCP: the peer sent its FIN */
     struct tdw_waitq readers, writers; /* ops that wait */
     struct tdw_waitq changed;          /* polls */
     struct tdw_segments received;
     uint64_t received_bytes; /* of data in `received` */
     struct tdw_socket_options options;
     struct tdw_port *port;
+    bool port_wanted; /* bound to this number by the program; else it goes with the connection */
     struct tdw_address local, peer;
     struct tdw_flow *flow; /* datagrams: what it sends, or NULL */
 
@@ -326,6 +338,10 @@ int64_t tdw__receive_message(struct tdw_socket *socket, struct tdw_msg *msg);
 struct in6_addr tdw__inet_any(int domain);
 int tdw__inet_parse(const struct tdw_socket *socket, const struct sockaddr *address,
                     socklen_t bytes, struct tdw_address *to);
+/* Can the socket have the peer `ip`? 0, -ENETUNREACH, -EAFNOSUPPORT. Any address becomes ours. */
+int tdw__inet_reach(const struct tdw_socket *socket, struct in6_addr *ip);
+/* The control bytes of a send, which say nothing that matters here: 0, -EINVAL. */
+int tdw__inet_control(const struct tdw_msg *msg, bool datagram);
 socklen_t tdw__inet_format(int domain, const struct tdw_address *from, struct sockaddr_storage *to);
 int tdw__inet_bind(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes);
 int tdw__inet_autobind(struct tdw_socket *socket, const struct in6_addr *to);

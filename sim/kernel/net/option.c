@@ -73,10 +73,12 @@ static const struct option *find(const struct tdw_socket *socket, int level, int
 }
 
 /* What an unknown option answers: by level, as Linux. */
-static int unknown(const struct tdw_socket *socket, int level)
+static int unknown(const struct tdw_socket *socket, int level, int name)
 {
     if (level != SOL_SOCKET && socket->domain == AF_UNIX)
         return -EOPNOTSUPP;
+    if (level == SOL_SOCKET && name == SO_PASSCRED)
+        return -EOPNOTSUPP; /* only of unix sockets, since Linux 6.16 */
     return -ENOPROTOOPT;
 }
 
@@ -188,6 +190,7 @@ int tdw__option_set(struct tdw_socket *socket, int level, int name, const void *
                     socklen_t bytes)
 {
     const struct option *option;
+    const int32_t none = 0;
     int32_t number;
     int res;
 
@@ -195,10 +198,13 @@ int tdw__option_set(struct tdw_socket *socket, int level, int name, const void *
         return -EINVAL;
     if (!value && bytes > 0)
         return -EFAULT;
+    if (level == SOL_SOCKET && name == SO_REUSEPORT && socket->domain == AF_UNIX && value &&
+        bytes >= sizeof(number) && memcmp(value, &none, sizeof(none)) != 0)
+        return -EOPNOTSUPP; /* only switching it off, since Linux 6.14 */
     if (level != SOL_SOCKET || !set_special(socket, name, value, bytes, &res)) {
         option = find(socket, level, name);
         if (!option)
-            return unknown(socket, level);
+            return unknown(socket, level, name);
         if (bytes < sizeof(number))
             return -EINVAL;
         if (name == IPV6_V6ONLY && level == IPPROTO_IPV6 && socket->port)
@@ -310,7 +316,10 @@ int tdw__option_get(struct tdw_socket *socket, int level, int name, void *value,
     if (!option) {
         const int res = level == SOL_SOCKET ? get_special(socket, name, value, bytes) : -ENOENT;
 
-        return res == -ENOENT ? unknown(socket, level) : res;
+        if (res == -ENOENT && socket->domain == AF_INET && level != SOL_SOCKET &&
+            level != IPPROTO_IP && (level != IPPROTO_TCP || socket->type != SOCK_STREAM))
+            return -EOPNOTSUPP;
+        return res == -ENOENT ? unknown(socket, level, name) : res;
     }
     if (option->size == sizeof(bool)) {
         bool flag;

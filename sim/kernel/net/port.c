@@ -139,6 +139,14 @@ void tdw__port_give(struct tdw_port *port)
     tdw__memory_put(port->host->world->loop.memory, port, sizeof(*port));
 }
 
+void tdw__port_leave(struct tdw_socket *socket)
+{
+    if (socket->port && !socket->port_wanted) {
+        tdw__port_give(socket->port);
+        socket->port = NULL;
+    }
+}
+
 bool tdw__port_may_listen(const struct tdw_port *port)
 {
     for (const struct tdw_port *other = *bucket(port->host, port->address.port); other;

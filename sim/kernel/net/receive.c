@@ -59,8 +59,6 @@ int64_t tdw__receive_message(struct tdw_socket *socket, struct tdw_msg *msg)
     copy(msg, segment, part);
     if (part < whole)
         msg->flags_out |= MSG_TRUNC;
-    if (socket->type == SOCK_SEQPACKET)
-        msg->flags_out |= MSG_EOR;
     if (segment->name_bytes > 0) {
         struct sockaddr_storage from = {0};
         socklen_t room = msg->name_room;

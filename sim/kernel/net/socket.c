@@ -389,14 +389,11 @@ static struct tdw_waitq *blocked_connect(struct tdw_process *process, struct tdw
 static int32_t effect_connect(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     struct tdw_socket *socket = tdw__socket_of(object);
-    int err = socket->protocol->connected(socket);
+    const int err = socket->protocol->connected(socket);
 
     (void)process, (void)op;
-    if (err && socket->connecting) { /* the error is told here, and only here */
+    if (err && socket->tried == TDW_CONNECTING) /* told here, and only here */
         tdw__socket_error(socket);
-        socket->shut = 0;
-    }
-    socket->connecting = false;
     return err;
 }
 
@@ -435,7 +432,8 @@ static int start_accept(struct tdw_process *process, struct tdw_op *op, void **o
 static bool accept_waits(const struct tdw_op *op, const struct tdw_socket *socket)
 {
     return !(op->sqe.ioprio & TDW_ACCEPT_DONTWAIT) && socket->state == TDW_TCP_LISTEN &&
-           !socket->accept_head;
+           !socket->accept_head &&
+           (!(socket->shut & TDW_SHUT_READ) || op->sqe.ioprio & IORING_ACCEPT_MULTISHOT);
 }
 
 static struct tdw_waitq *blocked_accept(struct tdw_process *process, struct tdw_op *op,
@@ -456,6 +454,9 @@ static int accept_one(struct tdw_process *process, struct tdw_op *op, struct tdw
 
     if (room < 0)
         return room;
+    if (op->sqe.ioprio & TDW_ACCEPT_DONTWAIT && listener->state == TDW_TCP_LISTEN &&
+        !listener->accept_head)
+        return -EAGAIN; /* also if it is shut down */
     fd = listener->protocol->accept(listener, &child);
     if (fd < 0)
         return fd;

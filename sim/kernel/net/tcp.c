@@ -125,6 +125,7 @@ void tdw__tcp_broken(struct tdw_end *end, int error)
     socket->error = error;
     socket->shut = TDW_SHUT_BOTH;
     socket->state = TDW_TCP_CLOSED;
+    tdw__port_leave(socket);
     tdw__socket_wake(socket,
                      POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLERR | POLLHUP | POLLRDHUP);
 }
@@ -329,6 +330,7 @@ static void handshake_done(struct tdw_end *end)
     child->local = child->port->address = end->address;
     child->peer = tdw__other(end)->address;
     child->end = end;
+    child->tried = TDW_CONNECTED;
     end->socket = child;
     end->listener = NULL;
     end->state = TDW_TCP_ESTABLISHED;
@@ -396,8 +398,10 @@ static void time_wait(struct tdw_end *end)
     if (socket->port && !end->port)
         end->port = tdw__port_share(socket->port, NULL);
     tdw__tcp_detach(end);
+    socket->ended = true;
     socket->state = TDW_TCP_CLOSED;
     socket->shut = TDW_SHUT_BOTH;
+    tdw__port_leave(socket);
     tdw__socket_wake(socket, POLLIN | POLLRDNORM | POLLRDHUP | POLLHUP | POLLOUT | POLLWRNORM);
 }
 
@@ -412,6 +416,7 @@ static void fin_acknowledged(struct tdw_end *end)
     tdw__tcp_forget(end);
     if (socket) {
         socket->state = TDW_TCP_CLOSED;
+        tdw__port_leave(socket);
         tdw__socket_wake(socket, POLLHUP);
     }
 }
@@ -425,6 +430,7 @@ static void fin_arrived(struct tdw_end *end)
         end->state = TDW_TCP_CLOSE_WAIT;
         if (socket) {
             socket->shut |= TDW_SHUT_READ;
+            socket->ended = true;
             tdw__socket_wake(socket, POLLIN | POLLRDNORM | POLLRDHUP);
         }
         break;

@@ -3,8 +3,9 @@
  * TCP as programs see it: connect, listen, accept, send, receive, shutdown, close, readiness.
  *
  * Each answers at once with what the state of the socket's end admits (tcp.c), or -EAGAIN or
- * -EINPROGRESS, and then the op waits. Order of what a read answers: bytes that arrived, then a
- * pending error, then the end of the stream; of what a write answers: a pending error, then EPIPE.
+ * -EINPROGRESS, and then the op waits. Order of what a read answers: bytes that arrived, then the
+ * end of the stream if the peer sent it, then a pending error, then an end of our own; of what a
+ * write answers: a pending error, then EPIPE.
  *
  * Called through `tdw__tcp`, by the rows of socket.c and transfer.c, by polls and by calls.c.
  */
@@ -25,24 +26,33 @@ static uint8_t state_of(const struct tdw_socket *socket)
     return socket->end ? socket->end->state : socket->state;
 }
 
+static void stop_listening(struct tdw_socket *socket);
+
 /* connect(AF_UNSPEC): the socket is as new, but for its bound address. */
 static int disconnect(struct tdw_socket *socket)
 {
     struct tdw_end *end = socket->end;
 
-    if (end) {
+    const bool cut = end != NULL;
+
+    if (cut) {
         struct tdw_connection *connection = end->connection;
 
         tdw__tcp_abort(end);
         tdw__tcp_settle(connection);
     }
+    if (socket->state == TDW_TCP_LISTEN)
+        stop_listening(socket);
     socket->state = TDW_TCP_CLOSED;
     socket->shut = 0;
-    socket->error = 0;
-    socket->connecting = false;
+    socket->ended = false;
+    socket->error = cut ? ECONNRESET : 0;
+    socket->tried = TDW_UNCONNECTED;
+    tdw__port_leave(socket);
     socket->peer = (struct tdw_address){.port = 0};
     tdw__segments_free(tdw__socket_loop(socket), &socket->received);
     socket->received_bytes = 0;
+    tdw__socket_wake(socket, POLLIN | POLLOUT | POLLERR | POLLHUP);
     return 0;
 }
 
@@ -50,20 +60,27 @@ static int disconnect(struct tdw_socket *socket)
 static int check_connect(struct tdw_socket *socket)
 {
     const uint8_t state = state_of(socket);
+    int err;
 
-    if (socket->connecting) {
+    switch ((enum tdw_tried)socket->tried) {
+    case TDW_UNCONNECTED:
+        return state == TDW_TCP_CLOSED ? 0 : -EISCONN;
+    case TDW_CONNECTING:
         if (state == TDW_TCP_SYN_SENT)
             return -EALREADY;
-        socket->connecting = false;
-        if (state == TDW_TCP_CLOSED) {
-            const int error = tdw__socket_error(socket);
-
-            socket->shut = 0;
-            return error ? error : -ECONNABORTED;
+        if (state != TDW_TCP_CLOSED) {
+            socket->tried = TDW_CONNECTED;
+            return 1; /* done, and not told yet */
         }
-        return 1; /* done, and not told yet */
+        err = tdw__socket_error(socket);
+        disconnect(socket);
+        return err; /* of the attempt before, if nobody was told; else this is a new one */
+    case TDW_CONNECTED:
+        return -EISCONN;
+    case TDW_DISCONNECTING:
+        break;
     }
-    return state == TDW_TCP_CLOSED ? 0 : -EISCONN;
+    return -EINVAL;
 }
 
 static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
@@ -82,9 +99,9 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
     err = tdw__inet_parse(socket, address, bytes, &peer);
     if (err)
         return err;
-    if (!tdw__routed(socket->host, &peer.ip))
-        return -ENETUNREACH;
-    peer.ip = tdw__is_any(&peer.ip) ? tdw__source_ip(socket->host, &peer.ip) : peer.ip;
+    err = tdw__inet_reach(socket, &peer.ip);
+    if (err)
+        return err;
     err = tdw__inet_autobind(socket, &peer.ip);
     if (err)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
@@ -92,9 +109,9 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
     if (!connection)
         return -ENOMEM;
     socket->peer = peer;
-    socket->shut = 0;
+    socket->ended = false;
     socket->error = 0;
-    socket->connecting = true;
+    socket->tried = TDW_CONNECTING;
     to = tdw__host_of(socket->host, &peer.ip);
     tdw__tcp_begin(connection, socket, to ? to : socket->host);
     socket->end = &connection->ends[0];
@@ -115,8 +132,10 @@ static int tcp_connected(struct tdw_socket *socket)
 
     if (state == TDW_TCP_SYN_SENT)
         return -EINPROGRESS;
-    if (state == TDW_TCP_CLOSED && socket->connecting)
+    if (state == TDW_TCP_CLOSED && socket->tried == TDW_CONNECTING)
         return socket->error ? -socket->error : -ECONNABORTED;
+    if (socket->tried == TDW_CONNECTING)
+        socket->tried = TDW_CONNECTED;
     return 0;
 }
 
@@ -126,7 +145,8 @@ static int tcp_listen(struct tdw_socket *socket, int backlog)
 {
     int err;
 
-    if (socket->end || (socket->state != TDW_TCP_CLOSED && socket->state != TDW_TCP_LISTEN))
+    if (socket->tried != TDW_UNCONNECTED ||
+        (socket->state != TDW_TCP_CLOSED && socket->state != TDW_TCP_LISTEN))
         return -EINVAL;
     if ((uint32_t)backlog > TDW_SOMAXCONN)
         backlog = TDW_SOMAXCONN;
@@ -178,6 +198,7 @@ static void stop_listening(struct tdw_socket *socket)
     }
     if (socket->port)
         socket->port->listens = false;
+    tdw__port_leave(socket);
 }
 
 /* ── Sending and receiving ─────────────────────────────────────────────────────────────────── */
@@ -243,20 +264,30 @@ static int64_t take_in(struct tdw_end *end, struct tdw_msg *msg, uint64_t max)
     return done;
 }
 
+static bool is_open(const struct tdw_end *end)
+{
+    return end->state == TDW_TCP_ESTABLISHED || end->state == TDW_TCP_CLOSE_WAIT;
+}
+
 static int64_t tcp_send(struct tdw_socket *socket, struct tdw_msg *msg)
 {
     struct tdw_end *end = socket->end;
     uint64_t space;
     int64_t done;
 
+    int err;
+
     if (msg->flags & MSG_OOB)
         return -EOPNOTSUPP;
+    if (end && end->state == TDW_TCP_SYN_SENT)
+        return -EAGAIN;
+    err = end && is_open(end) ? tdw__inet_control(msg, false) : 0;
+    if (err)
+        return err;
     if (socket->error)
         return tdw__socket_error(socket);
     if (!end || socket->shut & TDW_SHUT_WRITE)
         return -EPIPE;
-    if (end->state == TDW_TCP_SYN_SENT)
-        return -EAGAIN;
     if (msg->io.left == 0)
         return 0;
     space = room(end);
@@ -295,6 +326,8 @@ static int64_t tcp_receive(struct tdw_socket *socket, struct tdw_msg *msg)
             tdw__tcp_taken(socket->end, (uint64_t)done);
         return done;
     }
+    if (socket->ended)
+        return 0;
     if (socket->error)
         return tdw__socket_error(socket);
     if (socket->shut & TDW_SHUT_READ)
@@ -354,22 +387,25 @@ static int tcp_shutdown(struct tdw_socket *socket, int how)
         tdw__socket_wake(socket, POLLIN | POLLHUP);
         return 0;
     }
-    if (state == TDW_TCP_CLOSED)
-        return -ENOTCONN;
+    if (socket->tried == TDW_CONNECTING)
+        socket->tried = state == TDW_TCP_CLOSED || state == TDW_TCP_SYN_SENT ? TDW_DISCONNECTING
+                                                                             : TDW_CONNECTED;
     if (state == TDW_TCP_SYN_SENT) {
         struct tdw_connection *connection = socket->end->connection;
 
         tdw__tcp_broken(socket->end, ECONNRESET);
         tdw__tcp_settle(connection);
+        socket->tried = TDW_UNCONNECTED;
         return 0;
     }
     socket->shut |= (uint8_t)(how + 1);
-    if (how != SHUT_RD)
+    if (how != SHUT_RD && socket->end)
         finish(socket->end);
-    tdw__socket_wake(socket, (how != SHUT_WR ? POLLIN | POLLRDNORM | POLLRDHUP : 0) |
-                                 (how != SHUT_RD ? POLLOUT | POLLWRNORM : 0) |
-                                 (socket->shut == TDW_SHUT_BOTH ? POLLHUP : 0));
-    return 0;
+    tdw__socket_wake(socket,
+                     (how != SHUT_WR ? POLLIN | POLLRDNORM | POLLRDHUP : 0) |
+                         (how != SHUT_RD ? POLLOUT | POLLWRNORM : 0) |
+                         (socket->shut == TDW_SHUT_BOTH || state == TDW_TCP_CLOSED ? POLLHUP : 0));
+    return state == TDW_TCP_CLOSED ? -ENOTCONN : 0;
 }
 
 static int tcp_name(struct tdw_socket *socket, bool peer, struct sockaddr_storage *address)

@@ -131,38 +131,62 @@ static struct tdw_want want_of(const struct tdw_op *op)
 
 /* ── Sending ───────────────────────────────────────────────────────────────────────────────── */
 
-static int start_send(struct tdw_process *process, struct tdw_op *op, void **object)
+/* What is wrong with the entry itself. */
+static int check_send(const struct tdw_op *op)
 {
     const struct io_uring_sqe *sqe = &op->sqe;
-    int err;
 
     if (sqe->ioprio & ~SEND_FLAGS ||
         (!is_zero_copy(op) && sqe->ioprio & ~IORING_RECVSEND_POLL_FIRST))
         return -EINVAL;
     if (is_zero_copy(op) && sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
         return -EINVAL;
-    if (has_msghdr(op) && (sqe->off || sqe->file_index))
-        return -EINVAL;
-    err = tdw__start_socket(process, op, object);
+    return has_msghdr(op) && (sqe->off || sqe->file_index) ? -EINVAL : 0;
+}
+
+static int begin_send(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    const struct io_uring_sqe *sqe = &op->sqe;
+    int err;
+
+    if (has_msghdr(op))
+        err = check_msghdr(tdw__pointer(sqe->addr));
+    else
+        err = sqe->off && sqe->addr_len > sizeof(struct sockaddr_storage) ? -EINVAL : 0;
+    if (!err)
+        err = tdw__start_socket(process, op, object);
     if (err)
         return err;
-    if (has_msghdr(op))
-        return check_msghdr(tdw__pointer(sqe->addr));
-    if (sqe->off && sqe->addr_len > sizeof(struct sockaddr_storage))
-        return -EINVAL;
-    return !sqe->addr && sqe->len > 0 ? -EFAULT : 0;
+    return !has_msghdr(op) && !sqe->addr && sqe->len > 0 ? -EFAULT : 0;
+}
+
+static int start_send(struct tdw_process *process, struct tdw_op *op, void **object)
+{
+    int err = check_send(op);
+
+    if (err)
+        return err;
+    err = begin_send(process, op, object);
+    if (err && is_zero_copy(op)) { /* its buffer is given back all the same */
+        op->res = err;
+        return 0;
+    }
+    return err;
 }
 
 static struct tdw_waitq *blocked_send(struct tdw_process *process, struct tdw_op *op, void *object)
 {
-    struct tdw_socket *socket = tdw__socket_of(object);
+    struct tdw_socket *socket;
     struct tdw_want want;
 
     (void)process;
+    if (op->bits & TDW_OP_SHOTS || op->res < 0)
+        return NULL; /* only the notice is left, which does not wait; or a refusal */
+    socket = tdw__socket_of(object);
     if (op->state == TDW_BLOCKED)
         return &socket->writers;
-    if (op->bits & TDW_OP_SHOTS || op->sqe.msg_flags & MSG_DONTWAIT)
-        return NULL; /* only the notice is left; it does not wait */
+    if (op->sqe.msg_flags & MSG_DONTWAIT)
+        return NULL;
     want = want_of(op);
     return socket->protocol->send_waits(socket, &want) ? &socket->writers : NULL;
 }
@@ -193,14 +217,16 @@ static int32_t effect_send(struct tdw_process *process, struct tdw_op *op, void 
 
 static int32_t effect_send_zc(struct tdw_process *process, struct tdw_op *op, void *object)
 {
-    struct tdw_socket *socket = tdw__socket_of(object);
-    int32_t res;
+    int32_t res = op->res;
 
     if (op->bits & TDW_OP_SHOTS) {
         op->flags = IORING_CQE_F_NOTIF;
         return op->sqe.ioprio & REPORT_USAGE ? NOTIF_COPIED : 0;
     }
-    res = socket->domain == AF_UNIX ? -EOPNOTSUPP : send_some(process, op, socket);
+    if (res >= 0)
+        res = tdw__socket_of(object)->domain == AF_UNIX
+                  ? -EOPNOTSUPP
+                  : send_some(process, op, tdw__socket_of(object));
     if (res == TDW_AGAIN)
         return res;
     return tdw__post_more(op, res, 0, tdw__buffer_effect(op, res)) ? TDW_AGAIN : res;
@@ -219,15 +245,17 @@ static int start_receive(struct tdw_process *process, struct tdw_op *op, void **
         return -EINVAL;
     if (is_multishot(op) && (!(sqe->flags & IOSQE_BUFFER_SELECT) || sqe->msg_flags & MSG_WAITALL))
         return -EINVAL;
-    err = tdw__start_socket(process, op, object);
-    if (err)
-        return err;
     if (has_msghdr(op)) {
         const struct msghdr *header = tdw__pointer(sqe->addr);
 
         err = check_msghdr(header);
-        return !err && sqe->flags & IOSQE_BUFFER_SELECT && header->msg_iovlen > 1 ? -EINVAL : err;
+        if (!err && sqe->flags & IOSQE_BUFFER_SELECT && header->msg_iovlen > 1)
+            err = -EINVAL;
+        return err ? err : tdw__start_socket(process, op, object);
     }
+    err = tdw__start_socket(process, op, object);
+    if (err)
+        return err;
     return !sqe->addr && sqe->len > 0 && !(sqe->flags & IOSQE_BUFFER_SELECT) ? -EFAULT : 0;
 }
 
@@ -253,7 +281,7 @@ static void header_out(const struct tdw_msg *msg, struct msghdr *header)
 {
     header->msg_namelen = msg->name_bytes;
     header->msg_controllen = msg->control_bytes;
-    header->msg_flags = msg->flags_out;
+    header->msg_flags = msg->flags_out | (msg->flags & MSG_CMSG_CLOEXEC);
 }
 
 static int32_t receive_some(struct tdw_process *process, struct tdw_op *op,

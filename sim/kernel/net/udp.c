@@ -136,6 +136,17 @@ static void run_arrival(struct tdw_op *work)
 
 /* ── The protocol ──────────────────────────────────────────────────────────────────────────── */
 
+/* Before the first datagram: a port, any address. */
+static int bind_any(struct tdw_socket *socket)
+{
+    const struct tdw_address any = {.ip = tdw__inet_any(socket->domain)};
+    const int err = socket->port ? 0 : tdw__port_take(socket, any, &socket->port);
+
+    if (!err && socket->local.port == 0)
+        socket->local = socket->port->address;
+    return err;
+}
+
 static int udp_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
 {
     struct tdw_address peer;
@@ -143,14 +154,21 @@ static int udp_connect(struct tdw_socket *socket, const struct sockaddr *address
 
     if (address->sa_family == AF_UNSPEC) {
         socket->peer = (struct tdw_address){.port = 0};
+        if (!socket->port_wanted)
+            socket->local.port = 0;
+        tdw__port_leave(socket);
         return 0;
     }
-    err = tdw__inet_parse(socket, address, bytes, &peer);
+    err = bind_any(socket);
+    if (!err)
+        err = tdw__inet_parse(socket, address, bytes, &peer);
+    if (!err && socket->options.v6only && address->sa_family == AF_INET)
+        err = socket->domain == AF_INET6 ? -EAFNOSUPPORT : 0;
     if (err)
         return err;
-    if (!tdw__routed(socket->host, &peer.ip))
-        return -ENETUNREACH;
-    peer.ip = tdw__is_any(&peer.ip) ? tdw__source_ip(socket->host, &peer.ip) : peer.ip;
+    err = tdw__inet_reach(socket, &peer.ip);
+    if (err)
+        return err;
     err = tdw__inet_autobind(socket, &peer.ip);
     if (!err)
         socket->peer = peer;
@@ -166,7 +184,11 @@ static int udp_connected(struct tdw_socket *socket)
 /* Where the message goes. */
 static int destination(struct tdw_socket *socket, const struct tdw_msg *msg, struct tdw_address *to)
 {
-    if (!msg->name) {
+    const bool unnamed = !msg->name || (socket->domain == AF_INET6 &&
+                                        msg->name_bytes >= sizeof(msg->name->sa_family) &&
+                                        msg->name->sa_family == AF_UNSPEC);
+
+    if (unnamed) {
         *to = socket->peer;
         return to->port == 0 ? -EDESTADDRREQ : 0;
     }
@@ -176,9 +198,7 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg, str
         return err;
     if (to->port == 0)
         return -EINVAL;
-    if (tdw__is_any(&to->ip))
-        to->ip = tdw__source_ip(socket->host, &to->ip);
-    return tdw__routed(socket->host, &to->ip) ? 0 : -ENETUNREACH;
+    return tdw__inet_reach(socket, &to->ip);
 }
 
 /* The bytes of the message, behind room for the sender's address. */
@@ -221,17 +241,6 @@ static struct tdw_datagram *datagram_new(struct tdw_socket *socket, struct tdw_m
     return datagram;
 }
 
-/* Before the first datagram: a port, any address. */
-static int bind_any(struct tdw_socket *socket)
-{
-    const struct tdw_address any = {.ip = tdw__inet_any(socket->domain)};
-    const int err = socket->port ? 0 : tdw__port_take(socket, any, &socket->port);
-
-    if (!err && socket->local.port == 0)
-        socket->local = socket->port->address;
-    return err;
-}
-
 static int64_t udp_send(struct tdw_socket *socket, struct tdw_msg *msg)
 {
     const size_t bytes = msg->io.left;
@@ -239,13 +248,16 @@ static int64_t udp_send(struct tdw_socket *socket, struct tdw_msg *msg)
     struct tdw_address to;
     int err;
 
+    err = bind_any(socket);
+    if (err)
+        return err;
     if (msg->flags & MSG_OOB)
         return -EOPNOTSUPP;
     if (bytes > BYTES_MAX)
         return -EMSGSIZE;
     err = destination(socket, msg, &to);
     if (!err)
-        err = bind_any(socket);
+        err = tdw__inet_control(msg, true);
     if (err)
         return err;
     if (socket->error)
@@ -287,7 +299,7 @@ static int64_t udp_receive(struct tdw_socket *socket, struct tdw_msg *msg)
     if (socket->error)
         return tdw__socket_error(socket);
     if (!socket->received.head)
-        return socket->shut & TDW_SHUT_READ ? 0 : -EAGAIN;
+        return socket->shut & TDW_SHUT_READ && !msg->io.nowait ? 0 : -EAGAIN;
     if (!(msg->flags & MSG_PEEK))
         socket->messages--;
     return tdw__receive_message(socket, msg);

@@ -29,6 +29,7 @@ struct tdw_unix {
     struct tdw_inode *inode;      /* bound to a path: pinned */
     struct sockaddr_un name, peer_name;
     socklen_t name_bytes, peer_name_bytes; /* 0: none */
+    bool bound;                            /* by its own name; who was accepted only shows it */
     struct ucred cred, peer_cred;
     struct tdw_socket *wanted; /* connecting: the listener whose queue is full */
 };
@@ -107,11 +108,13 @@ static bool is_abstract(const struct sockaddr_un *name)
     return name->sun_path[0] == '\0';
 }
 
-static struct tdw_socket *find_abstract(struct tdw_host *host, const struct sockaddr_un *name,
-                                        socklen_t bytes)
+/* Each type of sockets has names of its own. */
+static struct tdw_socket *find_abstract(struct tdw_host *host, int type,
+                                        const struct sockaddr_un *name, socklen_t bytes)
 {
     for (struct tdw_socket *other = host->net->locals; other; other = of(other)->next)
-        if (of(other)->name_bytes == bytes && memcmp(&of(other)->name, name, bytes) == 0)
+        if (of(other)->bound && other->type == type && of(other)->name_bytes == bytes &&
+            memcmp(&of(other)->name, name, bytes) == 0)
             return other;
     return NULL;
 }
@@ -138,7 +141,7 @@ static int find(struct tdw_socket *socket, const struct sockaddr *address, sockl
     if (length < 0)
         return length;
     if (is_abstract(&name)) {
-        *found = find_abstract(socket->host, &name, (socklen_t)length);
+        *found = find_abstract(socket->host, socket->type, &name, (socklen_t)length);
     } else {
         memcpy(path, name.sun_path, sizeof(name.sun_path));
         err = tdw__walk_existing(tdw__process()->files, AT_FDCWD, path, TDW_WALK_FOLLOW, &walk);
@@ -161,8 +164,9 @@ static void autobind(struct tdw_socket *socket)
         own->name = (struct sockaddr_un){.sun_family = AF_UNIX};
         snprintf(digits, sizeof digits, "%05x", socket->host->net->autobound++ & 0xfffff);
         memcpy(own->name.sun_path + 1, digits, 5);
-    } while (find_abstract(socket->host, &own->name, PATH_AT + 6));
+    } while (find_abstract(socket->host, socket->type, &own->name, PATH_AT + 6));
     own->name_bytes = PATH_AT + 6;
+    own->bound = true;
 }
 
 static int bind_path(struct tdw_socket *socket, const struct sockaddr_un *name)
@@ -198,12 +202,13 @@ static int unix_bind(struct tdw_socket *socket, const struct sockaddr *address, 
         return -EINVAL;
     if (!is_abstract(&name))
         err = bind_path(socket, &name);
-    else if (find_abstract(socket->host, &name, (socklen_t)length))
+    else if (find_abstract(socket->host, socket->type, &name, (socklen_t)length))
         err = -EADDRINUSE;
     if (err)
         return err;
     own->name = name;
     own->name_bytes = (socklen_t)length;
+    own->bound = true;
     return 0;
 }
 
@@ -289,12 +294,10 @@ static int unix_connect(struct tdw_socket *socket, const struct sockaddr *addres
 
     if (err)
         return err;
-    if (socket->state == TDW_TCP_ESTABLISHED)
-        return -EISCONN;
-    if (socket->state == TDW_TCP_LISTEN)
-        return -EINVAL;
     if (listener->state != TDW_TCP_LISTEN || listener->shut & TDW_SHUT_READ)
         return -ECONNREFUSED;
+    if (listener->accept_count <= listener->backlog && socket->state != TDW_TCP_CLOSED)
+        return socket->state == TDW_TCP_ESTABLISHED ? -EISCONN : -EINVAL;
     of(socket)->cred = own_cred();
     err = enqueue(socket, listener);
     if (err != -EAGAIN)
@@ -324,13 +327,19 @@ static int unix_connected(struct tdw_socket *socket)
 
 static int unix_accept(struct tdw_socket *socket, struct tdw_socket **child)
 {
-    if (socket->state != TDW_TCP_LISTEN || socket->shut & TDW_SHUT_READ)
+    if (socket->state != TDW_TCP_LISTEN)
         return -EINVAL;
     *child = tdw__accept_pop(socket);
     if (!*child)
-        return -EAGAIN;
+        return socket->shut & TDW_SHUT_READ ? -EINVAL : -EAGAIN;
     room_again(socket);
     return 0;
+}
+
+/* Does a datagram socket have a peer, if only one that has gone, which is not `other`? */
+static bool is_taken(struct tdw_socket *socket, const struct tdw_socket *other)
+{
+    return socket->state == TDW_TCP_ESTABLISHED && of(socket)->peer != other;
 }
 
 static int dgram_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
@@ -346,7 +355,7 @@ static int dgram_connect(struct tdw_socket *socket, const struct sockaddr *addre
     err = find(socket, address, bytes, &peer);
     if (err)
         return err;
-    if (of(peer)->peer && of(peer)->peer != socket)
+    if (is_taken(peer, socket))
         return -EPERM;
     join(socket, peer);
     return 0;
@@ -374,23 +383,33 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg,
     const bool dgram = socket->type == SOCK_DGRAM;
     int err;
 
-    if (dgram && msg->name) {
-        err = find(socket, msg->name, msg->name_bytes, peer);
-        if (!err && of(*peer)->peer && of(*peer)->peer != socket)
-            err = -EPERM;
-        return err;
-    }
-    if (!dgram && msg->name && msg->name_bytes > 0)
+    if (socket->type == SOCK_STREAM && msg->name_bytes > 0)
         return socket->state == TDW_TCP_ESTABLISHED ? -EISCONN : -EOPNOTSUPP;
-    *peer = of(socket)->peer;
-    if (socket->state != TDW_TCP_ESTABLISHED)
-        return -ENOTCONN;
-    if (*peer)
-        return 0;
-    if (!dgram)
-        return -EPIPE;
-    socket->state = TDW_TCP_CLOSED; /* told once: the peer has gone */
-    return -ECONNREFUSED;
+    if (dgram && msg->name_bytes > 0) {
+        struct sockaddr_un name;
+
+        err = parse(msg->name, msg->name_bytes, &name);
+        if (err < 0)
+            return err;
+        if (socket->shut & TDW_SHUT_WRITE)
+            return -EPIPE;
+        err = find(socket, msg->name, msg->name_bytes, peer);
+        if (err)
+            return err;
+    } else {
+        *peer = of(socket)->peer;
+        if (socket->state != TDW_TCP_ESTABLISHED)
+            return -ENOTCONN;
+        if (!dgram)
+            return *peer ? 0 : -EPIPE;
+        if (socket->shut & TDW_SHUT_WRITE)
+            return -EPIPE;
+        if (!*peer) {
+            socket->state = TDW_TCP_CLOSED; /* told once: the peer has gone */
+            return -ECONNREFUSED;
+        }
+    }
+    return is_taken(*peer, socket) ? -EPERM : 0;
 }
 
 static bool unix_send_waits(struct tdw_socket *socket, const struct tdw_want *want)
@@ -407,14 +426,12 @@ static bool unix_send_waits(struct tdw_socket *socket, const struct tdw_want *wa
     return true;
 }
 
-/* What goes along with the bytes: what was asked for, and who sends if anybody wants to know. */
-static int passed_for(struct tdw_socket *socket, struct tdw_socket *peer, struct tdw_msg *msg,
-                      struct tdw_passed **passed)
+/* With the bytes goes who sends them, if anybody wants to know. */
+static int add_credentials(struct tdw_socket *socket, struct tdw_socket *peer, struct tdw_msg *msg,
+                           struct tdw_passed **passed)
 {
-    const int err = tdw__passed_take(socket, msg, passed);
-
-    if (err || (!socket->options.pass_cred && !peer->options.pass_cred))
-        return err;
+    if (!socket->options.pass_cred && !peer->options.pass_cred)
+        return 0;
     if (!*passed)
         *passed = tdw__memory_get(tdw__socket_loop(socket)->memory, sizeof(**passed));
     if (*passed && !(*passed)->has_credentials) {
@@ -466,33 +483,53 @@ static int64_t put_stream(struct tdw_socket *socket, struct tdw_socket *peer, st
     return done ? done : -EAGAIN;
 }
 
+/* What a send answers before anything is moved: 0 and where it goes, or -errno. */
+static int may_send(struct tdw_socket *socket, const struct tdw_msg *msg, struct tdw_socket **peer)
+{
+    int err;
+
+    if (msg->flags & MSG_OOB)
+        return -EOPNOTSUPP;
+    if (socket->type == SOCK_DGRAM && msg->io.left > socket->options.send_bytes - 32)
+        return -EMSGSIZE;
+    if (socket->error && socket->type != SOCK_STREAM)
+        return tdw__socket_error(socket);
+    err = destination(socket, msg, peer);
+    if (err)
+        return err;
+    if (socket->shut & TDW_SHUT_WRITE || (*peer)->shut & TDW_SHUT_READ)
+        return -EPIPE;
+    if (socket->type == SOCK_SEQPACKET && msg->io.left > socket->options.send_bytes - 32)
+        return -EMSGSIZE;
+    if (socket->type == SOCK_STREAM && msg->io.left == 0)
+        return 0;
+    return is_full(socket, *peer) ? -EAGAIN : 0;
+}
+
 static int64_t unix_send(struct tdw_socket *socket, struct tdw_msg *msg)
 {
     const bool stream = socket->type == SOCK_STREAM;
     const size_t bytes = msg->io.left;
     struct tdw_passed *passed;
-    struct tdw_socket *peer;
+    struct tdw_socket *peer = NULL;
     int64_t done;
     int err;
 
-    if (msg->flags & MSG_OOB)
-        return -EOPNOTSUPP;
-    if (socket->error)
+    if (socket->type == SOCK_SEQPACKET && socket->error)
         return tdw__socket_error(socket);
-    err = destination(socket, msg, &peer);
+    if (socket->type == SOCK_SEQPACKET && socket->state != TDW_TCP_ESTABLISHED)
+        return -ENOTCONN;
+    err = tdw__passed_take(socket, msg, &passed);
     if (err)
         return err;
-    if (socket->shut & TDW_SHUT_WRITE || peer->shut & TDW_SHUT_READ)
-        return -EPIPE;
-    if (!stream && bytes > socket->options.send_bytes - 32)
-        return -EMSGSIZE;
-    if (stream && bytes == 0)
-        return 0;
-    if (is_full(socket, peer))
-        return -EAGAIN;
-    err = passed_for(socket, peer, msg, &passed);
-    if (err)
-        return err;
+    done = may_send(socket, msg, &peer);
+    if (done == 0)
+        done = add_credentials(socket, peer, msg, &passed);
+    if (done < 0 || (stream && bytes == 0)) {
+        if (passed)
+            tdw__passed_free(tdw__socket_loop(socket), passed);
+        return done;
+    }
     done = stream ? put_stream(socket, peer, msg, passed) : put(socket, peer, msg, bytes, passed);
     if (done < 0 && passed)
         tdw__passed_free(tdw__socket_loop(socket), passed);
@@ -511,6 +548,22 @@ static bool unix_receive_waits(struct tdw_socket *socket, const struct tdw_want 
     return socket->type == SOCK_DGRAM || socket->state == TDW_TCP_ESTABLISHED;
 }
 
+/* Who sent it, of a connected socket: its peer, if that has a name. */
+static void name_out(struct tdw_socket *socket, struct tdw_msg *msg)
+{
+    const struct tdw_unix *own = of(socket);
+    const struct tdw_unix *from = own->peer ? of(own->peer) : NULL;
+    const socklen_t bytes = from ? from->name_bytes : own->peer_name_bytes;
+    struct sockaddr_storage name;
+    socklen_t room = msg->name_room;
+
+    if (bytes == 0 || !msg->name)
+        return;
+    memcpy(&name, from ? &from->name : &own->peer_name, sizeof(own->name));
+    tdw__address_out(&name, bytes, msg->name, &room);
+    msg->name_bytes = bytes;
+}
+
 static int64_t unix_receive(struct tdw_socket *socket, struct tdw_msg *msg)
 {
     int64_t done;
@@ -522,10 +575,14 @@ static int64_t unix_receive(struct tdw_socket *socket, struct tdw_msg *msg)
     if (!socket->received.head) {
         if (socket->error)
             return tdw__socket_error(socket);
+        if (socket->type == SOCK_DGRAM && msg->io.nowait)
+            return -EAGAIN; /* also if it is shut down */
         return socket->shut & TDW_SHUT_READ ? 0 : -EAGAIN;
     }
     if (socket->type != SOCK_STREAM && !(msg->flags & MSG_PEEK))
         socket->messages--;
+    if (socket->type != SOCK_DGRAM)
+        name_out(socket, msg);
     done = socket->type == SOCK_STREAM ? tdw__receive_stream(socket, msg)
                                        : tdw__receive_message(socket, msg);
     room_again(socket);
@@ -539,13 +596,13 @@ static uint32_t unix_ready(struct tdw_socket *socket)
     struct tdw_socket *peer = of(socket)->peer;
     uint32_t ready = socket->error ? POLLERR : 0;
 
-    if (socket->state == TDW_TCP_LISTEN)
-        return ready | (socket->accept_head ? POLLIN | POLLRDNORM : 0);
     if (socket->shut == TDW_SHUT_BOTH ||
         (socket->type != SOCK_DGRAM && socket->state == TDW_TCP_CLOSED))
         ready |= POLLHUP;
     if (socket->shut & TDW_SHUT_READ)
         ready |= POLLIN | POLLRDNORM | POLLRDHUP;
+    if (socket->state == TDW_TCP_LISTEN)
+        return ready | (socket->accept_head ? POLLIN | POLLRDNORM : 0);
     if (socket->received.head)
         ready |= POLLIN | POLLRDNORM;
     /* A quarter of the send buffer may be in use (unix_writable). */
@@ -605,6 +662,8 @@ void tdw__unix_purge(struct tdw_host *host)
 /* The peer of a socket that closes: its stream ends, or its datagrams have nowhere to go. */
 static void leave(struct tdw_socket *socket, struct tdw_socket *peer)
 {
+    of(peer)->peer_name = of(socket)->name;
+    of(peer)->peer_name_bytes = of(socket)->name_bytes;
     of(peer)->peer = NULL;
     if (socket->type == SOCK_DGRAM) {
         tdw__socket_wake(peer, POLLOUT | POLLWRNORM);
