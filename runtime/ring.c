@@ -503,6 +503,8 @@ int tdw__cancel(struct tdw_op *op, int32_t res)
         ret = ring->loop->backend->withdraw(ring, op);
         if (ret < 0)
             return ret;
+        if (op->res > 0 && !(op->bits & TDW_OP_SHOTS)) /* what was moved so far is told */
+            res = op->res;
         break;
     }
     /* A buffer that was picked for it is named, so that the program has it back; what a completion

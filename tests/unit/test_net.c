@@ -816,6 +816,38 @@ static void hosts_have_names_and_addresses(void **state)
     SAW(-ENOENT, 0, 1, 0, -EEXIST, 0, 0, 1, 0, -EADDRINUSE, -EINVAL);
 }
 
+static void cancelled_half_way(void *unused)
+{
+    struct tdw_op receive = {0}, send = {0};
+    char bytes[100];
+    int pair[2], queued = 0;
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    TDW_GO(&receive, recv, pair[0], bytes, sizeof bytes, MSG_WAITALL);
+    tdw_send(pair[1], text, 50, 0);
+    tdw_sleep(SECOND_NS);
+    seen[0] = tdw_cancel(&receive);
+    seen[1] = tdw_await(&receive);
+    TDW_GO(&send, send, pair[1], text, sizeof text, MSG_WAITALL);
+    tdw_sleep(SECOND_NS);
+    seen[2] = tdw_cancel(&send);
+    seen[3] = tdw_await(&send);
+    tdw_sys_ioctl(pair[0], FIONREAD, &queued);
+    seen[4] = seen[3] == queued;
+    seen[5] = TDW_DO_WITHIN(SECOND_NS, recv, pair[1], bytes, sizeof bytes, MSG_WAITALL);
+}
+
+static void what_a_cancelled_transfer_has_moved_is_told(void **state)
+{
+    (void)state;
+    run(cancelled_half_way);
+    SAW(0, 50, 0);
+    assert_true(seen[3] > 0);
+    assert_int_equal(seen[4], 1);
+    assert_true(seen[5] < 0);
+}
+
 int tests_net(void)
 {
 #define TEST(name) cmocka_unit_test(name)
@@ -839,6 +871,7 @@ int tests_net(void)
         TEST(a_link_has_a_bandwidth),
         TEST(a_connection_outlives_a_cut_link),
         TEST(hosts_have_names_and_addresses),
+        TEST(what_a_cancelled_transfer_has_moved_is_told),
     };
 #undef TEST
 
