@@ -86,9 +86,10 @@ size_t tdw_world_diverged(const struct tdw_world *world);
 /* ── Hosts ─────────────────────────────────────────────────────────────────────────────────────
  * From a running task. A host has a disk; what is on it durably survives a crash.
  */
-/* The host called `name`, made if there is none. Each boot runs main(arg) as the root task. */
+/* The host called `name`, made if there is none. Each boot runs main(arg) as the root task; NULL:
+ * as said before. Returns NULL when out of memory. */
 struct tdw_host *tdw_host(const char *name, void (*main)(void *), void *arg);
-/* 0, -EALREADY (it runs), -ENOMEM. */
+/* 0, -EALREADY (it runs), -EINVAL (no main was said), -ENOMEM. */
 int tdw_host_boot(struct tdw_host *host);
 /* Power off: no further instruction of it runs, what was not durable is lost. -ESRCH: it does not
  * run. -EDEADLK: it is the caller's own host. */

@@ -42,8 +42,10 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
         host->disk->seed = tdw__mix(world->options.seed, tdw__hash_text(name));
         *at = host;
     }
-    host->main = main;
-    host->arg = arg;
+    if (main) {
+        host->main = main;
+        host->arg = arg;
+    }
     return host;
 }
 
@@ -69,6 +71,8 @@ int tdw_host_boot(struct tdw_host *host)
 
     if (host->up)
         return -EALREADY;
+    if (!host->main)
+        return -EINVAL;
     snprintf(path, sizeof path, "%s/main#%u", host->name, host->boots);
     process = tdw__process_new(host, path, tdw__files_new(host->disk));
     if (!process)

@@ -493,6 +493,79 @@ static void what_is_not_acknowledged_times_out(void **state)
     SAW(1, -ETIMEDOUT, 6, -ETIMEDOUT, 924);
 }
 
+/* Send until the window is closed and it fails; how many seconds after it was told to begin. */
+static void send_all(int fd, int64_t told[2])
+{
+    const uint64_t before = tdw_now();
+    int ret;
+
+    do
+        ret = tdw_send(fd, text, sizeof text, MSG_NOSIGNAL);
+    while (ret > 0);
+    told[0] = ret;
+    told[1] = (int64_t)((tdw_now() - before) / SECOND_NS);
+}
+
+static void blocked_sender(void *told)
+{
+    const struct sockaddr_in to = at(tdw_host_ipv4(tdw_host("far", NULL, NULL)), PORT);
+    const int fd = connect_to(to);
+
+    send_all(fd, told);
+    tdw_close(fd);
+}
+
+static void set_links(const struct tdw_link *link)
+{
+    struct tdw_host *self = tdw_host("main", NULL, NULL), *far = tdw_host("far", NULL, NULL);
+
+    tdw_link_set(self, far, link);
+    tdw_link_set(far, self, link);
+}
+
+static void closed_windows(void *unused)
+{
+    const struct tdw_link *lan = tdw_link_preset("lan");
+    struct tdw_host *far = tdw_host("far", far_holds_main, NULL);
+    struct tdw_link down = *lan;
+    struct tdw_task *sender;
+    int fd;
+
+    (void)unused;
+    down.down = true;
+    for (int how = 0; how < 4; how++) {
+        tdw_host_boot(far);
+        tdw_sleep(SECOND_NS);
+        sender = tdw_spawn_stackful("sender", blocked_sender, &seen[2 * how]);
+        tdw_sleep(10 * SECOND_NS);
+        if (how == 2) /* its answer is not heard at first */
+            set_links(&down);
+        if (how != 3)
+            tdw_host_crash(far);
+        if (how == 1 || how == 2)
+            tdw_host_boot(far);
+        tdw_sleep(10 * SECOND_NS);
+        set_links(how == 3 ? &down : lan);
+        tdw_join(sender);
+        set_links(lan);
+        tdw_host_crash(far);
+    }
+    tdw_host_boot(far);
+    tdw_sleep(SECOND_NS);
+    fd = connect_to(at(tdw_host_ipv4(far), PORT));
+    option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 3000); /* also while the peer answers */
+    send_all(fd, &seen[8]);
+    seen[10] = tdw_send(fd, "x", 1, MSG_NOSIGNAL);
+    tdw_close(fd);
+}
+
+static void a_sender_at_a_closed_window_finds_out_that_its_peer_is_gone(void **state)
+{
+    (void)state;
+    run(closed_windows);
+    SAW(-ETIMEDOUT, 934, -ECONNRESET, 10, -ECONNRESET, 22, -ETIMEDOUT, 944, -ETIMEDOUT, 3, -EPIPE);
+}
+
 static void shots(void *unused)
 {
     const int listener = listen_here(8);
@@ -807,13 +880,14 @@ static void names(void *unused)
     seen[8] = tdw_host_address(far, "192.0.2.7");
     seen[9] = tdw_host_address(far, "192.0.2.7");
     seen[10] = tdw_host_address(far, "not an address");
+    seen[11] = tdw_host_boot(tdw_host("without a main", NULL, NULL));
 }
 
 static void hosts_have_names_and_addresses(void **state)
 {
     (void)state;
     run(names);
-    SAW(-ENOENT, 0, 1, 0, -EEXIST, 0, 0, 1, 0, -EADDRINUSE, -EINVAL);
+    SAW(-ENOENT, 0, 1, 0, -EEXIST, 0, 0, 1, 0, -EADDRINUSE, -EINVAL, -EINVAL);
 }
 
 static void cancelled_half_way(void *unused)
@@ -862,6 +936,7 @@ int tests_net(void)
         TEST(nagle_holds_small_segments_back),
         TEST(a_peer_that_is_gone_is_found_out),
         TEST(what_is_not_acknowledged_times_out),
+        TEST(a_sender_at_a_closed_window_finds_out_that_its_peer_is_gone),
         TEST(each_await_takes_one_completion_of_a_multishot_op),
         TEST(a_multishot_receive_ends_when_no_buffer_is_left),
         TEST(a_send_without_a_copy_completes_twice),

@@ -316,6 +316,15 @@ struct tdw_way *tdw__way(struct tdw_host *from, struct tdw_host *to)
     return way;
 }
 
+/* Senders that wait may have been cut off. */
+static void tell_senders(struct tdw_net *net)
+{
+    for (struct tdw_connection *connection = net->connections; connection;
+         connection = connection->next)
+        for (int i = 0; i < 2; i++)
+            tdw__tcp_tell(&connection->ends[i]);
+}
+
 int tdw_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_link *link)
 {
     struct tdw_way *way = tdw__way(from, to);
@@ -324,6 +333,8 @@ int tdw_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_li
         return -ENOMEM;
     way->link = *link;
     way->own = true;
+    if (link->down)
+        tell_senders(from->world->net);
     return 0;
 }
 
@@ -335,6 +346,8 @@ void tdw_link_default(const struct tdw_link *link)
     for (uint32_t i = 0; i < net->ways_max; i++)
         if (net->ways[i] && !net->ways[i]->own && net->ways[i]->from != net->ways[i]->to)
             net->ways[i]->link = *link;
+    if (link->down)
+        tell_senders(net);
 }
 
 /* bytes / rate in ns, rounded up, without overflow. */

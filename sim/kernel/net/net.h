@@ -391,8 +391,8 @@ enum tdw_tcp_state {
 
 /* One direction of a connection, from `end` to the other one. */
 struct tdw_half {
-    struct tdw_op arrival;                  /* the first packet of `transit` */
-    struct tdw_op news;                     /* an acknowledgement on its way back to the sender */
+    struct tdw_op arrival; /* the first packet of `transit` */
+    struct tdw_op news;    /* an acknowledgement on its way back to the sender, or its next probe */
     struct tdw_segments unsent;             /* the window, Nagle or the handshake holds it back */
     struct tdw_segments transit;            /* on its way, oldest first */
     uint64_t written, sent, arrived, taken; /* bytes: by the program, to the link, at the other
@@ -402,7 +402,8 @@ struct tdw_half {
     uint64_t news_acked, news_edge; /* what the acknowledgement on its way says */
     uint64_t lost_ns;               /* since when the first packet is sent again and again */
     uint64_t last_due_ns;           /* of the last packet of `transit`: none overtakes it */
-    uint32_t packets, retries;
+    uint64_t probing_ns;            /* since when `probes` were sent for nothing */
+    uint32_t packets, retries, probes;
     bool fin_queued; /* the program will write no more */
     bool fin_sent;
     bool no_delay, cork;
@@ -454,6 +455,8 @@ void tdw__tcp_tell(struct tdw_end *end);
 void tdw__tcp_catch_up(struct tdw_end *end);
 /* The sender has to be told as soon as there is news. */
 void tdw__tcp_want_news(struct tdw_end *end);
+/* Would what `end` sends now be answered? */
+bool tdw__tcp_heard(struct tdw_end *end);
 /* Forget what was not sent. */
 void tdw__tcp_drop_unsent(struct tdw_end *end);
 /* tcp.c: may a packet arrive at `end`, or is it dropped there (a full backlog)? */
@@ -464,6 +467,8 @@ void tdw__tcp_arrived(struct tdw_end *end, struct tdw_segment *segment);
 bool tdw__tcp_writable(const struct tdw_end *end);
 /* The connection broke at `end`: its socket tells `error`. */
 void tdw__tcp_broken(struct tdw_end *end, int error);
+/* RST arrived there. */
+void tdw__tcp_reset(struct tdw_end *end);
 /* This end is no more: what arrives is answered with RST. The same, and the other end is told. */
 void tdw__tcp_forget(struct tdw_end *end);
 void tdw__tcp_abort(struct tdw_end *end);

@@ -103,6 +103,8 @@ void tdw__tcp_detach(struct tdw_end *end)
 void tdw__tcp_forget(struct tdw_end *end)
 {
     tdw__work_cancel(&end->timer);
+    tdw__work_cancel(&end->out.news);
+    end->out.wants_news = false;
     tdw__tcp_drop_unsent(end);
     end->state = TDW_TCP_CLOSED;
     end->listener = NULL;
@@ -111,6 +113,7 @@ void tdw__tcp_forget(struct tdw_end *end)
     end->port = NULL;
     tdw__tcp_detach(end);
     unlink_end(end);
+    tdw__tcp_tell(tdw__other(end));
 }
 
 void tdw__tcp_broken(struct tdw_end *end, int error)
@@ -142,8 +145,8 @@ static void reset_peer(struct tdw_end *end)
 /* A connection is cut off from this side: RST instead of FIN. */
 void tdw__tcp_abort(struct tdw_end *end)
 {
-    tdw__tcp_forget(end);
     reset_peer(end);
+    tdw__tcp_forget(end);
 }
 
 void tdw__tcp_begin(struct tdw_connection *connection, struct tdw_socket *socket,
@@ -202,7 +205,7 @@ static void probe(struct tdw_end *end)
         tdw__tcp_arm(end, end->heard_ns + idle_ns);
         return;
     }
-    if (!to->host->up || to->host->paused || end->way->link.down || to->way->link.down) {
+    if (!tdw__tcp_heard(end)) {
         const bool late =
             end->user_timeout_ms && now - end->heard_ns >= (uint64_t)end->user_timeout_ms * 1000000;
 
@@ -213,7 +216,7 @@ static void probe(struct tdw_end *end)
         return;
     }
     if (to->state == TDW_TCP_CLOSED) {
-        tdw__tcp_broken(end, ECONNRESET);
+        tdw__tcp_reset(end);
         return;
     }
     end->probes = 0;
@@ -338,7 +341,7 @@ static void handshake_done(struct tdw_end *end)
     tdw__accept_push(listener, child);
 }
 
-static void rst_arrived(struct tdw_end *end)
+void tdw__tcp_reset(struct tdw_end *end)
 {
     switch ((enum tdw_tcp_state)end->state) {
     case TDW_TCP_SYN_SENT:
@@ -464,7 +467,7 @@ void tdw__tcp_arrived(struct tdw_end *end, struct tdw_segment *segment)
     }
     tdw__segment_free(loop_of(end), segment);
     if (flags & TDW_SEG_RST)
-        rst_arrived(end);
+        tdw__tcp_reset(end);
     else if (flags & TDW_SEG_SYN)
         flags &TDW_SEG_ACK ? syn_ack_arrived(end) : syn_arrived(end);
     else if (flags & TDW_SEG_ACK)

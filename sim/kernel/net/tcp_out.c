@@ -17,6 +17,10 @@
  * back a small segment. Otherwise the sender works out what it would have been told by now
  * (tdw__tcp_catch_up), which costs nothing. So a message is one item, not two.
  *
+ * A sender that waits with nothing on its way asks with probes (tcp_send_probe0), 200 ms after each
+ * other, then twice that. While the other end is there they change nothing, so they are only made
+ * when they may: the other end or its host is gone, the way is down, or a user time-out is set.
+ *
  * There is no congestion window: a direction sends what the receiver's window allows. Silly windows
  * are avoided on the receiver's side (RFC 9293, 3.8.6.2), small segments on the sender's (RFC 896).
  */
@@ -40,6 +44,7 @@ static struct tdw_loop *loop_of(const struct tdw_end *end)
 
 static void run_arrival(struct tdw_op *work);
 static void run_news(struct tdw_op *work);
+static void run_probe(struct tdw_op *work);
 
 /* ── The packets on their way ──────────────────────────────────────────────────────────────── */
 
@@ -59,12 +64,17 @@ static void schedule_first(struct tdw_end *end)
                      half->transit.head->due_ns, run_arrival);
 }
 
-static uint64_t rto_ns(const struct tdw_half *half, const struct tdw_segment *segment)
+static uint64_t backoff_ns(uint64_t first, uint32_t retries)
 {
-    const uint64_t first = segment->flags & (TDW_SEG_SYN | TDW_SEG_ACK) ? RTO_SYN_NS : RTO_NS;
-    const uint64_t wait = half->retries < 16 ? first << half->retries : RTO_MAX_NS;
+    const uint64_t wait = retries < 16 ? first << retries : RTO_MAX_NS;
 
     return wait < RTO_MAX_NS ? wait : RTO_MAX_NS;
+}
+
+static uint64_t rto_ns(const struct tdw_half *half, const struct tdw_segment *segment)
+{
+    return backoff_ns(segment->flags & (TDW_SEG_SYN | TDW_SEG_ACK) ? RTO_SYN_NS : RTO_NS,
+                      half->retries);
 }
 
 /* The first packet did not arrive: it will be sent again. */
@@ -83,17 +93,21 @@ static void lose(struct tdw_end *end)
     half->retries++;
 }
 
+/* How long it is tried to be heard. */
+static uint64_t limit_ns(const struct tdw_end *end)
+{
+    return end->user_timeout_ms ? (uint64_t)end->user_timeout_ms * 1000000 : RETRY_NS_MAX;
+}
+
 static bool given_up(const struct tdw_end *end, const struct tdw_segment *first)
 {
     const struct tdw_half *half = &end->out;
-    const uint64_t limit_ns =
-        end->user_timeout_ms ? (uint64_t)end->user_timeout_ms * 1000000 : RETRY_NS_MAX;
 
     if (first->flags & TDW_SEG_SYN)
         return half->retries > (end == &end->connection->ends[0] ? RETRIES_SYN : RETRIES_SYNACK);
     if (first->flags & TDW_SEG_ACK)
         return half->retries > RETRIES_SYNACK;
-    return loop_of(end)->now_ns - half->lost_ns >= limit_ns;
+    return loop_of(end)->now_ns - half->lost_ns >= limit_ns(end);
 }
 
 static uint64_t packet_bytes(const struct tdw_segment *segment)
@@ -141,7 +155,10 @@ static void send_again(struct tdw_end *end)
 
     first->flags &= (uint16_t)~TDW_SEG_LOST;
     if (end->state == TDW_TCP_CLOSED) { /* nobody is there to send it */
+        if (first->flags & TDW_SEG_RST)
+            end->reset_sent = false; /* the other end does not know, and will ask */
         tdw__segments_free(loop_of(end), &end->out.transit);
+        tdw__tcp_tell(tdw__other(end));
         return;
     }
     if (given_up(end, first)) {
@@ -372,11 +389,15 @@ void tdw__tcp_catch_up(struct tdw_end *end)
 
     if (to->state == TDW_TCP_CLOSED || to->way->link.down)
         return;
-    if (half->arrived > half->acked && half->arrived_ns + news_delay_ns(end) <= now)
+    if (half->arrived > half->acked && half->arrived_ns + news_delay_ns(end) <= now) {
         half->acked = half->arrived;
+        half->probes = 0;
+    }
     if (half->taken_ns + to->way->link.latency_ns <= now &&
-        half->taken + to->window_bytes > half->edge)
+        half->taken + to->window_bytes > half->edge) {
         half->edge = half->taken + to->window_bytes;
+        half->probes = 0;
+    }
 }
 
 /* Is there something to tell that is worth a packet? A window that opens by a little is not. */
@@ -390,6 +411,39 @@ static bool has_news(struct tdw_end *end)
     return half->arrived > half->acked || edge >= half->edge + least;
 }
 
+static uint32_t news_ordinal(const struct tdw_end *end)
+{
+    return 1u << 31 | end->out.packets << 1 | (end == &end->connection->ends[1]);
+}
+
+bool tdw__tcp_heard(struct tdw_end *end)
+{
+    const struct tdw_end *to = tdw__other(end);
+
+    return to->host->up && !to->host->paused && !end->way->link.down && !to->way->link.down;
+}
+
+/* Probe, if the answer may be another one than "wait". */
+static void doubt(struct tdw_end *end)
+{
+    struct tdw_half *half = &end->out;
+    const struct tdw_end *to = tdw__other(end);
+    const bool gone = to->state == TDW_TCP_CLOSED && !to->reset_sent;
+    uint64_t due;
+
+    if (half->news.state != TDW_IDLE || half->transit.head)
+        return;
+    if (!gone && tdw__tcp_heard(end) && !end->user_timeout_ms)
+        return;
+    if (half->probes == 0)
+        half->probing_ns = loop_of(end)->now_ns;
+    due = loop_of(end)->now_ns + backoff_ns(RTO_NS, half->probes);
+    if (end->user_timeout_ms && due > half->probing_ns + limit_ns(end))
+        due = half->probing_ns + limit_ns(end);
+    half->news.ordinal = news_ordinal(end);
+    tdw__work_at(&half->news, &end->connection->actor, end->host, TDW_OP_TIMER, due, run_probe);
+}
+
 /* The receiver sends an acknowledgement if the sender waits for one. */
 void tdw__tcp_tell(struct tdw_end *end)
 {
@@ -397,12 +451,16 @@ void tdw__tcp_tell(struct tdw_end *end)
     struct tdw_end *to = tdw__other(end);
     const uint64_t changed = half->arrived_ns > half->taken_ns ? half->arrived_ns : half->taken_ns;
 
-    if (!half->wants_news || half->news.state != TDW_IDLE || to->state == TDW_TCP_CLOSED ||
-        !has_news(end))
+    if (!half->wants_news || (half->news.state != TDW_IDLE && half->news.done != run_probe))
         return;
+    if (to->state == TDW_TCP_CLOSED || !has_news(end)) {
+        doubt(end);
+        return;
+    }
+    tdw__work_cancel(&half->news);
     half->news_acked = half->arrived;
     half->news_edge = half->taken + to->window_bytes;
-    half->news.ordinal = 1u << 31 | half->packets << 1 | (end == &end->connection->ends[1]);
+    half->news.ordinal = news_ordinal(end);
     tdw__work_at(&half->news, &end->connection->actor, end->host, TDW_OP_PACKET,
                  changed + news_delay_ns(end), run_news);
 }
@@ -419,11 +477,11 @@ static void run_news(struct tdw_op *work)
     struct tdw_end *end = tdw_of(half, struct tdw_end, out);
     const struct tdw_end *to = tdw__other(end);
 
-    if (to->way->link.down && to->state != TDW_TCP_CLOSED) { /* it is lost; the next one may pass */
-        tdw__work_at(work, &end->connection->actor, end->host, TDW_OP_TIMER,
-                     loop_of(end)->now_ns + RTO_SYN_NS, run_news);
+    if (to->way->link.down && to->state != TDW_TCP_CLOSED) { /* it is lost; a probe will ask */
+        doubt(end);
         return;
     }
+    half->probes = 0;
     if (half->news_acked > half->acked)
         half->acked = half->news_acked;
     if (half->news_edge > half->edge)
@@ -433,6 +491,28 @@ static void run_news(struct tdw_op *work)
     tdw__tcp_push(end);
     if (end->socket && !tdw__tcp_writable(end))
         tdw__tcp_want_news(end);
+    tdw__tcp_settle(end->connection);
+}
+
+static void run_probe(struct tdw_op *work)
+{
+    struct tdw_half *half = tdw_of(work, struct tdw_half, news);
+    struct tdw_end *end = tdw_of(half, struct tdw_end, out);
+    const bool heard = tdw__tcp_heard(end);
+    const bool late = loop_of(end)->now_ns - half->probing_ns >= limit_ns(end);
+
+    if (half->transit.head) /* it was sent meanwhile, and tells */
+        return;
+    half->probes++;
+    if (heard && tdw__other(end)->state == TDW_TCP_CLOSED) {
+        tdw__tcp_reset(end);
+    } else if (late && (!heard || end->user_timeout_ms)) {
+        tdw__tcp_broken(end, ETIMEDOUT);
+    } else {
+        if (heard && !end->user_timeout_ms)
+            half->probes = 0;
+        tdw__tcp_tell(end);
+    }
     tdw__tcp_settle(end->connection);
 }
 
