@@ -43,6 +43,13 @@ static uint64_t unscaled(const struct tdw_host_clock *clock, uint64_t ns)
     return world >= (__int128)TDW_NEVER ? TDW_NEVER - 1 : (uint64_t)world;
 }
 
+uint64_t tdw__clock_passes(const struct tdw_host_clock *clock, uint64_t ns)
+{
+    const uint64_t passes = scaled(clock, ns);
+
+    return passes + (unscaled(clock, passes) < ns);
+}
+
 static void rebase(struct tdw_host *host)
 {
     struct tdw_host_clock *clock = &host->clock;
@@ -111,11 +118,14 @@ uint64_t tdw__clock_at(const struct tdw_host *host, int clock, uint64_t ns)
 
 int tdw_host_drift(struct tdw_host *host, int32_t ppb)
 {
+    const struct tdw_host_clock before = host->clock;
+
     if (ppb <= -PPB / 2 || ppb >= PPB)
         return -EINVAL;
     rebase(host);
     host->clock.drift_ppb = ppb;
     tdw__timers_changed(host, false);
+    tdw__timeouts_changed(host, &before, 0);
     return 0;
 }
 
@@ -124,7 +134,7 @@ void tdw_host_step(struct tdw_host *host, int64_t ns)
     rebase(host);
     host->clock.realtime_ns += (uint64_t)ns;
     tdw__timers_changed(host, true);
-    tdw__timeouts_stepped(host);
+    tdw__timeouts_changed(host, &host->clock, ns);
 }
 
 uint64_t tdw_host_clock(const struct tdw_host *host, int clock)

@@ -21,6 +21,7 @@
 struct tdw_disk;  /* vfs.h: a host's files, volatile and durable */
 struct tdw_files; /* vfs.h: a process's descriptors, working directory, locks */
 struct tdw_file;  /* vfs.h: an open file */
+struct tdw_host_clock;
 
 /* Told when an object becomes ready: what epoll has of each descriptor. */
 struct tdw_watch {
@@ -154,6 +155,8 @@ uint64_t tdw__clock_ns(const struct tdw_host *host, int clock);
 /* The world's time when `ns` of the host's have passed, or when its clock shows `ns`. */
 uint64_t tdw__clock_after(const struct tdw_host *host, uint64_t ns);
 uint64_t tdw__clock_at(const struct tdw_host *host, int clock, uint64_t ns);
+/* So much of a clock's time passes in `ns` of the world's, rounded up. */
+uint64_t tdw__clock_passes(const struct tdw_host_clock *clock, uint64_t ns);
 
 /* A timer of a host: due after a time of its clock, or at one. It is embedded in what it is for. */
 struct tdw_timer {

@@ -8,7 +8,8 @@
  * not count. A multishot one (IORING_TIMEOUT_MULTISHOT) completes with each period, `off` times or
  * for ever. TIMEOUT_REMOVE ends one or gives it a new time.
  *
- * While a time-out runs, `place` of its op is the count of completions that ends it.
+ * While a time-out runs, `place` of its op is the count of completions that ends it, and of a
+ * multishot one its period: an entry's time is read when it starts, and never again.
  */
 #include <sim/kernel/world.h>
 #include <time.h>
@@ -92,6 +93,8 @@ void tdw__timeout_start(struct tdw_op *op)
     }
     tdw__pend(op, wait_ns(op, op->sqe.timeout_flags, ns));
     op->place = UINT64_MAX;
+    if (op->sqe.timeout_flags & MULTISHOT)
+        op->place = ns;
     if (is_counting(op)) {
         op->place = ring->completed + op->sqe.off;
         ring->counting = true;
@@ -101,7 +104,7 @@ void tdw__timeout_start(struct tdw_op *op)
 /* A multishot one has run out; true: it goes on. */
 static bool again(struct tdw_op *op)
 {
-    uint64_t ns = 0;
+    const uint64_t period_ns = op->place;
 
     if (!(op->sqe.timeout_flags & MULTISHOT) || op->sqe.off == 1)
         return false;
@@ -109,8 +112,8 @@ static bool again(struct tdw_op *op)
         return false;
     if (op->sqe.off > 1)
         op->sqe.off--;
-    time_of(op->sqe.addr, &ns);
-    tdw__pend(op, wait_ns(op, op->sqe.timeout_flags, ns));
+    tdw__pend(op, wait_ns(op, op->sqe.timeout_flags, period_ns));
+    op->place = period_ns;
     return true;
 }
 
@@ -139,21 +142,32 @@ void tdw__timeouts_count(struct tdw_ring *ring)
     }
 }
 
-void tdw__timeouts_stepped(struct tdw_host *host)
+static bool is_moved_by_steps(const struct tdw_op *op)
 {
+    const uint32_t flags = IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME;
+
+    return (op->sqe.timeout_flags & flags) == flags;
+}
+
+void tdw__timeouts_changed(struct tdw_host *host, const struct tdw_host_clock *before,
+                           int64_t step_ns)
+{
+    const uint64_t now = host->world->loop.now_ns;
+
     for (struct tdw_process *p = host->world->processes; p; p = p->next) {
         for (uint32_t i = 0; p->host == host && i < p->ring.slots_used; i++) {
             struct tdw_op *op = p->ring.slots[i].op;
-            const uint32_t absolute = IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME;
-            uint64_t ns = 0, place;
+            uint64_t place;
+            __int128 left;
 
             if (!op || op->state != TDW_PENDING || !tdw__is_timeout(op) ||
-                (op->sqe.timeout_flags & absolute) != absolute)
+                (step_ns && !is_moved_by_steps(op)))
                 continue;
             place = op->place;
-            time_of(op->sqe.addr, &ns);
+            left = tdw__clock_passes(before, op->due_ns > now ? op->due_ns - now : 0);
+            left = left > step_ns ? left - step_ns : 0;
             tdw__schedule_remove(host->world, op);
-            tdw__pend(op, wait_ns(op, op->sqe.timeout_flags, ns));
+            tdw__pend(op, tdw__clock_after(host, left < INT64_MAX ? (uint64_t)left : INT64_MAX) - now);
             op->place = place;
         }
     }

@@ -87,7 +87,9 @@ static inline bool tdw__is_timeout(const struct tdw_op *op)
 }
 void tdw__timeout_start(struct tdw_op *op);
 void tdw__timeout_fires(struct tdw_op *op);
-void tdw__timeouts_stepped(struct tdw_host *host);
+/* A host's clocks were bent (they were `before`), or the real one was stepped by `step_ns`. */
+void tdw__timeouts_changed(struct tdw_host *host, const struct tdw_host_clock *before,
+                           int64_t step_ns);
 void tdw__timeouts_count(struct tdw_ring *ring);
 extern const struct tdw_sim_opcode tdw__row_timeout_remove;
 

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clocks that drift and are stepped: what becomes of all that waits for them.
+ *
+ * The body of each test is the root task of host "main"; expected times are exact to the ns but for
+ * the latency of a completion.
+ */
+#include "tests.h"
+#include <sys/timerfd.h>
+#include <tidewheel/stackful.h>
+#include <tidewheel/sys.h>
+#include <time.h>
+
+int tests_clock(void);
+
+#define SECOND_NS ((uint64_t)1000000000)
+enum { WAITS = 5, FAST = 500000000 /* parts in 10^9: half as fast again */ };
+
+static uint64_t ended_ns[WAITS];
+static int32_t ended_with[WAITS];
+static int64_t shown_ns;
+
+static void root(void *body)
+{
+    void (**const task)(void *) = (void (**)(void *))body;
+
+    tdw_spawn_stackful("test", *task, NULL);
+}
+
+static void run(void (*body)(void *))
+{
+    const struct tdw_world_options calm = {.strategy = TDW_CALM, .watch_buffers = true};
+    struct tdw_after after;
+
+    memset(ended_ns, 0, sizeof ended_ns);
+    assert_int_equal(tdw_test_run(&calm, root, &body, &after), 0);
+    assert_string_equal(after.text, "");
+}
+
+static struct tdw_host *own_host(void)
+{
+    return tdw_host("main", NULL, NULL);
+}
+
+static struct __kernel_timespec in_seconds(int64_t seconds)
+{
+    return (struct __kernel_timespec){.tv_sec = seconds};
+}
+
+/* ── One task for each way to wait ─────────────────────────────────────────────────────────── */
+
+static void note(int wait, int32_t res)
+{
+    ended_ns[wait] = tdw_now();
+    ended_with[wait] = res;
+}
+
+static void by_sleep(void *seconds)
+{
+    note(0, tdw_sleep(*(int *)seconds * SECOND_NS));
+}
+
+static void by_timeout(void *seconds)
+{
+    struct __kernel_timespec time =
+        in_seconds((int64_t)(tdw_host_clock(own_host(), CLOCK_REALTIME) / SECOND_NS) +
+                   *(int *)seconds);
+    struct tdw_op op = {0};
+
+    TDW_GO(&op, timeout, &time, IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME);
+    time = in_seconds(-1); /* it was read */
+    note(1, tdw_await(&op));
+}
+
+static void by_link(void *seconds)
+{
+    char byte;
+    int pipe[2];
+
+    tdw_sys_pipe2(pipe, 0);
+    note(2, TDW_DO_WITHIN(*(int *)seconds * SECOND_NS, read, pipe[0], &byte, 1));
+}
+
+static void by_timerfd(void *seconds)
+{
+    const struct itimerspec value = {.it_value.tv_sec = *(int *)seconds};
+    const int fd = tdw_sys_timerfd_create(CLOCK_MONOTONIC, 0);
+    uint64_t expirations;
+
+    tdw_sys_timerfd_settime(fd, 0, &value, NULL);
+    note(3, tdw_read(fd, &expirations, sizeof expirations));
+}
+
+/* Five periods. */
+static void by_multishot(void *seconds)
+{
+    struct __kernel_timespec time = in_seconds(*(int *)seconds / 5);
+    struct tdw_op op = {0};
+    int32_t res = 0;
+
+    TDW_GO(&op, timeout, &time, 1 << 6 /* IORING_TIMEOUT_MULTISHOT */);
+    time = in_seconds(-1);
+    for (int i = 0; i < 5; i++)
+        res = tdw_await(&op);
+    note(4, res);
+    tdw_cancel(&op);
+}
+
+static void (*const waits[WAITS])(void *) = {by_sleep, by_timeout, by_link, by_timerfd,
+                                             by_multishot};
+static struct tdw_task *waiters[WAITS];
+
+static void wait_in_all_ways(int *seconds)
+{
+    for (int i = 0; i < WAITS; i++)
+        waiters[i] = tdw_spawn_stackful("waiter", waits[i], seconds);
+}
+
+static void join_all(void)
+{
+    for (int i = 0; i < WAITS; i++)
+        tdw_join(waiters[i]);
+}
+
+/* ── Tests ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void bend(void *unused)
+{
+    int seconds = 10;
+
+    (void)unused;
+    wait_in_all_ways(&seconds);
+    tdw_sleep(2 * SECOND_NS);
+    tdw_host_drift(own_host(), FAST);
+    tdw_sleep(6 * SECOND_NS);
+    shown_ns = (int64_t)tdw_host_clock(own_host(), CLOCK_MONOTONIC);
+    join_all();
+}
+
+static void a_clock_that_becomes_fast_ends_all_waits_early(void **state)
+{
+    const uint64_t due = 2 * SECOND_NS + 8 * SECOND_NS * 2 / 3;
+
+    (void)state;
+    run(bend);
+    for (int i = 0; i < WAITS; i++) {
+        if (ended_ns[i] < due || ended_ns[i] > due + 1000000)
+            fail_msg("wait %d ended at %llu ns", i, (unsigned long long)ended_ns[i]);
+        assert_int_equal(ended_with[i], i == 0 ? 0 : i == 3 ? 8 : -ETIME);
+    }
+    assert_in_range(shown_ns, 8 * SECOND_NS, 9 * SECOND_NS);
+}
+
+static void step(void *unused)
+{
+    int seconds = 10;
+
+    (void)unused;
+    wait_in_all_ways(&seconds);
+    tdw_sleep(2 * SECOND_NS);
+    tdw_host_step(own_host(), 5 * (int64_t)SECOND_NS);
+    tdw_sleep(SECOND_NS);
+    tdw_host_step(own_host(), -4 * (int64_t)SECOND_NS);
+    join_all();
+}
+
+static void a_step_moves_only_what_waits_for_the_time_of_day(void **state)
+{
+    (void)state;
+    run(step);
+    for (int i = 0; i < WAITS; i++) {
+        const uint64_t due = (i == 1 ? 9 : 10) * SECOND_NS;
+
+        if (ended_ns[i] < due || ended_ns[i] > due + 1000000)
+            fail_msg("wait %d ended at %llu ns", i, (unsigned long long)ended_ns[i]);
+    }
+}
+
+int tests_clock(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_clock_that_becomes_fast_ends_all_waits_early),
+        cmocka_unit_test(a_step_moves_only_what_waits_for_the_time_of_day),
+    };
+
+    return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
+}
