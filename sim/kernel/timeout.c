@@ -167,7 +167,8 @@ void tdw__timeouts_changed(struct tdw_host *host, const struct tdw_host_clock *b
             left = tdw__clock_passes(before, op->due_ns > now ? op->due_ns - now : 0);
             left = left > step_ns ? left - step_ns : 0;
             tdw__schedule_remove(host->world, op);
-            tdw__pend(op, tdw__clock_after(host, left < INT64_MAX ? (uint64_t)left : INT64_MAX) - now);
+            tdw__pend(op,
+                      tdw__clock_after(host, left < INT64_MAX ? (uint64_t)left : INT64_MAX) - now);
             op->place = place;
         }
     }

@@ -62,9 +62,8 @@ static void by_sleep(void *seconds)
 
 static void by_timeout(void *seconds)
 {
-    struct __kernel_timespec time =
-        in_seconds((int64_t)(tdw_host_clock(own_host(), CLOCK_REALTIME) / SECOND_NS) +
-                   *(int *)seconds);
+    struct __kernel_timespec time = in_seconds(
+        (int64_t)(tdw_host_clock(own_host(), CLOCK_REALTIME) / SECOND_NS) + *(int *)seconds);
     struct tdw_op op = {0};
 
     TDW_GO(&op, timeout, &time, IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME);
