@@ -46,7 +46,9 @@ WARN += -Werror
 endif
 
 ALL_CPPFLAGS = -I. -Iinclude -D_GNU_SOURCE -DTDW_VERSION='"$(VERSION)"' $(CPPFLAGS)
-ALL_CFLAGS = -std=gnu11 -fPIC $(WARN) $(CFLAGS)
+# No SLP: at -O2 two fields that stand side by side are read as one, which waits until what was
+# stored to them a moment ago is in the cache. A tenth of the time of a loop over many hosts.
+ALL_CFLAGS = -std=gnu11 -fPIC -fno-tree-slp-vectorize $(WARN) $(CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS)
 ifneq ($(ZSTD),yes)
 ALL_CPPFLAGS += -DTDW_NO_ZSTD

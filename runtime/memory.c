@@ -14,6 +14,7 @@
 #include <runtime/switch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define LINE 64
 #ifdef TDW_ASAN
@@ -22,6 +23,7 @@
 #define CLASSES 65 /* the last: 4 KiB */
 #endif
 #define CHUNK_BYTES (256 * 1024)
+#define HUGE_BYTES (2 * 1024 * 1024)
 
 struct chunk {
     struct chunk *next;
@@ -41,6 +43,7 @@ struct tdw_memory {
     struct block *free[CLASSES]; /* [0] of no block */
     struct chunk *chunks;
     char *cut, *end; /* the rest of the newest chunk */
+    size_t bytes;    /* of all chunks */
     struct large large;
 };
 
@@ -88,18 +91,29 @@ static void *get_large(struct tdw_memory *memory, size_t bytes)
     return large + 1;
 }
 
+/* Worlds that are large get huge pages: a thousand hosts are more pages than a TLB has entries. */
+static bool add_chunk(struct tdw_memory *memory)
+{
+    const bool huge = memory->bytes >= HUGE_BYTES;
+    const size_t bytes = huge ? HUGE_BYTES : CHUNK_BYTES;
+    struct chunk *chunk = aligned_alloc(huge ? HUGE_BYTES : LINE, bytes);
+
+    if (!chunk)
+        return false;
+    if (huge)
+        madvise(chunk, bytes, MADV_HUGEPAGE); /* or not: it is only faster */
+    chunk->next = memory->chunks;
+    memory->chunks = chunk;
+    memory->cut = (char *)(chunk + 1);
+    memory->end = (char *)chunk + bytes;
+    memory->bytes += bytes;
+    return true;
+}
+
 static void *cut(struct tdw_memory *memory, size_t bytes)
 {
-    if (!memory->cut || memory->cut + bytes > memory->end) {
-        struct chunk *chunk = aligned_alloc(LINE, CHUNK_BYTES);
-
-        if (!chunk)
-            return NULL;
-        chunk->next = memory->chunks;
-        memory->chunks = chunk;
-        memory->cut = (char *)(chunk + 1);
-        memory->end = (char *)chunk + CHUNK_BYTES;
-    }
+    if ((!memory->cut || memory->cut + bytes > memory->end) && !add_chunk(memory))
+        return NULL;
     memory->cut += bytes;
     return memory->cut - bytes;
 }

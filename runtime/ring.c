@@ -21,9 +21,10 @@
  * hot line.
  */
 #include <runtime/event.h>
-#include <sys/mman.h>
+#include <string.h>
 
 #define LINKED (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
+enum { SLOTS_FIRST = 8 };
 
 static bool is_private(const struct tdw_op *op)
 {
@@ -32,47 +33,39 @@ static bool is_private(const struct tdw_op *op)
 
 /* ── Slots ─────────────────────────────────────────────────────────────────────────────────── */
 
-/* Room for `ops_max` slots, of which only those that are used cost memory. The room of the ring
- * that ended last is kept for the next one: short runs would spend their time in mmap. */
-static void *slots_get(struct tdw_loop *loop, uint32_t ops_max)
+static void slots_put(struct tdw_ring *ring)
 {
-    void *slots = loop->spare_slots;
-
-    if (slots && loop->spare_slots_max == ops_max) {
-        loop->spare_slots = NULL;
-        return slots;
-    }
-    slots = mmap(NULL, (size_t)ops_max * sizeof(struct tdw_slot), PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return slots == MAP_FAILED ? NULL : slots;
+    if (ring->slots)
+        tdw__memory_put(ring->loop->memory, ring->slots, ring->slots_max * sizeof *ring->slots);
+    ring->slots = NULL;
 }
 
-static void slots_put(struct tdw_loop *loop, void *slots, uint32_t ops_max)
+/* Room for twice as many ops. It starts small and dense: with tables that are reserved as a whole,
+ * each on pages of its own, the first slots of a thousand rings would fight for the same few lines
+ * of the cache. */
+static bool slots_grow(struct tdw_ring *ring)
 {
-    if (!loop->spare_slots && slots) {
-        loop->spare_slots = slots;
-        loop->spare_slots_max = ops_max;
-    } else if (slots) {
-        munmap(slots, (size_t)ops_max * sizeof(struct tdw_slot));
-    }
-}
+    const uint32_t doubled = ring->slots_max ? ring->slots_max * 2 : SLOTS_FIRST;
+    const uint32_t max = doubled < ring->ops_max ? doubled : ring->ops_max;
+    struct tdw_slot *slots;
 
-void tdw__spare_slots_free(struct tdw_loop *loop)
-{
-    if (loop->spare_slots)
-        munmap(loop->spare_slots, (size_t)loop->spare_slots_max * sizeof(struct tdw_slot));
-    loop->spare_slots = NULL;
+    if (max == ring->slots_max)
+        return false;
+    slots = tdw__memory_take(ring->loop->memory, max * sizeof *slots);
+    if (!slots)
+        return false;
+    if (ring->slots_used > 0)
+        memcpy(slots, ring->slots, ring->slots_used * sizeof *slots);
+    slots_put(ring);
+    ring->slots = slots;
+    ring->slots_max = max;
+    return true;
 }
 
 int tdw__ring_init(struct tdw_ring *ring, struct tdw_loop *loop, const char *path, uint32_t ops_max)
 {
-    void *slots = slots_get(loop, ops_max);
-
-    if (!slots)
-        return -ENOMEM;
     *ring = (struct tdw_ring){
         .loop = loop,
-        .slots = slots,
         .ops_max = ops_max,
         .free_slot = TDW_NO_SLOT,
         .path = tdw__intern(loop, path),
@@ -80,10 +73,8 @@ int tdw__ring_init(struct tdw_ring *ring, struct tdw_loop *loop, const char *pat
     };
     ring->held_tail = &ring->held_head;
     ring->startable_tail = &ring->startable;
-    if (!ring->path) {
-        slots_put(loop, slots, ops_max);
+    if (!ring->path)
         return -ENOMEM;
-    }
     loop->rings = ring;
     return 0;
 }
@@ -96,7 +87,7 @@ static struct tdw_slot *slot_take(struct tdw_ring *ring)
     if (TDW_LIKELY(ring->free_slot != TDW_NO_SLOT)) {
         slot = &ring->slots[ring->free_slot];
         ring->free_slot = slot->link;
-    } else if (ring->slots_used < ring->ops_max) {
+    } else if (TDW_LIKELY(ring->slots_used < ring->slots_max) || slots_grow(ring)) {
         slot = &ring->slots[ring->slots_used++];
         slot->gen = 1;
     } else {
@@ -218,7 +209,7 @@ static void submit_linked(struct tdw_ring *ring, struct tdw_op *chain, struct td
 /* Does a drain, this one or one before, hold the op back? */
 static bool drains(const struct tdw_ring *ring, const struct tdw_op *op)
 {
-    return ring->held_head || ring->draining ||
+    return ring->draining || (ring->holds && ring->held_head) ||
            ((op->sqe.flags & IOSQE_IO_DRAIN) && ring->undrained > 0);
 }
 
@@ -302,6 +293,7 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
         op->next = NULL;
         *ring->held_tail = op;
         ring->held_tail = &op->next;
+        ring->holds = true;
     } else {
         ring->draining = op->sqe.flags & IOSQE_IO_DRAIN;
         count_undrained(ring, op);
@@ -317,6 +309,7 @@ static void startable_add(struct tdw_ring *ring, struct tdw_op *op)
     op->next = NULL;
     *ring->startable_tail = op;
     ring->startable_tail = &op->next;
+    ring->holds = true;
 }
 
 /* Behind the completed op in slot `link`: start what follows, or end all of it -ECANCELED. A linked
@@ -445,10 +438,11 @@ void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data
     } else {
         tdw__ready_add(loop, op);
     }
-    if (TDW_UNLIKELY(ring->held_head != NULL))
+    if (TDW_UNLIKELY(ring->holds)) {
         release_held(ring);
-    if (TDW_UNLIKELY(ring->startable != NULL))
         start_startable(ring);
+        ring->holds = ring->held_head || ring->startable;
+    }
     if (TDW_UNLIKELY(ring->counting))
         loop->backend->counted(ring);
 }
@@ -610,7 +604,6 @@ void tdw__ring_withdraw_all(struct tdw_ring *ring)
 
 void tdw__ring_fini(struct tdw_ring *ring)
 {
-    slots_put(ring->loop, ring->slots, ring->ops_max);
-    ring->slots = NULL;
+    slots_put(ring);
     ring->slots_used = 0;
 }

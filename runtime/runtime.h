@@ -67,29 +67,34 @@ struct tdw_slot {
 _Static_assert(sizeof(struct tdw_slot) == 32, "two slots in a cache line");
 #define TDW_NO_SLOT UINT32_MAX
 
+/* What every op touches comes first, in 48 bytes. */
 struct tdw_ring {
     struct tdw_loop *loop;
     struct tdw_slot *slots;
-    uint32_t ops_max, slots_used, free_slot, inflight;
-    struct tdw_op *chain;      /* last op of the chain that the running step is building */
+    struct tdw_op *chain; /* last op of the chain that the running step is building */
+    uint64_t completed;   /* completions so far, less those of time-outs and private ops */
+    uint32_t free_slot, inflight;
+    uint32_t undrained; /* started ops that a drain has to wait for */
+    bool draining;      /* a drain was started and is not complete */
+    bool holds;         /* there may be held or startable ops */
+    bool counting;      /* there may be time-outs that count completions */
+    bool ending;        /* the backend is told as soon as the running step returns */
+
+    uint32_t slots_used, slots_max, ops_max;
+    bool dead;                 /* killed: nothing of it runs any more */
+    bool starting;             /* somebody works the list of what is startable off */
+    bool ends;                 /* the backend is told when no task is left */
+    bool serves;               /* it may be the server of a channel */
     struct tdw_op *held_head;  /* ops behind a drain, oldest first */
     struct tdw_op **held_tail; /* … where the next is hung up */
     struct tdw_op *startable;  /* released by a link or a drain, about to start, oldest first */
     struct tdw_op **startable_tail;
-    bool starting;          /* somebody works that list off */
-    uint32_t undrained;     /* started ops that a drain has to wait for */
-    bool counting;          /* there may be time-outs that count completions */
-    uint64_t completed;     /* completions so far, less those of time-outs and private ops */
-    bool draining;          /* a drain was started and is not complete */
     struct tdw_task *tasks; /* all tasks, newest first; ended ones while they are kept */
     struct tdw_task *root;
     struct tdw_shots *shots; /* ops with several completions (shot.c) */
     struct tdw_ring *next;   /* of the loop */
     const char *path;        /* host/process#boot */
     uint32_t tasks_running;  /* those of `tasks` that have not ended */
-    bool ends;               /* the backend is told when none is left */
-    bool ending;             /* … or as soon as the running step returns */
-    bool dead;               /* killed: nothing of it runs any more */
 };
 
 /* ── The ready set ─────────────────────────────────────────────────────────────────────────────
@@ -134,8 +139,6 @@ struct tdw_loop {
     struct tdw_names *names;               /* interned strings, and ordinals by key */
     struct tdw_memory *memory;             /* tasks and frames */
     struct tdw_stacks *stacks;             /* made when the first stackful task is spawned */
-    void *spare_slots;                     /* of a ring that ended, for the next one */
-    uint32_t spare_slots_max;
     size_t stack_bytes;
     void *main_sp; /* the loop's own stack, while a stackful task runs */
     uint32_t findings;
@@ -149,7 +152,6 @@ int tdw__ring_init(struct tdw_ring *ring, struct tdw_loop *loop, const char *pat
 /* Take every op of the ring out of every queue, without running another line of its tasks. */
 void tdw__ring_withdraw_all(struct tdw_ring *ring);
 void tdw__ring_fini(struct tdw_ring *ring);
-void tdw__spare_slots_free(struct tdw_loop *loop);
 
 /* ── An op's way (ring.c) ──────────────────────────────────────────────────────────────────── */
 

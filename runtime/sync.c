@@ -305,6 +305,7 @@ void tdw_chan_clear(struct tdw_chan *chan)
 void tdw_chan_serve(struct tdw_chan *chan)
 {
     chan->server = tdw__self->ring;
+    tdw__self->ring->serves = true;
 }
 
 /* Will nobody ever be at the other end of what `task` puts or takes? */
@@ -420,7 +421,7 @@ void tdw_chan_close(struct tdw_chan *chan)
 
 void tdw__channels_orphan(struct tdw_loop *loop, const struct tdw_ring *dead)
 {
-    for (struct tdw_ring *ring = loop->rings; ring; ring = ring->next) {
+    for (struct tdw_ring *ring = dead->serves ? loop->rings : NULL; ring; ring = ring->next) {
         for (uint32_t i = 0; ring != dead && i < ring->slots_used; i++) {
             struct tdw_op *op = ring->slots[i].op;
 

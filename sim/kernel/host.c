@@ -19,13 +19,10 @@
 struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),
                               void *arg)
 {
-    struct tdw_host **at = &world->hosts, *host;
+    struct tdw_host *host = tdw__host_named(world, name);
 
-    while (*at && strcmp((*at)->name, name) != 0)
-        at = &(*at)->next;
-    host = *at;
     if (!host) {
-        host = calloc(1, sizeof *host);
+        host = tdw__memory_get(world->loop.memory, sizeof *host);
         if (!host)
             return NULL;
         host->world = world;
@@ -35,12 +32,13 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
             if (host->disk)
                 tdw__disk_free(host->disk);
             tdw__net_host_fini(host);
-            free(host);
+            tdw__memory_put(world->loop.memory, host, sizeof *host);
             return NULL;
         }
         tdw__clock_init(host);
         host->disk->seed = tdw__mix(world->options.seed, tdw__hash_text(name));
-        *at = host;
+        *world->hosts_tail = host;
+        world->hosts_tail = &host->next;
     }
     if (main) {
         host->main = main;
@@ -169,7 +167,7 @@ void tdw__hosts_free(struct tdw_world *world)
         world->processes = process->next;
         if (!process->ring.dead)
             tdw__process_end(process, SIGKILL);
-        free(process);
+        tdw__memory_put(world->loop.memory, process, sizeof *process);
     }
     for (struct tdw_host *host = world->hosts; host; host = host->next)
         tdw__net_host_down(host);
@@ -182,8 +180,9 @@ void tdw__hosts_free(struct tdw_world *world)
         tdw__net_host_fini(host);
         free(host->drive);
         free(host->frozen.items);
-        free(host);
+        tdw__memory_put(world->loop.memory, host, sizeof *host);
     }
+    world->hosts_tail = &world->hosts;
     world->loop.rings = NULL;
 }
 

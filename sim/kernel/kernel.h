@@ -52,9 +52,9 @@ struct tdw_registered {
 };
 
 struct tdw_process {
-    struct tdw_ring ring;
-    struct tdw_host *host;
+    struct tdw_host *host; /* one cache line with what every op touches of the ring */
     struct tdw_files *files;
+    struct tdw_ring ring;
     struct tdw_registered registered;
     int32_t pid;
     int status;  /* as waitpid tells it */

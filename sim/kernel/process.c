@@ -74,13 +74,14 @@ struct tdw_process *tdw__process_new(struct tdw_host *host, const char *path,
                                      struct tdw_files *files)
 {
     struct tdw_world *world = host->world;
-    struct tdw_process *process = calloc(1, sizeof *process);
+    struct tdw_process *process = tdw__memory_get(world->loop.memory, sizeof *process);
 
     if (!process || !files ||
         tdw__ring_init(&process->ring, &world->loop, path, world->options.ops_max) < 0) {
         if (files)
             tdw__files_free(files);
-        free(process);
+        if (process)
+            tdw__memory_put(world->loop.memory, process, sizeof *process);
         return NULL;
     }
     process->files = files;

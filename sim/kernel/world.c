@@ -598,6 +598,7 @@ struct tdw_world *tdw_world_new(const struct tdw_world_options *options)
         free(world);
         return NULL;
     }
+    world->hosts_tail = &world->hosts;
     tdw__wheel_init(&world->wheel);
     for (int opcode = 0; opcode < 256; opcode++)
         world->rows[opcode] = tdw__sim_opcode((uint8_t)opcode);

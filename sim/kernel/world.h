@@ -36,6 +36,8 @@ struct tdw_host_clock {
 
 struct tdw_host {
     struct tdw_world *world;
+    bool up; /* powered */
+    bool paused;
     struct tdw_host *next;
     const char *name;
     void (*main)(void *);
@@ -45,10 +47,8 @@ struct tdw_host {
     struct tdw_net_host *net;
     struct tdw_host_clock clock;
     struct tdw_timer *timers; /* that its clocks decide about: timer.c */
-    struct tdw_heap frozen; /* items whose turn came while it was paused */
+    struct tdw_heap frozen;   /* items whose turn came while it was paused */
     uint32_t boots;
-    bool up; /* powered */
-    bool paused;
 };
 
 struct tdw_world {
@@ -63,10 +63,10 @@ struct tdw_world {
     const struct tdw_sim_opcode *rows[256]; /* how each opcode is performed; NULL: not known */
     struct tdw_ring kernel;                 /* of the kernel's own work; it has no ops */
     struct tdw_net *net;                    /* sim/kernel/net/ */
-    struct tdw_host *hosts;
+    struct tdw_host *hosts, **hosts_tail;
     struct tdw_process *processes; /* dead ones too, until the reset: others may refer to them */
     int32_t pids;
-    uint32_t paused; /* hosts */
+    uint32_t paused;    /* hosts */
     uint64_t warned[4]; /* opcodes that the kernel was asked for and does not know */
 };
 

@@ -197,39 +197,56 @@ struct in6_addr tdw__source_ip(const struct tdw_host *host, const struct in6_add
 
 /* ── Names ─────────────────────────────────────────────────────────────────────────────────── */
 
-struct tdw_name_list {
-    struct tdw_name_list *next;
-    const char *name; /* interned */
+struct tdw_host_name {
+    const char *text; /* interned; NULL: free */
+    struct tdw_host *host;
 };
 
-static struct tdw_host *named(struct tdw_world *world, const char *name)
+static struct tdw_host_name *name_slot(struct tdw_host_name *names, uint32_t max, const char *text)
 {
-    for (struct tdw_host *host = world->hosts; host; host = host->next) {
-        if (strcmp(host->name, name) == 0)
-            return host;
-        for (struct tdw_name_list *alias = host->net->aliases; alias; alias = alias->next)
-            if (strcmp(alias->name, name) == 0)
-                return host;
+    uint32_t at = (uint32_t)tdw__hash_text(text) & (max - 1);
+
+    while (names[at].text && strcmp(names[at].text, text) != 0)
+        at = (at + 1) & (max - 1);
+    return &names[at];
+}
+
+struct tdw_host *tdw__host_named(const struct tdw_world *world, const char *name)
+{
+    const struct tdw_net *net = world->net;
+
+    return net->names_max ? name_slot(net->names, net->names_max, name)->host : NULL;
+}
+
+/* One more name of the host, which nobody has. */
+static int add_name(struct tdw_host *host, const char *name)
+{
+    struct tdw_net *net = host->world->net;
+    const char *text = tdw__intern(&host->world->loop, name);
+
+    if (net->names_count * 2 >= net->names_max) {
+        const uint32_t max = net->names_max ? net->names_max * 2 : 64;
+        struct tdw_host_name *names = calloc(max, sizeof(*names));
+
+        if (!names)
+            return -ENOMEM;
+        for (uint32_t i = 0; i < net->names_max; i++)
+            if (net->names[i].text)
+                *name_slot(names, max, net->names[i].text) = net->names[i];
+        free(net->names);
+        net->names = names;
+        net->names_max = max;
     }
-    return NULL;
+    if (!text)
+        return -ENOMEM;
+    *name_slot(net->names, net->names_max, text) = (struct tdw_host_name){text, host};
+    net->names_count++;
+    return 0;
 }
 
 int tdw_host_alias(struct tdw_host *host, const char *name)
 {
-    struct tdw_name_list *alias;
-
-    if (named(host->world, name))
-        return -EEXIST;
-    alias = malloc(sizeof(*alias));
-    if (!alias)
-        return -ENOMEM;
-    *alias = (struct tdw_name_list){host->net->aliases, tdw__intern(&host->world->loop, name)};
-    if (!alias->name) {
-        free(alias);
-        return -ENOMEM;
-    }
-    host->net->aliases = alias;
-    return 0;
+    return tdw__host_named(host->world, name) ? -EEXIST : add_name(host, name);
 }
 
 static int start_resolve(struct tdw_process *process, struct tdw_op *op, void **object)
@@ -243,8 +260,9 @@ static int32_t effect_resolve(struct tdw_process *process, struct tdw_op *op, vo
 {
     const char *name = tdw__pointer(op->sqe.addr);
     struct tdw_resolved *to = tdw__pointer(op->sqe.off);
-    const struct tdw_host *host =
-        strcmp(name, "localhost") == 0 ? process->host : named(process->host->world, name);
+    const struct tdw_host *host = strcmp(name, "localhost") == 0
+                                      ? process->host
+                                      : tdw__host_named(process->host->world, name);
 
     (void)object;
     *to = (struct tdw_resolved){.has = 0};
@@ -306,7 +324,7 @@ struct tdw_way *tdw__way(struct tdw_host *from, struct tdw_host *to)
                 return net->ways[at];
     if (net->ways_count * 2 >= net->ways_max && !grow_ways(net))
         return NULL;
-    way = calloc(1, sizeof(*way));
+    way = tdw__memory_get(from->world->loop.memory, sizeof(*way));
     if (!way)
         return NULL;
     way->from = from;
@@ -314,15 +332,6 @@ struct tdw_way *tdw__way(struct tdw_host *from, struct tdw_host *to)
     way->link = from == to ? *tdw_link_preset("loopback") : net->link;
     put_way(net, way);
     return way;
-}
-
-/* Senders that wait may have been cut off. */
-static void tell_senders(struct tdw_net *net)
-{
-    for (struct tdw_connection *connection = net->connections; connection;
-         connection = connection->next)
-        for (int i = 0; i < 2; i++)
-            tdw__tcp_tell(&connection->ends[i]);
 }
 
 int tdw_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_link *link)
@@ -333,8 +342,7 @@ int tdw_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_li
         return -ENOMEM;
     way->link = *link;
     way->own = true;
-    if (link->down)
-        tell_senders(from->world->net);
+    tdw__tcp_ways_changed(from->world->net);
     return 0;
 }
 
@@ -346,8 +354,7 @@ void tdw_link_default(const struct tdw_link *link)
     for (uint32_t i = 0; i < net->ways_max; i++)
         if (net->ways[i] && !net->ways[i]->own && net->ways[i]->from != net->ways[i]->to)
             net->ways[i]->link = *link;
-    if (link->down)
-        tell_senders(net);
+    tdw__tcp_ways_changed(net);
 }
 
 /* bytes / rate in ns, rounded up, without overflow. */
@@ -405,12 +412,15 @@ void tdw__net_reset(struct tdw_world *world)
     struct tdw_net *net = world->net;
 
     for (uint32_t i = 0; i < net->ways_max; i++)
-        free(net->ways[i]);
+        if (net->ways[i])
+            tdw__memory_put(world->loop.memory, net->ways[i], sizeof(*net->ways[i]));
     if (net->ways_count)
         memset(net->ways, 0, net->ways_max * sizeof(*net->ways));
     if (net->addresses_count)
         memset(net->addresses, 0, net->addresses_max * sizeof(*net->addresses));
-    net->ways_count = net->addresses_count = net->hosts = 0;
+    if (net->names_count)
+        memset(net->names, 0, net->names_max * sizeof(*net->names));
+    net->ways_count = net->addresses_count = net->names_count = net->hosts = 0;
     net->link = *tdw_link_preset("lan");
 }
 
@@ -421,6 +431,7 @@ void tdw__net_fini(struct tdw_world *world)
     tdw__net_reset(world);
     free(world->net->ways);
     free(world->net->addresses);
+    free(world->net->names);
     free(world->net);
 }
 
@@ -440,17 +451,13 @@ int tdw__net_host_init(struct tdw_host *host)
     net->port_next[0] = net->port_next[1] = TDW_PORT_FIRST;
     host->net = net;
     err = add_address(host, &net->ipv4);
-    return err ? err : add_address(host, &net->ipv6);
+    if (!err)
+        err = add_address(host, &net->ipv6);
+    return err ? err : add_name(host, host->name);
 }
 
 void tdw__net_host_fini(struct tdw_host *host)
 {
-    while (host->net && host->net->aliases) {
-        struct tdw_name_list *next = host->net->aliases->next;
-
-        free(host->net->aliases);
-        host->net->aliases = next;
-    }
     free(host->net);
     host->net = NULL;
 }

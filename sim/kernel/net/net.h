@@ -90,6 +90,8 @@ static inline bool tdw__same_ip(const struct in6_addr *a, const struct in6_addr 
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+/* The host with that name, or NULL. */
+struct tdw_host *tdw__host_named(const struct tdw_world *world, const char *name);
 /* The host that `ip` belongs to, seen from `from`; NULL: nobody's. */
 struct tdw_host *tdw__host_of(struct tdw_host *from, const struct in6_addr *ip);
 /* Is there a route from `host` to `ip` at all? */
@@ -101,8 +103,8 @@ bool tdw__host_has(const struct tdw_host *host, const struct in6_addr *ip);
 /* One way from a host to another: its properties, and until when it is busy. */
 struct tdw_way {
     struct tdw_link link;
-    struct tdw_host *from, *to;
     uint64_t busy_until_ns;
+    struct tdw_host *from, *to;
     bool own; /* set by itself: the default does not reach it */
 };
 /* NULL when memory is exhausted. */
@@ -119,7 +121,8 @@ struct tdw_net {
         struct tdw_host *host;
     } * addresses;
     struct tdw_way **ways;
-    uint32_t addresses_count, addresses_max, ways_count, ways_max;
+    struct tdw_host_name *names; /* of hosts */
+    uint32_t addresses_count, addresses_max, ways_count, ways_max, names_count, names_max;
     uint32_t hosts;                     /* numbered so far */
     struct tdw_connection *connections; /* all of them */
     struct tdw_datagram *datagrams;     /* on their way */
@@ -131,7 +134,6 @@ struct tdw_net_host {
     struct tdw_port *ports[64]; /* bound, by number */
     struct tdw_end *ends;       /* of connections */
     struct tdw_socket *locals;  /* bound unix sockets */
-    struct tdw_name_list *aliases;
     uint32_t number;
     uint16_t port_next[2]; /* where the search for a free port goes on: streams, datagrams */
     uint32_t autobound;    /* abstract unix names given out */
@@ -198,20 +200,25 @@ enum tdw_tried {
 
 enum tdw_shut { TDW_SHUT_READ = 1, TDW_SHUT_WRITE = 2, TDW_SHUT_BOTH = 3 };
 
+/* What every send touches is in the first cache line, what every receive does in the next two. */
 struct tdw_socket {
     const struct tdw_protocol *protocol;
     struct tdw_host *host;
-    struct tdw_file *file; /* NULL: not accepted yet */
-    int domain, type;
-    int error;                         /* SO_ERROR: told once */
-    uint8_t shut;                      /* enum tdw_shut */
-    uint8_t tried;                     /* enum tdw_tried */
-    bool ended;                        /* TCP: the peer sent its FIN */
-    struct tdw_waitq readers, writers; /* ops that wait */
-    struct tdw_waitq changed;          /* polls */
+    struct tdw_end *end;    /* TCP: of its connection, or NULL */
+    struct tdw_unix *unix_; /* unix sockets */
+    int error;              /* SO_ERROR: told once */
+    uint8_t shut;           /* enum tdw_shut */
+    uint8_t tried;          /* enum tdw_tried */
+    uint8_t state;          /* enum tdw_tcp_state; unix sockets: CLOSED, LISTEN, ESTABLISHED */
+    bool ended;             /* TCP: the peer sent its FIN */
+    struct tdw_waitq writers;
+    struct tdw_waitq readers;
+    struct tdw_waitq changed; /* polls */
     struct tdw_segments received;
     uint64_t received_bytes; /* of data in `received` */
     struct tdw_socket_options options;
+    struct tdw_file *file; /* NULL: not accepted yet */
+    int domain, type;
     struct tdw_port *port;
     bool port_wanted; /* bound to this number by the program; else it goes with the connection */
     struct tdw_address local, peer;
@@ -220,11 +227,9 @@ struct tdw_socket {
     /* A listener: who waits to be accepted, oldest first. */
     struct tdw_socket *accept_next, *accept_head, *accept_tail;
     uint32_t accept_count, backlog;
-    uint32_t messages;      /* datagrams that wait in `received` */
-    struct tdw_end *end;    /* TCP: of its connection, or NULL */
-    struct tdw_unix *unix_; /* unix sockets */
-    uint8_t state;          /* enum tdw_tcp_state; unix sockets: CLOSED, LISTEN, ESTABLISHED */
+    uint32_t messages; /* datagrams that wait in `received` */
 };
+_Static_assert(offsetof(struct tdw_socket, readers) == 64, "a send touches one line of its socket");
 
 /* One send or receive. */
 struct tdw_msg {
@@ -389,53 +394,64 @@ enum tdw_tcp_state {
     TDW_TCP_TIME_WAIT,
 };
 
-/* One direction of a connection, from `end` to the other one. */
+/* One direction of a connection, from `end` to the other one. What every send touches comes first,
+ * in two cache lines. */
 struct tdw_half {
-    struct tdw_op arrival; /* the first packet of `transit` */
-    struct tdw_op news;    /* an acknowledgement on its way back to the sender, or its next probe */
-    struct tdw_segments unsent;             /* the window, Nagle or the handshake holds it back */
-    struct tdw_segments transit;            /* on its way, oldest first */
     uint64_t written, sent, arrived, taken; /* bytes: by the program, to the link, at the other
                                                end, by the program there */
-    uint64_t acked, edge;           /* what the sender knows: has arrived; may be sent up to */
-    uint64_t arrived_ns, taken_ns;  /* when these last changed */
-    uint64_t news_acked, news_edge; /* what the acknowledgement on its way says */
-    uint64_t lost_ns;               /* since when the first packet is sent again and again */
-    uint64_t last_due_ns;           /* of the last packet of `transit`: none overtakes it */
-    uint64_t probing_ns;            /* since when `probes` were sent for nothing */
+    uint64_t acked, edge;          /* what the sender knows: has arrived; may be sent up to */
+    uint64_t arrived_ns, taken_ns; /* when these last changed */
+    struct tdw_segments unsent;    /* the window, Nagle or the handshake holds it back */
+    struct tdw_segments transit;   /* on its way, oldest first */
+    uint64_t last_due_ns;          /* of the last packet of `transit`: none overtakes it */
     uint32_t packets, retries, probes;
-    bool fin_queued; /* the program will write no more */
+    uint32_t send_bytes; /* SO_SNDBUF */
+    bool fin_queued;     /* the program will write no more */
     bool fin_sent;
     bool no_delay, cork;
+    bool corked;     /* TCP_CORK; `cork` is also MSG_MORE */
     bool wants_news; /* the sender waits for an acknowledgement or for space */
+    bool news_sent;  /* and one is on its way */
+
+    struct tdw_op arrival; /* the first packet of `transit` */
+    struct tdw_op news;    /* an acknowledgement on its way back to the sender, or its next probe */
+    uint64_t news_acked, news_edge; /* what the acknowledgement on its way says */
+    uint64_t lost_ns;               /* since when the first packet is sent again and again */
+    uint64_t probing_ns;            /* since when `probes` were sent for nothing */
 };
 
-/* One end of a connection. `socket` is NULL when the program has closed it. */
+/* One end of a connection. `socket` is NULL when the program has closed it. The first cache line is
+ * what the other end looks at. */
 struct tdw_end {
     struct tdw_connection *connection;
-    struct tdw_end *next, *prev; /* of the host */
-    struct tdw_host *host;       /* NULL: it is gone: what arrives is answered with RST */
+    struct tdw_host *host;
     struct tdw_socket *socket;
-    struct tdw_socket *listener; /* SYN_RECEIVED: who will be asked to accept */
-    struct tdw_port *port;
-    struct tdw_way *way; /* to the other end */
-    struct tdw_address address;
-    struct tdw_half out;
-    struct tdw_op timer; /* keepalive, TIME_WAIT, an unreachable address */
-    uint64_t heard_ns;   /* when something last arrived */
-    uint32_t probes;
+    struct tdw_loop *loop;
+    uint64_t back_ns;      /* what the other end says takes so long; TDW_NEVER: it is cut off */
+    uint64_t heard_ns;     /* when something last arrived */
     uint32_t window_bytes; /* what it is ready to receive beyond `taken` */
     uint32_t user_timeout_ms;
+    uint32_t probes;  /* keepalive's */
     uint8_t state;    /* enum tdw_tcp_state */
     bool interactive; /* it answers what it receives: its acknowledgements wait for the answer */
     bool linked;      /* in the list of its host */
-    bool reset_sent;
+    bool reset_sent;  /* an RST is on its way, or arrived */
+    struct tdw_half out;
+
+    struct tdw_way *way;         /* to the other end */
+    struct tdw_op timer;         /* keepalive, TIME_WAIT, an unreachable address */
+    struct tdw_socket *listener; /* SYN_RECEIVED: who will be asked to accept */
+    struct tdw_port *port;
+    struct tdw_end *next, *prev; /* of the host */
+    struct tdw_address address;
 };
+_Static_assert(offsetof(struct tdw_end, out) == 64 && offsetof(struct tdw_half, arrival) == 128,
+               "a send touches three lines of its end");
 
 struct tdw_connection {
+    struct tdw_end ends[2]; /* 0 connected to 1 */
     struct tdw_task actor;
     struct tdw_connection *next, *prev; /* of the world */
-    struct tdw_end ends[2];             /* 0 connected to 1 */
 };
 
 static inline struct tdw_end *tdw__other(struct tdw_end *end)
@@ -478,6 +494,8 @@ void tdw__tcp_detach(struct tdw_end *end);
 void tdw__tcp_begin(struct tdw_connection *connection, struct tdw_socket *socket,
                     struct tdw_host *to);
 void tdw__tcp_link(struct tdw_end *end); /* into the list of its host */
+/* Ways have changed: what the connections of the world know of them. */
+void tdw__tcp_ways_changed(struct tdw_net *net);
 void tdw__tcp_options(struct tdw_end *end, const struct tdw_socket_options *options);
 /* Its timer runs out at `due_ns`; keepalive as its socket's options say. */
 void tdw__tcp_arm(struct tdw_end *end, uint64_t due_ns);

@@ -3,14 +3,12 @@
  * Segments: bytes with a head, from the loop's pool, in lists.
  *
  * A segment is the unit in which bytes are queued, sent and received; it is never copied on its
- * way, only split where a window ends. Small ones have some room to spare, so that a sender that is
- * held back can fill them up. What a unix socket passes along with bytes hangs on the segment.
+ * way, only split where a window ends. What a unix socket passes along with bytes hangs on the
+ * segment.
  */
 #include <sim/kernel/net/net.h>
 
 _Static_assert(sizeof(struct tdw_segment) + TDW_SEGMENT_BYTES == 4096, "a block of the pool");
-
-enum { BYTES_MIN = 256 };
 
 static size_t size_of(size_t room)
 {
@@ -19,12 +17,9 @@ static size_t size_of(size_t room)
 
 struct tdw_segment *tdw__segment_new(struct tdw_loop *loop, size_t bytes)
 {
-    size_t room = (size_of(bytes) + 63) / 64 * 64 - sizeof(struct tdw_segment);
-    struct tdw_segment *segment;
+    const size_t room = (size_of(bytes) + 63) / 64 * 64 - sizeof(struct tdw_segment);
+    struct tdw_segment *segment = tdw__memory_take(loop->memory, size_of(room));
 
-    if (size_of(room) < BYTES_MIN)
-        room = BYTES_MIN - sizeof(struct tdw_segment);
-    segment = tdw__memory_take(loop->memory, size_of(room));
     if (!segment)
         return NULL;
     *segment = (struct tdw_segment){.room = (uint32_t)room};

@@ -21,11 +21,6 @@
 #include <sim/kernel/net/net.h>
 #include <poll.h>
 
-static struct tdw_loop *loop_of(const struct tdw_end *end)
-{
-    return &end->host->world->loop;
-}
-
 /* ── Ends and connections ──────────────────────────────────────────────────────────────────── */
 
 void tdw__tcp_link(struct tdw_end *end)
@@ -104,7 +99,7 @@ void tdw__tcp_forget(struct tdw_end *end)
 {
     tdw__work_cancel(&end->timer);
     tdw__work_cancel(&end->out.news);
-    end->out.wants_news = false;
+    end->out.wants_news = end->out.news_sent = false;
     tdw__tcp_drop_unsent(end);
     end->state = TDW_TCP_CLOSED;
     end->listener = NULL;
@@ -121,7 +116,7 @@ void tdw__tcp_broken(struct tdw_end *end, int error)
     struct tdw_socket *socket = end->socket;
 
     tdw__work_cancel(&end->out.arrival);
-    tdw__segments_free(loop_of(end), &end->out.transit);
+    tdw__segments_free(end->loop, &end->out.transit);
     tdw__tcp_forget(end);
     if (!socket)
         return;
@@ -149,6 +144,27 @@ void tdw__tcp_abort(struct tdw_end *end)
     tdw__tcp_forget(end);
 }
 
+static void way_changed(struct tdw_end *end)
+{
+    const struct tdw_link *back = &tdw__other(end)->way->link;
+
+    end->back_ns = back->down ? TDW_NEVER : back->latency_ns;
+}
+
+void tdw__tcp_ways_changed(struct tdw_net *net)
+{
+    for (struct tdw_connection *connection = net->connections; connection;
+         connection = connection->next) {
+        for (int i = 0; i < 2; i++) {
+            struct tdw_end *end = &connection->ends[i];
+
+            way_changed(end);
+            if (end->back_ns == TDW_NEVER || end->way->link.down)
+                tdw__tcp_tell(end); /* a sender that waits has to find out */
+        }
+    }
+}
+
 void tdw__tcp_begin(struct tdw_connection *connection, struct tdw_socket *socket,
                     struct tdw_host *to)
 {
@@ -166,9 +182,12 @@ void tdw__tcp_begin(struct tdw_connection *connection, struct tdw_socket *socket
         struct tdw_end *end = &connection->ends[i];
 
         end->connection = connection;
+        end->loop = &world->loop;
         end->way = tdw__way(end->host, connection->ends[1 - i].host);
         end->heard_ns = world->loop.now_ns;
     }
+    for (int i = 0; i < 2; i++)
+        way_changed(&connection->ends[i]);
     connection->ends[0].address = socket->local;
     connection->ends[1].address = socket->peer;
 }
@@ -177,7 +196,8 @@ void tdw__tcp_begin(struct tdw_connection *connection, struct tdw_socket *socket
 void tdw__tcp_options(struct tdw_end *end, const struct tdw_socket_options *options)
 {
     end->out.no_delay = options->no_delay;
-    end->out.cork = options->cork;
+    end->out.cork = end->out.corked = options->cork;
+    end->out.send_bytes = options->send_bytes;
     end->user_timeout_ms = options->user_timeout_ms;
     end->window_bytes = options->receive_bytes / 2; /* tcp_adv_win_scale: half is for overhead */
 }
@@ -198,7 +218,7 @@ static void probe(struct tdw_end *end)
 {
     const struct tdw_socket_options *options = &end->socket->options;
     const struct tdw_end *to = tdw__other(end);
-    const uint64_t now = loop_of(end)->now_ns;
+    const uint64_t now = end->loop->now_ns;
     const uint64_t idle_ns = (uint64_t)options->keep_idle_s * TDW_SECOND_NS;
 
     if (now - end->heard_ns < idle_ns && end->probes == 0) {
@@ -372,7 +392,7 @@ static void data_arrived(struct tdw_end *end, struct tdw_segment *segment)
 
     if (!socket || (end->state == TDW_TCP_FIN_WAIT && socket->shut & TDW_SHUT_READ)) {
         /* Nobody will read it, and the sender must not believe so (RFC 1122, 4.2.2.13). */
-        tdw__segment_free(loop_of(end), segment);
+        tdw__segment_free(end->loop, segment);
         if (socket)
             tdw__tcp_broken(end, ECONNRESET);
         else if (end->state != TDW_TCP_CLOSED)
@@ -381,7 +401,7 @@ static void data_arrived(struct tdw_end *end, struct tdw_segment *segment)
         return;
     }
     half->arrived += segment->bytes;
-    half->arrived_ns = loop_of(end)->now_ns;
+    half->arrived_ns = end->loop->now_ns;
     socket->received_bytes += segment->bytes;
     tdw__segments_push(&socket->received, segment);
     if (half->wants_news)
@@ -395,7 +415,7 @@ static void time_wait(struct tdw_end *end)
     struct tdw_socket *socket = end->socket;
 
     end->state = TDW_TCP_TIME_WAIT;
-    tdw__tcp_arm(end, loop_of(end)->now_ns + TDW_TCP_MINUTE_NS);
+    tdw__tcp_arm(end, end->loop->now_ns + TDW_TCP_MINUTE_NS);
     if (!socket)
         return;
     if (socket->port && !end->port)
@@ -459,13 +479,13 @@ void tdw__tcp_arrived(struct tdw_end *end, struct tdw_segment *segment)
 {
     const uint16_t flags = segment->flags;
 
-    end->heard_ns = loop_of(end)->now_ns;
+    end->heard_ns = end->loop->now_ns;
     end->probes = 0;
     if (segment->bytes > 0) {
         data_arrived(end, segment);
         return;
     }
-    tdw__segment_free(loop_of(end), segment);
+    tdw__segment_free(end->loop, segment);
     if (flags & TDW_SEG_RST)
         tdw__tcp_reset(end);
     else if (flags & TDW_SEG_SYN)

@@ -37,11 +37,6 @@ enum {
 #define RTO_MAX_NS 120000000000u
 #define RETRY_NS_MAX 924600000000u /* tcp_retries2 = 15 */
 
-static struct tdw_loop *loop_of(const struct tdw_end *end)
-{
-    return &end->host->world->loop;
-}
-
 static void run_arrival(struct tdw_op *work);
 static void run_news(struct tdw_op *work);
 static void run_probe(struct tdw_op *work);
@@ -82,7 +77,7 @@ static void lose(struct tdw_end *end)
 {
     struct tdw_half *half = &end->out;
     struct tdw_segment *first = half->transit.head;
-    struct tdw_loop *loop = loop_of(end);
+    struct tdw_loop *loop = end->loop;
 
     tdw__packet_event(loop, end->connection->actor.actor, half->arrival.ordinal, first->flags,
                       first->seq, first->bytes, -EAGAIN);
@@ -107,7 +102,7 @@ static bool given_up(const struct tdw_end *end, const struct tdw_segment *first)
         return half->retries > (end == &end->connection->ends[0] ? RETRIES_SYN : RETRIES_SYNACK);
     if (first->flags & TDW_SEG_ACK)
         return half->retries > RETRIES_SYNACK;
-    return loop_of(end)->now_ns - half->lost_ns >= limit_ns(end);
+    return end->loop->now_ns - half->lost_ns >= limit_ns(end);
 }
 
 static uint64_t packet_bytes(const struct tdw_segment *segment)
@@ -140,9 +135,9 @@ static void hand_over(struct tdw_end *end, struct tdw_segment *first, uint64_t n
     first->edge = back->taken + end->window_bytes;
     if (due == TDW_NEVER) {
         first->flags |= TDW_SEG_LOST;
-        first->due_ns = loop_of(end)->now_ns + rto_ns(half, first);
+        first->due_ns = end->loop->now_ns + rto_ns(half, first);
         if (half->retries++ == 0)
-            half->lost_ns = loop_of(end)->now_ns;
+            half->lost_ns = end->loop->now_ns;
         return;
     }
     first->due_ns = due > not_before_ns ? due : not_before_ns;
@@ -157,14 +152,14 @@ static void send_again(struct tdw_end *end)
     if (end->state == TDW_TCP_CLOSED) { /* nobody is there to send it */
         if (first->flags & TDW_SEG_RST)
             end->reset_sent = false; /* the other end does not know, and will ask */
-        tdw__segments_free(loop_of(end), &end->out.transit);
+        tdw__segments_free(end->loop, &end->out.transit);
         tdw__tcp_tell(tdw__other(end));
         return;
     }
     if (given_up(end, first)) {
         if (first->flags & TDW_SEG_ACK && !(first->flags & TDW_SEG_SYN)) {
             /* The server has forgotten the handshake; this side will learn by RST. */
-            tdw__segment_free(loop_of(end), tdw__segments_pop(&end->out.transit));
+            tdw__segment_free(end->loop, tdw__segments_pop(&end->out.transit));
             tdw__tcp_forget(tdw__other(end));
         } else {
             tdw__tcp_broken(end, ETIMEDOUT);
@@ -172,6 +167,16 @@ static void send_again(struct tdw_end *end)
         return;
     }
     hand_over(end, first, 0);
+}
+
+/* A third of the buffer, or more, is free again: programs are told (sk_stream_write_space). */
+static void tell_space(struct tdw_end *end)
+{
+    struct tdw_socket *socket = end->socket;
+
+    if (socket && (socket->writers.head || socket->changed.head || socket->changed.watches) &&
+        tdw__tcp_writable(end))
+        tdw__socket_wake(socket, POLLOUT | POLLWRNORM);
 }
 
 /* What a packet tells beside its bytes. */
@@ -184,8 +189,10 @@ static void learn(struct tdw_end *end, const struct tdw_segment *packet)
         half->acked = packet->ack;
     if (packet->edge > half->edge)
         half->edge = packet->edge;
-    if (news && half->wants_news)
+    if (news && half->wants_news) {
         tdw__tcp_push(end);
+        tell_space(end);
+    }
 }
 
 static void arrive(struct tdw_end *end)
@@ -198,14 +205,14 @@ static void arrive(struct tdw_end *end)
 
     if (!to->host->up || !tdw__tcp_accepts(to, first)) {
         if (first->flags == (TDW_SEG_ACK | TDW_SEG_LAST) && to->state != TDW_TCP_SYN_RECEIVED)
-            tdw__segment_free(loop_of(end), tdw__segments_pop(&half->transit)); /* nobody asks */
+            tdw__segment_free(end->loop, tdw__segments_pop(&half->transit)); /* nobody asks */
         else
             lose(end);
         return;
     }
     half->retries = 0;
-    tdw__packet_event(loop_of(end), end->connection->actor.actor, half->arrival.ordinal,
-                      first->flags, first->seq, packet_bytes(first), 0);
+    tdw__packet_event(end->loop, end->connection->actor.actor, half->arrival.ordinal, first->flags,
+                      first->seq, packet_bytes(first), 0);
     do {
         segment = tdw__segments_pop(&half->transit);
         last = segment->flags & TDW_SEG_LAST;
@@ -233,7 +240,7 @@ static void run_arrival(struct tdw_op *work)
 void tdw__tcp_signal(struct tdw_end *end, uint16_t flags)
 {
     struct tdw_half *half = &end->out;
-    struct tdw_segment *segment = tdw__segment_new(loop_of(end), 0);
+    struct tdw_segment *segment = tdw__segment_new(end->loop, 0);
     const uint64_t after = half->transit.head ? half->last_due_ns : 0;
 
     if (!segment)
@@ -253,7 +260,7 @@ static bool split(struct tdw_end *end, struct tdw_segment *segment, uint64_t byt
 {
     struct tdw_segments *unsent = &end->out.unsent;
     const uint32_t rest = segment->bytes - (uint32_t)bytes;
-    struct tdw_segment *behind = tdw__segment_new(loop_of(end), rest);
+    struct tdw_segment *behind = tdw__segment_new(end->loop, rest);
 
     if (!behind)
         return false;
@@ -332,19 +339,10 @@ static bool may_send(const struct tdw_end *end)
     return false;
 }
 
-/* Half of the buffer, or more, is free again: programs are told (sk_stream_write_space). */
-static void tell_space(struct tdw_end *end)
-{
-    struct tdw_socket *socket = end->socket;
-
-    if (socket && (socket->writers.head || socket->changed.head || socket->changed.watches) &&
-        tdw__tcp_writable(end))
-        tdw__socket_wake(socket, POLLOUT | POLLWRNORM);
-}
-
 void tdw__tcp_push(struct tdw_end *end)
 {
     struct tdw_half *half = &end->out;
+    const uint64_t acked = half->acked;
 
     if (!may_send(end))
         return;
@@ -358,12 +356,13 @@ void tdw__tcp_push(struct tdw_end *end)
     }
     if (!half->unsent.head && half->fin_queued && !half->fin_sent)
         tdw__tcp_signal(end, TDW_SEG_FIN);
-    tell_space(end);
+    if (half->acked > acked)
+        tell_space(end);
 }
 
 void tdw__tcp_drop_unsent(struct tdw_end *end)
 {
-    tdw__segments_free(loop_of(end), &end->out.unsent);
+    tdw__segments_free(end->loop, &end->out.unsent);
     end->out.written = end->out.sent;
 }
 
@@ -378,23 +377,22 @@ static uint64_t news_delay_ns(struct tdw_end *end)
     const bool delayed = to->interactive && half->unsent.head && half->edge > half->sent &&
                          half->arrived - half->acked < 2 * TDW_MSS;
 
-    return to->way->link.latency_ns + (delayed ? DELAYED_ACK_NS : 0);
+    return end->back_ns + (delayed ? DELAYED_ACK_NS : 0);
 }
 
 void tdw__tcp_catch_up(struct tdw_end *end)
 {
     struct tdw_half *half = &end->out;
     struct tdw_end *to = tdw__other(end);
-    const uint64_t now = loop_of(end)->now_ns;
+    const uint64_t now = end->loop->now_ns;
 
-    if (to->state == TDW_TCP_CLOSED || to->way->link.down)
+    if (to->state == TDW_TCP_CLOSED || end->back_ns == TDW_NEVER)
         return;
     if (half->arrived > half->acked && half->arrived_ns + news_delay_ns(end) <= now) {
         half->acked = half->arrived;
         half->probes = 0;
     }
-    if (half->taken_ns + to->way->link.latency_ns <= now &&
-        half->taken + to->window_bytes > half->edge) {
+    if (half->taken_ns + end->back_ns <= now && half->taken + to->window_bytes > half->edge) {
         half->edge = half->taken + to->window_bytes;
         half->probes = 0;
     }
@@ -420,7 +418,7 @@ bool tdw__tcp_heard(struct tdw_end *end)
 {
     const struct tdw_end *to = tdw__other(end);
 
-    return to->host->up && !to->host->paused && !end->way->link.down && !to->way->link.down;
+    return to->host->up && !to->host->paused && !end->way->link.down && end->back_ns != TDW_NEVER;
 }
 
 /* Probe, if the answer may be another one than "wait". */
@@ -431,13 +429,13 @@ static void doubt(struct tdw_end *end)
     const bool gone = to->state == TDW_TCP_CLOSED && !to->reset_sent;
     uint64_t due;
 
-    if (half->news.state != TDW_IDLE || half->transit.head)
+    if (half->transit.head || half->news.state != TDW_IDLE)
         return;
     if (!gone && tdw__tcp_heard(end) && !end->user_timeout_ms)
         return;
     if (half->probes == 0)
-        half->probing_ns = loop_of(end)->now_ns;
-    due = loop_of(end)->now_ns + backoff_ns(RTO_NS, half->probes);
+        half->probing_ns = end->loop->now_ns;
+    due = end->loop->now_ns + backoff_ns(RTO_NS, half->probes);
     if (end->user_timeout_ms && due > half->probing_ns + limit_ns(end))
         due = half->probing_ns + limit_ns(end);
     half->news.ordinal = news_ordinal(end);
@@ -451,13 +449,14 @@ void tdw__tcp_tell(struct tdw_end *end)
     struct tdw_end *to = tdw__other(end);
     const uint64_t changed = half->arrived_ns > half->taken_ns ? half->arrived_ns : half->taken_ns;
 
-    if (!half->wants_news || (half->news.state != TDW_IDLE && half->news.done != run_probe))
+    if (!half->wants_news || half->news_sent)
         return;
-    if (to->state == TDW_TCP_CLOSED || !has_news(end)) {
+    if (to->state == TDW_TCP_CLOSED || end->back_ns == TDW_NEVER || !has_news(end)) {
         doubt(end);
         return;
     }
     tdw__work_cancel(&half->news);
+    half->news_sent = true;
     half->news_acked = half->arrived;
     half->news_edge = half->taken + to->window_bytes;
     half->news.ordinal = news_ordinal(end);
@@ -475,9 +474,10 @@ static void run_news(struct tdw_op *work)
 {
     struct tdw_half *half = tdw_of(work, struct tdw_half, news);
     struct tdw_end *end = tdw_of(half, struct tdw_end, out);
-    const struct tdw_end *to = tdw__other(end);
 
-    if (to->way->link.down && to->state != TDW_TCP_CLOSED) { /* it is lost; a probe will ask */
+    half->news_sent = false;
+    if (end->back_ns == TDW_NEVER &&
+        tdw__other(end)->state != TDW_TCP_CLOSED) { /* it is lost; a probe will ask */
         doubt(end);
         return;
     }
@@ -487,8 +487,9 @@ static void run_news(struct tdw_op *work)
     if (half->news_edge > half->edge)
         half->edge = half->news_edge;
     half->wants_news = false;
-    end->heard_ns = loop_of(end)->now_ns;
+    end->heard_ns = end->loop->now_ns;
     tdw__tcp_push(end);
+    tell_space(end);
     if (end->socket && !tdw__tcp_writable(end))
         tdw__tcp_want_news(end);
     tdw__tcp_settle(end->connection);
@@ -499,7 +500,7 @@ static void run_probe(struct tdw_op *work)
     struct tdw_half *half = tdw_of(work, struct tdw_half, news);
     struct tdw_end *end = tdw_of(half, struct tdw_end, out);
     const bool heard = tdw__tcp_heard(end);
-    const bool late = loop_of(end)->now_ns - half->probing_ns >= limit_ns(end);
+    const bool late = end->loop->now_ns - half->probing_ns >= limit_ns(end);
 
     if (half->transit.head) /* it was sent meanwhile, and tells */
         return;
@@ -521,7 +522,7 @@ void tdw__tcp_taken(struct tdw_end *end, uint64_t bytes)
     struct tdw_half *half = &tdw__other(end)->out;
 
     half->taken += bytes;
-    half->taken_ns = loop_of(end)->now_ns;
+    half->taken_ns = end->loop->now_ns;
     if (half->wants_news)
         tdw__tcp_tell(tdw__other(end));
 }

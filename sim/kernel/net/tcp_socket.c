@@ -210,13 +210,13 @@ static uint64_t buffered(const struct tdw_end *end)
 
 bool tdw__tcp_writable(const struct tdw_end *end)
 {
-    return buffered(end) <= (uint64_t)end->socket->options.send_bytes * 2 / 3;
+    return buffered(end) <= (uint64_t)end->out.send_bytes * 2 / 3;
 }
 
 /* Room in the send buffer; if there is none, the end wants to be told. */
 static uint64_t room(struct tdw_end *end)
 {
-    const uint64_t max = end->socket->options.send_bytes;
+    const uint64_t max = end->out.send_bytes;
 
     if (buffered(end) < max)
         return max - buffered(end);
@@ -236,6 +236,14 @@ static bool tcp_send_waits(struct tdw_socket *socket, const struct tdw_want *wan
     return want->bytes > 0 && room(socket->end) == 0;
 }
 
+/* Small sends that are held back fill up a segment of the wire's size (as tcp_sendmsg does). */
+static size_t room_for(uint64_t bytes)
+{
+    if (bytes > TDW_SEGMENT_BYTES)
+        return TDW_SEGMENT_BYTES;
+    return bytes < TDW_MSS ? TDW_MSS : bytes;
+}
+
 /* Copy up to `max` bytes behind what is not sent yet. */
 static int64_t take_in(struct tdw_end *end, struct tdw_msg *msg, uint64_t max)
 {
@@ -248,8 +256,7 @@ static int64_t take_in(struct tdw_end *end, struct tdw_msg *msg, uint64_t max)
         uint32_t spare = tail ? tail->room - tail->off - tail->bytes : 0;
 
         if (spare == 0) {
-            tail =
-                tdw__segment_new(loop_of(end), part < TDW_SEGMENT_BYTES ? part : TDW_SEGMENT_BYTES);
+            tail = tdw__segment_new(loop_of(end), room_for(part));
             if (!tail)
                 return done > 0 ? done : -ENOMEM;
             tdw__segments_push(&half->unsent, tail);
@@ -295,7 +302,7 @@ static int64_t tcp_send(struct tdw_socket *socket, struct tdw_msg *msg)
         return -EAGAIN;
     done = take_in(end, msg, space);
     if (done > 0) {
-        end->out.cork = socket->options.cork || msg->flags & MSG_MORE;
+        end->out.cork = end->out.corked || msg->flags & MSG_MORE;
         tdw__tcp_push(end);
     }
     return done;

@@ -117,16 +117,24 @@ static struct tdw_msg message_of(struct tdw_process *process, const struct tdw_o
     return msg;
 }
 
-/* The same, as far as it decides about waiting. */
-static struct tdw_want want_of(const struct tdw_op *op)
+/* The same, as far as it decides about waiting. (Written to where it is read from: a struct that is
+ * returned is copied by words that have just been stored by halves, which stalls.) */
+static void want_of(const struct tdw_op *op, struct tdw_want *want)
 {
     const struct io_uring_sqe *sqe = &op->sqe;
-    const struct msghdr *header = tdw__pointer(sqe->addr);
 
-    if (has_msghdr(op))
-        return (struct tdw_want){total_of(header->msg_iov, header->msg_iovlen) - (size_t)op->res,
-                                 header->msg_name, header->msg_namelen};
-    return (struct tdw_want){sqe->len - (size_t)op->res, tdw__pointer(sqe->off), sqe->addr_len};
+    if (has_msghdr(op)) {
+        const struct msghdr *header = tdw__pointer(sqe->addr);
+
+        want->bytes = total_of(header->msg_iov, header->msg_iovlen);
+        want->name = header->msg_name;
+        want->name_bytes = header->msg_namelen;
+    } else {
+        want->bytes = sqe->len;
+        want->name = tdw__pointer(sqe->off);
+        want->name_bytes = sqe->addr_len;
+    }
+    want->bytes -= (size_t)op->res;
 }
 
 /* ── Sending ───────────────────────────────────────────────────────────────────────────────── */
@@ -187,7 +195,7 @@ static struct tdw_waitq *blocked_send(struct tdw_process *process, struct tdw_op
         return &socket->writers;
     if (op->sqe.msg_flags & MSG_DONTWAIT)
         return NULL;
-    want = want_of(op);
+    want_of(op, &want);
     return socket->protocol->send_waits(socket, &want) ? &socket->writers : NULL;
 }
 
@@ -270,7 +278,7 @@ static struct tdw_waitq *blocked_receive(struct tdw_process *process, struct tdw
         return &socket->readers;
     if (op->sqe.msg_flags & MSG_DONTWAIT)
         return NULL;
-    want = want_of(op);
+    want_of(op, &want);
     if (op->sqe.flags & IOSQE_BUFFER_SELECT)
         want.bytes = 1; /* how much there will be room for does not matter */
     return socket->protocol->receive_waits(socket, &want) ? &socket->readers : NULL;
