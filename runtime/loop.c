@@ -39,7 +39,7 @@ void tdw__loop_fini(struct tdw_loop *loop)
     free(loop->ready.items);
 }
 
-bool tdw__loop_step(struct tdw_loop *loop, uint64_t deadline_ns)
+static inline bool step(struct tdw_loop *loop, uint64_t deadline_ns)
 {
     struct tdw_op *op = loop->backend->next(loop, deadline_ns);
 
@@ -53,11 +53,16 @@ bool tdw__loop_step(struct tdw_loop *loop, uint64_t deadline_ns)
     return true;
 }
 
+bool tdw__loop_step(struct tdw_loop *loop, uint64_t deadline_ns)
+{
+    return step(loop, deadline_ns);
+}
+
 /* Steps until nobody is alive who counts, or somebody said stop. */
 static int run_until_ended(struct tdw_loop *loop)
 {
     while (loop->tasks_alive > 0 && !loop->stop) {
-        if (TDW_UNLIKELY(!tdw__loop_step(loop, TDW_NEVER)))
+        if (TDW_UNLIKELY(!step(loop, TDW_NEVER)))
             return -EDEADLK;
         if (TDW_UNLIKELY(loop->steps >= loop->steps_max))
             return -ELOOP;

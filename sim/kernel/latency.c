@@ -30,20 +30,30 @@ static const uint32_t median_ns[] = {
 };
 
 /* The choice's value as a place among the quantiles: 0 the middle, 1 just above, 2 just below, … */
-uint32_t tdw__quantile_place(uint32_t value)
+static inline uint32_t place_of(uint32_t value)
 {
     const uint32_t middle = TDW_LATENCY_BOUND / 2;
 
     return value & 1 ? middle + (value + 1) / 2 : middle - value / 2;
 }
 
-uint64_t tdw__log_normal(uint64_t median, uint32_t value)
+uint32_t tdw__quantile_place(uint32_t value)
 {
-    const uint32_t place = tdw__quantile_place(value);
+    return place_of(value);
+}
+
+static inline uint64_t log_normal(uint64_t median, uint32_t value)
+{
+    const uint32_t place = place_of(value);
     const uint32_t knot = place / STEPS, rest = place % STEPS;
     const uint64_t low = factor[knot], high = factor[knot + 1];
 
     return median * (low * STEPS + (high - low) * rest) / (1024 * STEPS);
+}
+
+uint64_t tdw__log_normal(uint64_t median, uint32_t value)
+{
+    return log_normal(median, value);
 }
 
 uint64_t tdw__log_normal_factor(uint32_t place)
@@ -55,5 +65,5 @@ uint64_t tdw__log_normal_factor(uint32_t place)
 
 uint64_t tdw__latency_ns(uint8_t class, uint32_t value)
 {
-    return tdw__log_normal(median_ns[class], value);
+    return log_normal(median_ns[class], value);
 }

@@ -33,9 +33,8 @@ struct tdw_process *tdw__process(void)
 /* ── Pending ───────────────────────────────────────────────────────────────────────────────── */
 
 /* The op may go on after `latency_ns`. While it is pending, `place` keeps the latency. */
-void tdw__pend(struct tdw_op *op, uint64_t latency_ns)
+static inline void pend(struct tdw_world *world, struct tdw_op *op, uint64_t latency_ns)
 {
-    struct tdw_world *world = tdw__world(op->task->ring->loop);
     const uint64_t now = world->loop.now_ns;
 
     if (op->state != TDW_EFFECTED)
@@ -43,6 +42,11 @@ void tdw__pend(struct tdw_op *op, uint64_t latency_ns)
     op->place = latency_ns;
     op->due_ns = latency_ns > TDW_NEVER - 1 - now ? TDW_NEVER - 1 : now + latency_ns;
     tdw__schedule_add(world, op);
+}
+
+void tdw__pend(struct tdw_op *op, uint64_t latency_ns)
+{
+    pend(tdw__world(op->task->ring->loop), op, latency_ns);
 }
 
 static void block(struct tdw_waitq *queue, struct tdw_op *op, uint64_t latency_ns)
@@ -384,13 +388,13 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
         op->bits &= (uint8_t)~TDW_OP_EARLY;
         if (quarters > 0) {
             op->bits |= TDW_OP_EARLY;
-            tdw__pend(op, latency * quarters / TDW_EFFECT_BOUND);
+            pend(world, op, latency * quarters / TDW_EFFECT_BOUND);
             op->place = latency - latency * quarters / TDW_EFFECT_BOUND;
         } else {
-            tdw__pend(op, latency);
+            pend(world, op, latency);
         }
     } else {
-        tdw__pend(op, latency);
+        pend(world, op, latency);
     }
 }
 
