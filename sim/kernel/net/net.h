@@ -54,13 +54,18 @@ enum tdw_segment_flags {
 struct tdw_segment {
     struct tdw_segment *next;
     uint64_t due_ns;
-    uint64_t seq;              /* place of its first byte in the stream */
-    uint64_t ack, edge;        /* what it tells: bytes that arrived here; may be sent to here */
+    union {
+        struct {
+            uint64_t seq;       /* place of its first byte in the stream */
+            uint64_t ack, edge; /* what it tells: bytes that arrived here; may be sent to here */
+        };
+        struct ucred sender; /* unix */
+    };
     uint32_t off, bytes;       /* what is left of the data: [off, off + bytes) */
     uint32_t room;             /* of data */
     uint16_t flags;            /* enum tdw_segment_flags */
     uint16_t name_bytes;       /* datagrams: the sender's address stands before the data, at 0 */
-    struct tdw_passed *passed; /* unix: descriptors and credentials, or NULL */
+    struct tdw_passed *passed; /* unix: descriptors, or NULL */
     uint8_t data[];
 };
 
@@ -317,18 +322,22 @@ int tdw__start_socket(struct tdw_process *process, struct tdw_op *op, void **obj
 void tdw__address_out(const struct sockaddr_storage *from, socklen_t bytes, struct sockaddr *to,
                       socklen_t *to_bytes);
 
-/* What a unix socket passes along with bytes (passed.c). */
+/* The open files that a unix socket passes along with bytes (passed.c). */
 struct tdw_passed {
     uint32_t files_count;
-    bool has_credentials;
-    int32_t pid, uid, gid;
     struct tdw_file *files[253]; /* SCM_MAX_FD */
 };
+/* Nobody wanted to know who a sender is when it sent. */
+#define TDW_SENDER_UNKNOWN ((struct ucred){0, 65534, 65534})
 void tdw__passed_free(struct tdw_loop *loop, struct tdw_passed *passed);
-/* The control bytes of a send: 0 and *passed (may be NULL), or -errno. */
+/* The control bytes of a send: 0, *passed (may be NULL), and *sender if it claims to be somebody;
+ * or -errno. */
 int tdw__passed_take(struct tdw_socket *socket, const struct tdw_msg *msg,
-                     struct tdw_passed **passed);
-/* Hand over what a segment carries, as the control bytes of a receive. */
+                     struct tdw_passed **passed, struct ucred *sender);
+/* Hand over a segment's sender, if the socket asks for it, then its files, as the control bytes of
+ * a receive. */
+void tdw__sender_give(const struct tdw_socket *socket, const struct tdw_segment *segment,
+                      struct tdw_msg *msg);
 void tdw__passed_give(struct tdw_socket *socket, struct tdw_segment *segment, struct tdw_msg *msg);
 
 /* What was received is taken by a program: bytes of a stream; one message, of which the rest is

@@ -3,10 +3,12 @@
  * What a unix socket passes along with bytes: open files (SCM_RIGHTS) and who sent them
  * (SCM_CREDENTIALS).
  *
- * A sender's control bytes become a struct tdw_passed, which travels on the first segment of the
- * message and holds a reference to each file. The receiver's process gets the lowest free
- * descriptors; what does not fit into its control bytes, or into its table, is closed and told as
- * MSG_CTRUNC. Everybody is uid 0 here, so any credentials may be claimed.
+ * A sender's files become a struct tdw_passed, which travels on the first segment of the message
+ * and holds a reference to each file. The receiver's process gets the lowest free descriptors; what
+ * does not fit into its control bytes, or into its table, is closed and told as MSG_CTRUNC.
+ *
+ * Each segment says who sent it, if one of the two sockets had SO_PASSCRED then, or the sender
+ * said so. Everybody is uid 0 here, so any credentials may be claimed.
  *
  * A socket that is passed through itself, in a circle that nobody else can reach, is not collected;
  * it goes with its host.
@@ -46,17 +48,11 @@ static int take_files(struct tdw_process *process, const struct cmsghdr *cmsg,
     return 0;
 }
 
-static int take_credentials(const struct cmsghdr *cmsg, struct tdw_passed *passed)
+static int take_credentials(const struct cmsghdr *cmsg, struct ucred *sender)
 {
-    struct ucred ucred;
-
-    if (cmsg->cmsg_len != CMSG_LEN(sizeof(ucred)))
+    if (cmsg->cmsg_len != CMSG_LEN(sizeof(*sender)))
         return -EINVAL;
-    memcpy(&ucred, CMSG_DATA(cmsg), sizeof(ucred));
-    passed->has_credentials = true;
-    passed->pid = ucred.pid;
-    passed->uid = (int32_t)ucred.uid;
-    passed->gid = (int32_t)ucred.gid;
+    memcpy(sender, CMSG_DATA(cmsg), sizeof(*sender));
     return 0;
 }
 
@@ -70,7 +66,7 @@ static const struct cmsghdr *next_of(const struct tdw_msg *msg, const struct cms
     return next + sizeof(*cmsg) <= end ? (const void *)next : NULL;
 }
 
-static int take_all(const struct tdw_msg *msg, struct tdw_passed *passed)
+static int take_all(const struct tdw_msg *msg, struct tdw_passed *passed, struct ucred *sender)
 {
     const struct cmsghdr *cmsg = NULL;
     int err = 0;
@@ -86,7 +82,7 @@ static int take_all(const struct tdw_msg *msg, struct tdw_passed *passed)
         if (cmsg->cmsg_type == SCM_RIGHTS)
             err = take_files(msg->process, cmsg, passed);
         else if (cmsg->cmsg_type == SCM_CREDENTIALS)
-            err = take_credentials(cmsg, passed);
+            err = take_credentials(cmsg, sender);
         else
             err = -EINVAL;
     }
@@ -94,7 +90,7 @@ static int take_all(const struct tdw_msg *msg, struct tdw_passed *passed)
 }
 
 int tdw__passed_take(struct tdw_socket *socket, const struct tdw_msg *msg,
-                     struct tdw_passed **passed)
+                     struct tdw_passed **passed, struct ucred *sender)
 {
     struct tdw_loop *loop = tdw__socket_loop(socket);
     int err;
@@ -105,8 +101,8 @@ int tdw__passed_take(struct tdw_socket *socket, const struct tdw_msg *msg,
     *passed = tdw__memory_get(loop->memory, sizeof(**passed));
     if (!*passed)
         return -ENOMEM;
-    err = take_all(msg, *passed);
-    if (err || ((*passed)->files_count == 0 && !(*passed)->has_credentials)) {
+    err = take_all(msg, *passed, sender);
+    if (err || (*passed)->files_count == 0) {
         tdw__passed_free(loop, *passed);
         *passed = NULL;
     }
@@ -115,41 +111,44 @@ int tdw__passed_take(struct tdw_socket *socket, const struct tdw_msg *msg,
 
 /* ── Receiving ─────────────────────────────────────────────────────────────────────────────── */
 
-/* Room for a control message of `bytes`, or NULL. */
-static void *put(struct tdw_msg *msg, size_t *at, int type, size_t bytes)
+/* Room for a control message of `bytes`, behind those before; or NULL. */
+static void *put(struct tdw_msg *msg, int type, size_t bytes)
 {
+    const size_t at = msg->control_bytes;
     struct cmsghdr *cmsg;
 
-    if (!msg->control || *at + CMSG_LEN(bytes) > msg->control_room)
+    if (!msg->control || at + CMSG_LEN(bytes) > msg->control_room)
         return NULL;
-    cmsg = (void *)((char *)msg->control + *at);
+    cmsg = (void *)((char *)msg->control + at);
     *cmsg =
         (struct cmsghdr){.cmsg_len = CMSG_LEN(bytes), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
-    *at += CMSG_SPACE(bytes);
-    if (*at > msg->control_room)
-        *at = msg->control_room;
+    msg->control_bytes = at + CMSG_SPACE(bytes);
+    if (msg->control_bytes > msg->control_room)
+        msg->control_bytes = msg->control_room;
     return CMSG_DATA(cmsg);
 }
 
-static void give_credentials(const struct tdw_segment *segment, struct tdw_msg *msg, size_t *at)
+void tdw__sender_give(const struct tdw_socket *socket, const struct tdw_segment *segment,
+                      struct tdw_msg *msg)
 {
-    const struct tdw_passed *passed = segment->passed;
-    const struct ucred ucred = {passed->pid, (uid_t)passed->uid, (gid_t)passed->gid};
-    void *to = put(msg, at, SCM_CREDENTIALS, sizeof(ucred));
+    void *to;
 
+    if (socket->domain != AF_UNIX || !socket->options.pass_cred)
+        return;
+    to = put(msg, SCM_CREDENTIALS, sizeof(segment->sender));
     if (to)
-        memcpy(to, &ucred, sizeof(ucred));
+        memcpy(to, &segment->sender, sizeof(segment->sender));
     else
         msg->flags_out |= MSG_CTRUNC;
 }
 
 /* As many descriptors as there is room for; the rest of the files is closed. */
-static void give_files(struct tdw_passed *passed, struct tdw_msg *msg, size_t *at)
+static void give_files(struct tdw_passed *passed, struct tdw_msg *msg)
 {
     struct tdw_process *process = msg->process;
-    const size_t room = msg->control && msg->control_room > *at + CMSG_LEN(0)
-                            ? (msg->control_room - *at - CMSG_LEN(0)) / sizeof(int)
-                            : 0;
+    const size_t at = msg->control_bytes + CMSG_LEN(0);
+    const size_t room =
+        msg->control && msg->control_room > at ? (msg->control_room - at) / sizeof(int) : 0;
     int fds[FILES_MAX];
     size_t count = 0;
     void *to;
@@ -165,23 +164,18 @@ static void give_files(struct tdw_passed *passed, struct tdw_msg *msg, size_t *a
     }
     if (count < passed->files_count)
         msg->flags_out |= MSG_CTRUNC;
-    to = count ? put(msg, at, SCM_RIGHTS, count * sizeof(int)) : NULL;
+    to = count ? put(msg, SCM_RIGHTS, count * sizeof(int)) : NULL;
     if (to)
         memcpy(to, fds, count * sizeof(int));
 }
 
 void tdw__passed_give(struct tdw_socket *socket, struct tdw_segment *segment, struct tdw_msg *msg)
 {
-    struct tdw_passed *passed = segment->passed;
-    size_t at = 0;
-
-    if (passed->has_credentials && socket->options.pass_cred)
-        give_credentials(segment, msg, &at);
-    if (passed->files_count)
-        give_files(passed, msg, &at);
-    msg->control_bytes = at;
+    if (!segment->passed)
+        return;
+    give_files(segment->passed, msg);
     if (msg->flags & MSG_PEEK) /* the next read gets them again, as on Linux */
         return;
-    tdw__passed_free(tdw__socket_loop(socket), passed);
+    tdw__passed_free(tdw__socket_loop(socket), segment->passed);
     segment->passed = NULL;
 }

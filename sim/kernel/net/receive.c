@@ -3,7 +3,9 @@
  * What was received, on its way to a program: bytes of a stream, or one message.
  *
  * MSG_PEEK copies and takes nothing. MSG_TRUNC of a stream takes and copies nothing; of a message
- * it gives the full length. Bytes that were sent along with descriptors end a read.
+ * it gives the full length. Bytes that were sent along with descriptors end a read, and another
+ * sender does if the reader is told who sent; a peek goes on to the first descriptors, however few
+ * bytes it wants.
  */
 #include <sim/kernel/net/net.h>
 
@@ -24,21 +26,33 @@ static void consume(struct tdw_socket *socket, struct tdw_segment *segment, size
     }
 }
 
+/* Does a read that has begun, with bytes from `sender`, go on with the segment? */
+static bool goes_on(const struct tdw_socket *socket, const struct tdw_msg *msg,
+                    const struct tdw_segment *segment, const struct ucred *sender)
+{
+    if (socket->domain != AF_UNIX)
+        return msg->io.left > 0;
+    if (socket->options.pass_cred && memcmp(&segment->sender, sender, sizeof(*sender)) != 0)
+        return false;
+    return msg->io.left > 0 || msg->flags & MSG_PEEK;
+}
+
 int64_t tdw__receive_stream(struct tdw_socket *socket, struct tdw_msg *msg)
 {
     const bool peek = msg->flags & MSG_PEEK;
     const bool drop = msg->flags & MSG_TRUNC && socket->domain != AF_UNIX;
-    struct tdw_segment *segment = socket->received.head, *next;
+    struct tdw_segment *segment = socket->received.head;
+    const struct ucred sender = segment->sender;
     int64_t done = 0;
-    bool passed = false;
+    bool passed;
 
-    for (; segment && msg->io.left > 0 && !passed; segment = next) {
+    tdw__sender_give(socket, segment, msg);
+    do {
         const size_t part = msg->io.left < segment->bytes ? msg->io.left : segment->bytes;
+        struct tdw_segment *next = segment->next;
 
-        next = segment->next;
         passed = segment->passed != NULL;
-        if (passed)
-            tdw__passed_give(socket, segment, msg);
+        tdw__passed_give(socket, segment, msg);
         if (drop)
             msg->io.left -= part;
         else
@@ -46,7 +60,8 @@ int64_t tdw__receive_stream(struct tdw_socket *socket, struct tdw_msg *msg)
         if (!peek)
             consume(socket, segment, part);
         done += (int64_t)part;
-    }
+        segment = next;
+    } while (segment && !passed && goes_on(socket, msg, segment, &sender));
     return done;
 }
 
@@ -67,8 +82,8 @@ int64_t tdw__receive_message(struct tdw_socket *socket, struct tdw_msg *msg)
         tdw__address_out(&from, segment->name_bytes, msg->name, &room);
         msg->name_bytes = segment->name_bytes;
     }
-    if (segment->passed)
-        tdw__passed_give(socket, segment, msg);
+    tdw__sender_give(socket, segment, msg);
+    tdw__passed_give(socket, segment, msg);
     if (!(msg->flags & MSG_PEEK)) {
         socket->received_bytes -= whole;
         tdw__segments_pop(&socket->received);

@@ -398,12 +398,12 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg,
             return err;
     } else {
         *peer = of(socket)->peer;
+        if (dgram && socket->shut & TDW_SHUT_WRITE)
+            return -EPIPE;
         if (socket->state != TDW_TCP_ESTABLISHED)
             return -ENOTCONN;
         if (!dgram)
             return *peer ? 0 : -EPIPE;
-        if (socket->shut & TDW_SHUT_WRITE)
-            return -EPIPE;
         if (!*peer) {
             socket->state = TDW_TCP_CLOSED; /* told once: the peer has gone */
             return -ECONNREFUSED;
@@ -427,22 +427,17 @@ static bool unix_send_waits(struct tdw_socket *socket, const struct tdw_want *wa
 }
 
 /* With the bytes goes who sends them, if anybody wants to know. */
-static int add_credentials(struct tdw_socket *socket, struct tdw_socket *peer, struct tdw_msg *msg,
-                           struct tdw_passed **passed)
+static void add_sender(const struct tdw_socket *socket, const struct tdw_socket *peer,
+                       const struct tdw_msg *msg, struct ucred *sender)
 {
-    if (!socket->options.pass_cred && !peer->options.pass_cred)
-        return 0;
-    if (!*passed)
-        *passed = tdw__memory_get(tdw__socket_loop(socket)->memory, sizeof(**passed));
-    if (*passed && !(*passed)->has_credentials) {
-        (*passed)->has_credentials = true;
-        (*passed)->pid = msg->process->pid;
-    }
-    return *passed ? 0 : -ENOMEM;
+    const bool claimed = memcmp(sender, &TDW_SENDER_UNKNOWN, sizeof(*sender)) != 0;
+
+    if (!claimed && (socket->options.pass_cred || peer->options.pass_cred))
+        *sender = (struct ucred){.pid = msg->process->pid};
 }
 
 static int64_t put(struct tdw_socket *socket, struct tdw_socket *peer, struct tdw_msg *msg,
-                   size_t bytes, struct tdw_passed *passed)
+                   size_t bytes, const struct ucred *sender)
 {
     const struct tdw_unix *own = of(socket);
     const socklen_t name = socket->type == SOCK_DGRAM ? own->name_bytes : 0;
@@ -454,7 +449,7 @@ static int64_t put(struct tdw_socket *socket, struct tdw_socket *peer, struct td
     segment->name_bytes = (uint16_t)name;
     segment->off = name;
     segment->bytes = (uint32_t)bytes;
-    segment->passed = passed;
+    segment->sender = *sender;
     tdw__io_take(&msg->io, segment->data + name, bytes);
     tdw__segments_push(&peer->received, segment);
     peer->received_bytes += bytes;
@@ -463,7 +458,7 @@ static int64_t put(struct tdw_socket *socket, struct tdw_socket *peer, struct td
 }
 
 static int64_t put_stream(struct tdw_socket *socket, struct tdw_socket *peer, struct tdw_msg *msg,
-                          struct tdw_passed *passed)
+                          struct tdw_passed *passed, const struct ucred *sender)
 {
     const uint64_t max = socket->options.send_bytes;
     int64_t done = 0;
@@ -474,10 +469,11 @@ static int64_t put_stream(struct tdw_socket *socket, struct tdw_socket *peer, st
         int64_t put_bytes;
 
         part = part < TDW_SEGMENT_BYTES ? part : TDW_SEGMENT_BYTES;
-        put_bytes = put(socket, peer, msg, part, passed);
+        put_bytes = put(socket, peer, msg, part, sender);
         if (put_bytes < 0)
             return done ? done : put_bytes;
-        passed = NULL;
+        if (done == 0)
+            peer->received.tail->passed = passed;
         done += put_bytes;
     }
     return done ? done : -EAGAIN;
@@ -510,6 +506,7 @@ static int64_t unix_send(struct tdw_socket *socket, struct tdw_msg *msg)
 {
     const bool stream = socket->type == SOCK_STREAM;
     const size_t bytes = msg->io.left;
+    struct ucred sender = TDW_SENDER_UNKNOWN;
     struct tdw_passed *passed;
     struct tdw_socket *peer = NULL;
     int64_t done;
@@ -519,22 +516,26 @@ static int64_t unix_send(struct tdw_socket *socket, struct tdw_msg *msg)
         return tdw__socket_error(socket);
     if (socket->type == SOCK_SEQPACKET && socket->state != TDW_TCP_ESTABLISHED)
         return -ENOTCONN;
-    err = tdw__passed_take(socket, msg, &passed);
+    err = tdw__passed_take(socket, msg, &passed, &sender);
     if (err)
         return err;
     done = may_send(socket, msg, &peer);
-    if (done == 0)
-        done = add_credentials(socket, peer, msg, &passed);
-    if (done < 0 || (stream && bytes == 0)) {
-        if (passed)
-            tdw__passed_free(tdw__socket_loop(socket), passed);
-        return done;
+    if (done == 0 && !(stream && bytes == 0)) {
+        add_sender(socket, peer, msg, &sender);
+        if (stream) {
+            done = put_stream(socket, peer, msg, passed, &sender);
+        } else {
+            done = put(socket, peer, msg, bytes, &sender);
+            if (done >= 0)
+                peer->received.tail->passed = passed;
+        }
+        if (done >= 0) {
+            tdw__socket_wake(peer, POLLIN | POLLRDNORM | POLLRDBAND);
+            return done;
+        }
     }
-    done = stream ? put_stream(socket, peer, msg, passed) : put(socket, peer, msg, bytes, passed);
-    if (done < 0 && passed)
+    if (passed)
         tdw__passed_free(tdw__socket_loop(socket), passed);
-    else if (done >= 0)
-        tdw__socket_wake(peer, POLLIN | POLLRDNORM | POLLRDBAND);
     return done;
 }
 
@@ -659,6 +660,15 @@ void tdw__unix_purge(struct tdw_host *host)
     }
 }
 
+/* Is there something that was not read? As Linux asks (since 6.17): beyond a first empty message.
+ */
+static bool is_unread(const struct tdw_socket *socket)
+{
+    const struct tdw_segment *first = socket->received.head;
+
+    return first && (first->bytes > 0 || first->next);
+}
+
 /* The peer of a socket that closes: its stream ends, or its datagrams have nowhere to go. */
 static void leave(struct tdw_socket *socket, struct tdw_socket *peer)
 {
@@ -670,7 +680,7 @@ static void leave(struct tdw_socket *socket, struct tdw_socket *peer)
         return;
     }
     peer->shut = TDW_SHUT_BOTH;
-    if (socket->received.head)
+    if (is_unread(socket))
         peer->error = ECONNRESET;
     tdw__socket_wake(peer, POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM | POLLHUP |
                                (peer->error ? POLLERR : 0));
