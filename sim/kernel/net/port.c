@@ -4,8 +4,8 @@
  *
  * A record says that an address and port are taken, by a socket or by what a closed connection left
  * behind (TIME_WAIT holds its port for a minute). Two records of one port conflict if their
- * addresses may be the same, unless both say SO_REUSEADDR and the other one does not listen, or both say
- * SO_REUSEPORT (one user runs everything here).
+ * addresses may be the same, unless both say SO_REUSEADDR and the other one does not listen, or
+ * both say SO_REUSEPORT (one user runs everything here).
  *
  * A port that the program leaves to us is the next free one above the last that was given out, so
  * a number does not come back soon; real kernels start at random, which a program must not notice.
@@ -161,16 +161,18 @@ static int fits(const struct tdw_port *port, bool datagram, const struct tdw_add
                 const struct tdw_address *from)
 {
     const struct tdw_socket *socket = port->socket;
+    const struct in6_addr *own;
     int score = 1;
 
     if (!socket || port->datagram != datagram || port->address.port != to->port ||
         (!datagram && !port->listens))
         return 0;
-    if (tdw__same_ip(&port->address.ip, &to->ip))
+    /* A connected datagram socket has the address that it sends from, and no other. */
+    own = datagram ? &socket->local.ip : &port->address.ip;
+    if (tdw__same_ip(own, &to->ip))
         score += 2;
-    else if (!tdw__is_any(&port->address.ip) ||
-             (tdw__is_ipv4(&to->ip) ? !tdw__is_ipv4(&port->address.ip) && port->v6only
-                                    : tdw__is_ipv4(&port->address.ip)))
+    else if (!tdw__is_any(own) ||
+             (tdw__is_ipv4(&to->ip) ? !tdw__is_ipv4(own) && port->v6only : tdw__is_ipv4(own)))
         return 0;
     if (datagram && socket->peer.port != 0) { /* connected: only its peer's */
         if (socket->peer.port != from->port || !tdw__same_ip(&socket->peer.ip, &from->ip))

@@ -154,9 +154,8 @@ static int udp_connect(struct tdw_socket *socket, const struct sockaddr *address
 
     if (address->sa_family == AF_UNSPEC) {
         socket->peer = (struct tdw_address){.port = 0};
-        if (!socket->port_wanted)
-            socket->local.port = 0;
         tdw__port_leave(socket);
+        socket->local = socket->port ? socket->port->address : (struct tdw_address){.port = 0};
         return 0;
     }
     err = bind_any(socket);
@@ -187,15 +186,21 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg, str
     const bool unnamed = !msg->name || (socket->domain == AF_INET6 &&
                                         msg->name_bytes >= sizeof(msg->name->sa_family) &&
                                         msg->name->sa_family == AF_UNSPEC);
+    int err;
 
     if (unnamed) {
         *to = socket->peer;
-        return to->port == 0 ? -EDESTADDRREQ : 0;
+        if (to->port == 0)
+            return -EDESTADDRREQ;
+        /* A name without a family is taken for an IPv6 one, also of an IPv4 peer. */
+        return msg->name && tdw__is_ipv4(&to->ip) ? -ENETUNREACH : 0;
     }
-    const int err = tdw__inet_parse(socket, msg->name, msg->name_bytes, to);
-
+    if (socket->domain == AF_INET6 && socket->options.v6only &&
+        msg->name_bytes >= sizeof(msg->name->sa_family) && msg->name->sa_family == AF_INET)
+        return -ENETUNREACH; /* however long it is */
+    err = tdw__inet_parse(socket, msg->name, msg->name_bytes, to);
     if (err)
-        return err;
+        return err == -EAFNOSUPPORT && socket->domain == AF_INET6 ? -EINVAL : err;
     if (to->port == 0)
         return -EINVAL;
     return tdw__inet_reach(socket, &to->ip);
@@ -271,7 +276,8 @@ static int64_t udp_send(struct tdw_socket *socket, struct tdw_msg *msg)
     datagram->to_host = tdw__host_of(socket->host, &to.ip);
     datagram->to = to;
     datagram->from = socket->local;
-    if (tdw__is_any(&socket->local.ip))
+    /* Also of a socket that a connect bound to an IPv6 address: no answer will reach it. */
+    if (tdw__is_any(&socket->local.ip) || tdw__is_ipv4(&socket->local.ip) != tdw__is_ipv4(&to.ip))
         datagram->from.ip = tdw__source_ip(socket->host, &to.ip);
     if (datagram->to_host)
         depart(datagram);
