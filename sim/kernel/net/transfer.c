@@ -7,7 +7,8 @@
  * As io_uring does it: an op tries without waiting; if nothing can be moved it waits in the queue
  * of the socket, unless MSG_DONTWAIT says otherwise. A stream's op completes with what could be
  * moved, which may be less than asked for; with MSG_WAITALL it goes on until all of it is, and its
- * result so far is kept in op->res. Between two such moves others may get in.
+ * result so far is kept in op->res. Between two such moves others may get in. A receive with room
+ * for control bytes does not go on.
  *
  * A send without a copy completes twice: with its result, then, one latency later, with the notice
  * that the buffer is free (IORING_CQE_F_NOTIF), also when it failed. A multishot receive fills one
@@ -310,7 +311,8 @@ static int32_t receive_some(struct tdw_process *process, struct tdw_op *op,
     if (socket->received.head)
         op->flags |= IORING_CQE_F_SOCK_NONEMPTY;
     if (msg.flags & MSG_WAITALL && socket->protocol->stream && moved > 0 &&
-        (size_t)moved < wanted && !msg.io.nowait && !(msg.flags & MSG_PEEK))
+        (size_t)moved < wanted && !msg.io.nowait && !(msg.flags & MSG_PEEK) &&
+        msg.control_room == 0)
         return TDW_AGAIN;
     return op->res;
 }
