@@ -9,8 +9,11 @@
  * not; PPOLL reports the latter only if it was asked for.
  *
  * A multishot poll tells of changes (edges): it completes when it is ready at its start, and then
- * again with each wake that finds it ready. PPOLL looks at all of its files after each wake of any.
- * An op's user_data is the runtime's and cannot be updated; that of a program's own entry can.
+ * again with each wake that finds it ready. A poll that a wake found ready completes, even if
+ * somebody else was quicker to take what there was, as on Linux: it says what is ready when it
+ * completes, or what was at the wake if nothing is. PPOLL looks at all of its files after each wake
+ * of any. An op's user_data is the runtime's and cannot be updated; that of a program's own entry
+ * can.
  */
 #include <sim/kernel/vfs.h>
 #include <sim/kernel/wait.h>
@@ -31,6 +34,21 @@ static uint32_t ready(const struct tdw_op *op, const struct tdw_file *file)
     return tdw__ready(file) & (op->sqe.poll32_events | UNASKED);
 }
 
+/* What the wake that lets the poll go on found it ready for: in a word of its entry that means
+ * nothing to polls. */
+static __u64 *told(struct tdw_op *op)
+{
+    return &op->sqe.addr3;
+}
+
+bool tdw__poll_woken(struct tdw_op *op, const struct tdw_file *file, uint32_t events)
+{
+    if (!(events & (op->sqe.poll32_events | UNASKED)))
+        return false;
+    *told(op) = ready(op, file) & events;
+    return true;
+}
+
 /* ── POLL_ADD ──────────────────────────────────────────────────────────────────────────────── */
 
 static bool is_multishot(const struct tdw_op *op)
@@ -49,6 +67,7 @@ static int start_poll(struct tdw_process *process, struct tdw_op *op, void **obj
         return -EINVAL;
     if (file && !file->kind->ready_queue && !ready(op, file))
         return -EINVAL; /* it would never be ready for that */
+    *told(op) = 0;
     return tdw__start_fd(process, op, object);
 }
 
@@ -59,15 +78,17 @@ static struct tdw_waitq *blocked_poll(struct tdw_process *process, struct tdw_op
     (void)process;
     if (op->state == TDW_BLOCKED) /* only its queue is asked for */
         return file->kind->ready_queue(file);
-    return ready(op, file) ? NULL : file->kind->ready_queue(file);
+    return *told(op) || ready(op, file) ? NULL : file->kind->ready_queue(file);
 }
 
 static int32_t effect_poll(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     const struct tdw_file *file = object;
-    const int32_t mask = (int32_t)ready(op, file);
+    const uint32_t now = ready(op, file);
+    const int32_t mask = (int32_t)(now ? now : *told(op));
 
     (void)process;
+    *told(op) = 0;
     if (!is_multishot(op) || !file->kind->ready_queue)
         return mask;
     return tdw__post_more(op, mask, 0, 0) ? TDW_WAITS : mask;

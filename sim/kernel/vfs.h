@@ -626,6 +626,8 @@ void tdw__release_fd(struct tdw_process *process, void *object);
 
 /* What an open file is ready for now: POLLIN, … (poll.c) */
 uint32_t tdw__ready(const struct tdw_file *file);
+/* A wake is about `events`: does it wake the POLL_ADD that waits for the file? It is noted. */
+bool tdw__poll_woken(struct tdw_op *op, const struct tdw_file *file, uint32_t events);
 /* An open file ends: no epoll has it any more. (epoll.c) */
 void tdw__epoll_forget(struct tdw_file *file);
 int tdw__pipe_open(struct tdw_files *files, int fds[2], int flags);

@@ -62,10 +62,10 @@ static void block(struct tdw_waitq *queue, struct tdw_op *op, uint64_t latency_n
 }
 
 /* Is it a poll that asks for none of `events`? */
-static bool sleeps_on(const struct tdw_op *op, uint32_t events)
+static bool sleeps_on(struct tdw_op *op, uint32_t events)
 {
     return op->sqe.opcode == IORING_OP_POLL_ADD &&
-           !(events & (op->sqe.poll32_events | POLLERR | POLLHUP | POLLRDHUP));
+           !tdw__poll_woken(op, tdw__slot(op->task->ring, op)->object, events);
 }
 
 void tdw__wake_for(struct tdw_waitq *queue, uint32_t events)
