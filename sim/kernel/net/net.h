@@ -334,9 +334,9 @@ void tdw__passed_free(struct tdw_loop *loop, struct tdw_passed *passed);
  * or -errno. */
 int tdw__passed_take(struct tdw_socket *socket, const struct tdw_msg *msg,
                      struct tdw_passed **passed, struct ucred *sender);
-/* Hand over a segment's sender, if the socket asks for it, then its files, as the control bytes of
- * a receive. */
-void tdw__sender_give(const struct tdw_socket *socket, const struct tdw_segment *segment,
+/* Hand over who sent, if the socket asks for it, then a segment's files, as the control bytes of a
+ * receive. */
+void tdw__sender_give(const struct tdw_socket *socket, const struct ucred *sender,
                       struct tdw_msg *msg);
 void tdw__passed_give(struct tdw_socket *socket, struct tdw_segment *segment, struct tdw_msg *msg);
 

@@ -111,35 +111,29 @@ int tdw__passed_take(struct tdw_socket *socket, const struct tdw_msg *msg,
 
 /* ── Receiving ─────────────────────────────────────────────────────────────────────────────── */
 
-/* Room for a control message of `bytes`, behind those before; or NULL. */
-static void *put(struct tdw_msg *msg, int type, size_t bytes)
+/* A control message behind those before, as far as there is room for it. */
+static void put(struct tdw_msg *msg, int type, const void *data, size_t bytes)
 {
-    const size_t at = msg->control_bytes;
-    struct cmsghdr *cmsg;
+    const size_t room = msg->control ? msg->control_room - msg->control_bytes : 0;
+    struct cmsghdr cmsg = {CMSG_LEN(bytes), SOL_SOCKET, type};
+    char *at = (char *)msg->control + msg->control_bytes;
 
-    if (!msg->control || at + CMSG_LEN(bytes) > msg->control_room)
-        return NULL;
-    cmsg = (void *)((char *)msg->control + at);
-    *cmsg =
-        (struct cmsghdr){.cmsg_len = CMSG_LEN(bytes), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
-    msg->control_bytes = at + CMSG_SPACE(bytes);
-    if (msg->control_bytes > msg->control_room)
-        msg->control_bytes = msg->control_room;
-    return CMSG_DATA(cmsg);
+    if (room < cmsg.cmsg_len)
+        msg->flags_out |= MSG_CTRUNC;
+    if (room < sizeof(cmsg))
+        return;
+    if (room < cmsg.cmsg_len)
+        cmsg.cmsg_len = room;
+    memcpy(at, &cmsg, sizeof(cmsg));
+    memcpy(at + sizeof(cmsg), data, cmsg.cmsg_len - sizeof(cmsg));
+    msg->control_bytes += CMSG_SPACE(bytes) < room ? CMSG_SPACE(bytes) : room;
 }
 
-void tdw__sender_give(const struct tdw_socket *socket, const struct tdw_segment *segment,
+void tdw__sender_give(const struct tdw_socket *socket, const struct ucred *sender,
                       struct tdw_msg *msg)
 {
-    void *to;
-
-    if (socket->domain != AF_UNIX || !socket->options.pass_cred)
-        return;
-    to = put(msg, SCM_CREDENTIALS, sizeof(segment->sender));
-    if (to)
-        memcpy(to, &segment->sender, sizeof(segment->sender));
-    else
-        msg->flags_out |= MSG_CTRUNC;
+    if (socket->domain == AF_UNIX && socket->options.pass_cred)
+        put(msg, SCM_CREDENTIALS, sender, sizeof(*sender));
 }
 
 /* As many descriptors as there is room for; the rest of the files is closed. */
@@ -151,7 +145,6 @@ static void give_files(struct tdw_passed *passed, struct tdw_msg *msg)
         msg->control && msg->control_room > at ? (msg->control_room - at) / sizeof(int) : 0;
     int fds[FILES_MAX];
     size_t count = 0;
-    void *to;
 
     while (count < passed->files_count && count < room) {
         const int fd = tdw__fd_free(process->files, 0);
@@ -164,9 +157,8 @@ static void give_files(struct tdw_passed *passed, struct tdw_msg *msg)
     }
     if (count < passed->files_count)
         msg->flags_out |= MSG_CTRUNC;
-    to = count ? put(msg, SCM_RIGHTS, count * sizeof(int)) : NULL;
-    if (to)
-        memcpy(to, fds, count * sizeof(int));
+    if (count > 0)
+        put(msg, SCM_RIGHTS, fds, count * sizeof(int));
 }
 
 void tdw__passed_give(struct tdw_socket *socket, struct tdw_segment *segment, struct tdw_msg *msg)

@@ -46,7 +46,7 @@ int64_t tdw__receive_stream(struct tdw_socket *socket, struct tdw_msg *msg)
     int64_t done = 0;
     bool passed;
 
-    tdw__sender_give(socket, segment, msg);
+    tdw__sender_give(socket, &sender, msg);
     do {
         const size_t part = msg->io.left < segment->bytes ? msg->io.left : segment->bytes;
         struct tdw_segment *next = segment->next;
@@ -82,7 +82,7 @@ int64_t tdw__receive_message(struct tdw_socket *socket, struct tdw_msg *msg)
         tdw__address_out(&from, segment->name_bytes, msg->name, &room);
         msg->name_bytes = segment->name_bytes;
     }
-    tdw__sender_give(socket, segment, msg);
+    tdw__sender_give(socket, &segment->sender, msg);
     tdw__passed_give(socket, segment, msg);
     if (!(msg->flags & MSG_PEEK)) {
         socket->received_bytes -= whole;

@@ -169,6 +169,13 @@ static void autobind(struct tdw_socket *socket)
     own->bound = true;
 }
 
+/* Who asks for credentials gets a name when it connects or sends messages. */
+static void name_if_passing(struct tdw_socket *socket)
+{
+    if (socket->options.pass_cred && of(socket)->name_bytes == 0)
+        autobind(socket);
+}
+
 static int bind_path(struct tdw_socket *socket, const struct sockaddr_un *name)
 {
     char path[sizeof(name->sun_path) + 1] = {0};
@@ -290,8 +297,13 @@ static int enqueue(struct tdw_socket *socket, struct tdw_socket *listener)
 static int unix_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
 {
     struct tdw_socket *listener;
-    int err = find(socket, address, bytes, &listener);
+    struct sockaddr_un name;
+    int err = parse(address, bytes, &name);
 
+    if (err < 0)
+        return err;
+    name_if_passing(socket);
+    err = find(socket, address, bytes, &listener);
     if (err)
         return err;
     if (listener->state != TDW_TCP_LISTEN || listener->shut & TDW_SHUT_READ)
@@ -342,22 +354,57 @@ static bool is_taken(struct tdw_socket *socket, const struct tdw_socket *other)
     return socket->state == TDW_TCP_ESTABLISHED && of(socket)->peer != other;
 }
 
+static void purge(struct tdw_socket *socket)
+{
+    struct tdw_segments received = socket->received;
+
+    socket->received.head = NULL;
+    socket->received_bytes = 0;
+    socket->messages = 0;
+    tdw__segments_free(tdw__socket_loop(socket), &received);
+}
+
+/* A datagram socket has another peer than `old` now, or none: what waits to be received is lost,
+ * and who thinks to be connected is told. */
+static void part(struct tdw_socket *socket, struct tdw_socket *old)
+{
+    if (!socket->received.head)
+        return;
+    purge(socket);
+    room_again(socket);
+    if (old && of(old)->peer == socket) {
+        old->error = ECONNRESET;
+        tdw__socket_wake(old, POLLERR);
+    }
+}
+
 static int dgram_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
 {
+    struct tdw_socket *const old = of(socket)->peer;
+    const bool parts = socket->state == TDW_TCP_ESTABLISHED; /* maybe from one that has gone */
     struct tdw_socket *peer;
+    struct sockaddr_un name;
     int err;
 
     if (address->sa_family == AF_UNSPEC) {
         of(socket)->peer = NULL;
         socket->state = TDW_TCP_CLOSED;
+        if (parts)
+            part(socket, old);
         return 0;
     }
+    err = parse(address, bytes, &name);
+    if (err < 0)
+        return err;
+    name_if_passing(socket);
     err = find(socket, address, bytes, &peer);
     if (err)
         return err;
     if (is_taken(peer, socket))
         return -EPERM;
     join(socket, peer);
+    if (parts && old != peer)
+        part(socket, old);
     return 0;
 }
 
@@ -386,11 +433,6 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg,
     if (socket->type == SOCK_STREAM && msg->name_bytes > 0)
         return socket->state == TDW_TCP_ESTABLISHED ? -EISCONN : -EOPNOTSUPP;
     if (dgram && msg->name_bytes > 0) {
-        struct sockaddr_un name;
-
-        err = parse(msg->name, msg->name_bytes, &name);
-        if (err < 0)
-            return err;
         if (socket->shut & TDW_SHUT_WRITE)
             return -EPIPE;
         err = find(socket, msg->name, msg->name_bytes, peer);
@@ -406,6 +448,7 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg,
             return *peer ? 0 : -EPIPE;
         if (!*peer) {
             socket->state = TDW_TCP_CLOSED; /* told once: the peer has gone */
+            part(socket, NULL);
             return -ECONNREFUSED;
         }
     }
@@ -482,10 +525,18 @@ static int64_t put_stream(struct tdw_socket *socket, struct tdw_socket *peer, st
 /* What a send answers before anything is moved: 0 and where it goes, or -errno. */
 static int may_send(struct tdw_socket *socket, const struct tdw_msg *msg, struct tdw_socket **peer)
 {
+    struct sockaddr_un name;
     int err;
 
     if (msg->flags & MSG_OOB)
         return -EOPNOTSUPP;
+    if (socket->type == SOCK_DGRAM && msg->name_bytes > 0) {
+        err = parse(msg->name, msg->name_bytes, &name);
+        if (err < 0)
+            return err;
+    }
+    if (socket->type != SOCK_STREAM)
+        name_if_passing(socket);
     if (socket->type == SOCK_DGRAM && msg->io.left > socket->options.send_bytes - 32)
         return -EMSGSIZE;
     if (socket->error && socket->type != SOCK_STREAM)
@@ -573,12 +624,16 @@ static int64_t unix_receive(struct tdw_socket *socket, struct tdw_msg *msg)
         return -EOPNOTSUPP;
     if (socket->type != SOCK_DGRAM && socket->state != TDW_TCP_ESTABLISHED)
         return socket->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
+    if (socket->error && (socket->type != SOCK_STREAM || !socket->received.head))
+        return tdw__socket_error(socket);
     if (!socket->received.head) {
-        if (socket->error)
-            return tdw__socket_error(socket);
         if (socket->type == SOCK_DGRAM && msg->io.nowait)
             return -EAGAIN; /* also if it is shut down */
-        return socket->shut & TDW_SHUT_READ ? 0 : -EAGAIN;
+        if (!(socket->shut & TDW_SHUT_READ))
+            return -EAGAIN;
+        if (socket->type == SOCK_STREAM) /* the end is told as from nobody */
+            tdw__sender_give(socket, &(struct ucred){.pid = 0}, msg);
+        return 0;
     }
     if (socket->type != SOCK_STREAM && !(msg->flags & MSG_PEEK))
         socket->messages--;
@@ -635,15 +690,6 @@ struct ucred tdw__unix_peer_cred(const struct tdw_socket *socket)
     const struct ucred none = {.uid = (uid_t)-1, .gid = (gid_t)-1};
 
     return socket->state == TDW_TCP_ESTABLISHED ? socket->unix_->peer_cred : none;
-}
-
-static void purge(struct tdw_socket *socket)
-{
-    struct tdw_segments received = socket->received;
-
-    socket->received.head = NULL;
-    socket->received_bytes = 0;
-    tdw__segments_free(tdw__socket_loop(socket), &received);
 }
 
 void tdw__unix_purge(struct tdw_host *host)
