@@ -174,8 +174,9 @@ static int fits(const struct tdw_port *port, bool datagram, const struct tdw_add
     else if (!tdw__is_any(own) ||
              (tdw__is_ipv4(&to->ip) ? !tdw__is_ipv4(own) && port->v6only : tdw__is_ipv4(own)))
         return 0;
-    if (datagram && socket->peer.port != 0) { /* connected: only its peer's */
-        if (socket->peer.port != from->port || !tdw__same_ip(&socket->peer.ip, &from->ip))
+    if (datagram && !tdw__same_ip(&socket->peer.ip, &in6addr_any)) { /* only its peer's */
+        if ((socket->peer.port && socket->peer.port != from->port) ||
+            !tdw__same_ip(&socket->peer.ip, &from->ip))
             return 0;
         score += 4;
     }

@@ -153,16 +153,20 @@ static int udp_connect(struct tdw_socket *socket, const struct sockaddr *address
     int err;
 
     if (address->sa_family == AF_UNSPEC) {
-        socket->peer = (struct tdw_address){.port = 0};
+        /* Linux forgets an IPv6 peer's port alone: who is bound hears of that address only. */
+        socket->peer.port = 0;
+        if (socket->domain == AF_INET)
+            socket->peer = (struct tdw_address){.port = 0};
         tdw__port_leave(socket);
         socket->local = socket->port ? socket->port->address : (struct tdw_address){.port = 0};
         return 0;
     }
     err = bind_any(socket);
+    if (!err && socket->domain == AF_INET6 && socket->options.v6only &&
+        address->sa_family == AF_INET)
+        err = -EAFNOSUPPORT;
     if (!err)
         err = tdw__inet_parse(socket, address, bytes, &peer);
-    if (!err && socket->options.v6only && address->sa_family == AF_INET)
-        err = socket->domain == AF_INET6 ? -EAFNOSUPPORT : 0;
     if (err)
         return err;
     err = tdw__inet_reach(socket, &peer.ip);
