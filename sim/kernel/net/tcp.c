@@ -358,6 +358,9 @@ static void handshake_done(struct tdw_end *end)
     end->listener = NULL;
     end->state = TDW_TCP_ESTABLISHED;
     tdw__tcp_keepalive(end);
+    child->shut = listener->shut; /* what was shut before it listened */
+    if (child->shut & TDW_SHUT_WRITE)
+        child->protocol->shutdown(child, SHUT_WR);
     tdw__accept_push(listener, child);
 }
 

@@ -46,7 +46,8 @@ static int disconnect(struct tdw_socket *socket)
     socket->state = TDW_TCP_CLOSED;
     socket->shut = 0;
     socket->ended = false;
-    socket->error = cut ? ECONNRESET : 0;
+    if (cut)
+        socket->error = ECONNRESET;
     socket->tried = TDW_UNCONNECTED;
     tdw__port_leave(socket);
     socket->peer = (struct tdw_address){.port = 0};
@@ -87,8 +88,9 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
 {
     struct tdw_loop *loop = tdw__socket_loop(socket);
     struct tdw_connection *connection;
-    struct tdw_host *to;
+    struct tdw_host *to = NULL;
     struct tdw_address peer;
+    bool lost;
     int err;
 
     if (address->sa_family == AF_UNSPEC)
@@ -102,6 +104,8 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
     err = tdw__inet_reach(socket, &peer.ip);
     if (err)
         return err;
+    /* From an IPv4 address to an IPv6 one a SYN is sent, and nobody takes it. */
+    lost = tdw__is_ipv4(&socket->local.ip) && !tdw__is_ipv4(&peer.ip);
     err = tdw__inet_autobind(socket, &peer.ip);
     if (err)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
@@ -112,7 +116,8 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
     socket->ended = false;
     socket->error = 0;
     socket->tried = TDW_CONNECTING;
-    to = tdw__host_of(socket->host, &peer.ip);
+    if (!lost)
+        to = tdw__host_of(socket->host, &peer.ip);
     tdw__tcp_begin(connection, socket, to ? to : socket->host);
     socket->end = &connection->ends[0];
     socket->end->socket = socket;
@@ -391,6 +396,7 @@ static int tcp_shutdown(struct tdw_socket *socket, int how)
         if (how == SHUT_WR)
             return 0;
         stop_listening(socket);
+        socket->shut = 0;
         tdw__socket_wake(socket, POLLIN | POLLHUP);
         return 0;
     }
