@@ -282,7 +282,7 @@ static int start_new(struct tdw_process *process, struct tdw_op *op, void **obje
         return -EINVAL;
     if (sqe->file_index && (int)sqe->off & SOCK_CLOEXEC)
         return -EINVAL;
-    return check_type(sqe->fd, (int)sqe->off, (int)sqe->len);
+    return (int)sqe->off & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK) ? -EINVAL : 0;
 }
 
 static int32_t effect_new(struct tdw_process *process, struct tdw_op *op, void *object)
@@ -421,17 +421,15 @@ static int start_accept(struct tdw_process *process, struct tdw_op *op, void **o
         return -EINVAL;
     if (sqe->file_index && sqe->accept_flags & SOCK_CLOEXEC)
         return -EINVAL;
-    err = tdw__start_socket(process, op, object);
+    err = tdw__start_fd(process, op, object);
     if (err)
         return err;
-    if (sqe->addr && bytes && (int)*bytes < 0)
-        return -EINVAL;
-    return tdw__socket_of(*object)->protocol->accept ? 0 : -EOPNOTSUPP;
+    return sqe->addr && bytes && (int)*bytes < 0 ? -EINVAL : 0;
 }
 
 static bool accept_waits(const struct tdw_op *op, const struct tdw_socket *socket)
 {
-    return !(op->sqe.ioprio & TDW_ACCEPT_DONTWAIT) && socket->state == TDW_TCP_LISTEN &&
+    return socket && !(op->sqe.ioprio & TDW_ACCEPT_DONTWAIT) && socket->state == TDW_TCP_LISTEN &&
            !socket->accept_head &&
            (!(socket->shut & TDW_SHUT_READ) || op->sqe.ioprio & IORING_ACCEPT_MULTISHOT);
 }
@@ -454,6 +452,10 @@ static int accept_one(struct tdw_process *process, struct tdw_op *op, struct tdw
 
     if (room < 0)
         return room;
+    if (!listener)
+        return -ENOTSOCK;
+    if (!listener->protocol->accept)
+        return -EOPNOTSUPP;
     if (op->sqe.ioprio & TDW_ACCEPT_DONTWAIT && listener->state == TDW_TCP_LISTEN &&
         !listener->accept_head)
         return -EAGAIN; /* also if it is shut down */
