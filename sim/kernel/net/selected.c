@@ -83,7 +83,8 @@ static int64_t receive_into(struct tdw_process *process, struct tdw_op *op,
     else if (header) {
         struct msghdr *told = tdw__pointer(op->sqe.addr);
 
-        told->msg_namelen = msg.name_bytes;
+        if (told->msg_name)
+            told->msg_namelen = msg.name_bytes;
         told->msg_controllen = msg.control_bytes;
         told->msg_flags = msg.flags_out;
     }

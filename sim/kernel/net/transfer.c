@@ -288,7 +288,8 @@ static struct tdw_waitq *blocked_receive(struct tdw_process *process, struct tdw
 /* What RECVMSG tells beside its bytes. */
 static void header_out(const struct tdw_msg *msg, struct msghdr *header)
 {
-    header->msg_namelen = msg->name_bytes;
+    if (header->msg_name)
+        header->msg_namelen = msg->name_bytes;
     header->msg_controllen = msg->control_bytes;
     header->msg_flags = msg->flags_out | (msg->flags & MSG_CMSG_CLOEXEC);
 }
@@ -299,8 +300,12 @@ static int32_t receive_some(struct tdw_process *process, struct tdw_op *op,
     struct iovec one;
     struct tdw_msg msg = message_of(process, op, &one);
     const size_t wanted = msg.io.left;
-    const int64_t moved = socket->protocol->receive(socket, &msg);
+    int64_t moved;
 
+    /* Once it is shut, a worker tries, and its recvmsg (not its recv) minds O_NONBLOCK. */
+    if (has_msghdr(op) && socket->shut & TDW_SHUT_READ && socket->file->flags & O_NONBLOCK)
+        msg.io.nowait = true;
+    moved = socket->protocol->receive(socket, &msg);
     if (moved == -EAGAIN && !msg.io.nowait)
         return TDW_AGAIN;
     if (moved < 0)
@@ -310,7 +315,7 @@ static int32_t receive_some(struct tdw_process *process, struct tdw_op *op,
         header_out(&msg, tdw__pointer(op->sqe.addr));
     if (socket->received.head)
         op->flags |= IORING_CQE_F_SOCK_NONEMPTY;
-    if (msg.flags & MSG_WAITALL && socket->protocol->stream && moved > 0 &&
+    if (msg.flags & MSG_WAITALL && socket->type != SOCK_DGRAM && moved > 0 &&
         (size_t)moved < wanted && !msg.io.nowait && !(msg.flags & MSG_PEEK) &&
         msg.control_room == 0)
         return TDW_AGAIN;
