@@ -687,8 +687,16 @@ static void take_view(const struct program *program, struct side *side, struct v
     look(side, view);
 }
 
-/* A port that the kernel picked is any. */
-static void forget_ports(struct memory *memory)
+/* A name that the kernel picked: a NUL and five digits. */
+static bool is_picked(const struct sockaddr_un *name)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    return name->sun_path[0] == '\0' && strspn(name->sun_path + 1, digits) == 5;
+}
+
+/* A port or a name that the kernel picked is any. */
+static void forget_picked(struct memory *memory)
 {
     for (int i = 0; i < IDS; i++) {
         struct sockaddr_in *name = (void *)&memory->ops[i].name; /* sin6_port is at its place */
@@ -696,6 +704,8 @@ static void forget_ports(struct memory *memory)
         if ((name->sin_family == AF_INET || name->sin_family == AF_INET6) &&
             ntohs(name->sin_port) > PORT + 100)
             name->sin_port = 0xffff;
+        if (name->sin_family == AF_UNIX && is_picked((void *)name))
+            memset(((struct sockaddr_un *)(void *)name)->sun_path + 1, '0', 5);
     }
 }
 
@@ -817,6 +827,18 @@ static void take_now(const struct program *program, struct action *a)
     a->sqe.msg_flags |= MSG_DONTWAIT;
 }
 
+/* When a small segment is sent would depend on when others were acknowledged. A result that is no
+ * descriptor does no harm. */
+static void no_delay(const struct pair *pair, const struct view *view)
+{
+    for (uint32_t i = 0; i < view->count; i++) {
+        if (view->done[i].res < 0)
+            continue;
+        side_option(pair->sim, view->done[i].res, IPPROTO_TCP, TCP_NODELAY, 1);
+        side_option(pair->real, view->done[i].res, IPPROTO_TCP, TCP_NODELAY, 1);
+    }
+}
+
 /* One step on both sides. */
 static bool step_both(struct pair *pair, struct program *program, const struct action *a,
                       uint32_t fill)
@@ -853,8 +875,9 @@ static bool step_both(struct pair *pair, struct program *program, const struct a
     drop_needless(program, pair, &real, &sim);
     drop_needless(program, pair, &sim, &real);
     memcpy(pair->ready, real.ready, sizeof(pair->ready));
-    forget_ports(pair->sim_memory);
-    forget_ports(pair->real_memory);
+    forget_picked(pair->sim_memory);
+    forget_picked(pair->real_memory);
+    no_delay(pair, &real);
     alike = same(pair, program->polls & ~(1u << a->id), &sim, &real);
     for (uint32_t i = 0; i < real.count; i++) {
         if (!(real.done[i].flags & IORING_CQE_F_MORE))
