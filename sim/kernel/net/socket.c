@@ -9,7 +9,7 @@
  *
  * io_uring waits whether or not a descriptor is O_NONBLOCK; only flags of the entry say otherwise.
  *
- * ACCEPT takes a descriptor before a connection: with -EMFILE the connection stays in the queue.
+ * ACCEPT takes a descriptor before it waits: with -EMFILE a connection stays in the queue.
  * Multishot accepts end with the first error.
  *
  * What READ and WRITE do to a socket is the kind's below; SEND, RECV and their like are in
@@ -439,8 +439,13 @@ static struct tdw_waitq *blocked_accept(struct tdw_process *process, struct tdw_
 {
     struct tdw_socket *socket = tdw__socket_of(object);
 
-    (void)process;
-    return op->state == TDW_BLOCKED || accept_waits(op, socket) ? &socket->readers : NULL;
+    if (op->state == TDW_BLOCKED)
+        return &socket->readers;
+    if (!accept_waits(op, socket))
+        return NULL;
+    return tdw__install_check(process, op, op->sqe.accept_flags & SOCK_CLOEXEC) < 0
+               ? NULL
+               : &socket->readers;
 }
 
 static int accept_one(struct tdw_process *process, struct tdw_op *op, struct tdw_socket *listener)
