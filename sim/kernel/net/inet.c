@@ -143,8 +143,8 @@ int tdw__inet_reach(const struct tdw_socket *socket, struct in6_addr *ip)
         *ip = tdw__inet_any(AF_INET);
     if (socket->options.v6only && tdw__is_ipv4(ip) && socket->domain == AF_INET6)
         return -ENETUNREACH;
-    if (from_ipv4 && !tdw__is_any(&socket->local.ip) && !tdw__is_ipv4(ip) &&
-        socket->type == SOCK_DGRAM)
+    if (from_ipv4 && !tdw__is_ipv4(ip) &&
+        (socket->type == SOCK_STREAM || !tdw__is_any(&socket->local.ip)))
         return -EAFNOSUPPORT;
     if (tdw__is_any(ip))
         *ip = tdw__source_ip(socket->host, ip);

@@ -226,6 +226,7 @@ struct tdw_socket {
     int domain, type;
     struct tdw_port *port;
     bool port_wanted; /* bound to this number by the program; else it goes with the connection */
+    bool by_ipv4;     /* TCP: has tried an IPv4 peer */
     struct tdw_address local, peer;
     struct tdw_flow *flow; /* datagrams: what it sends, or NULL */
 

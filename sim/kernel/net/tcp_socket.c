@@ -50,6 +50,7 @@ static int disconnect(struct tdw_socket *socket)
         socket->error = ECONNRESET;
     socket->tried = TDW_UNCONNECTED;
     tdw__port_leave(socket);
+    socket->local = socket->port ? socket->port->address : (struct tdw_address){.port = 0};
     socket->peer = (struct tdw_address){.port = 0};
     tdw__segments_free(tdw__socket_loop(socket), &socket->received);
     socket->received_bytes = 0;
@@ -90,7 +91,6 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
     struct tdw_connection *connection;
     struct tdw_host *to = NULL;
     struct tdw_address peer;
-    bool lost;
     int err;
 
     if (address->sa_family == AF_UNSPEC)
@@ -104,8 +104,7 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
     err = tdw__inet_reach(socket, &peer.ip);
     if (err)
         return err;
-    /* From an IPv4 address to an IPv6 one a SYN is sent, and nobody takes it. */
-    lost = tdw__is_ipv4(&socket->local.ip) && !tdw__is_ipv4(&peer.ip);
+    socket->by_ipv4 |= tdw__is_ipv4(&peer.ip);
     err = tdw__inet_autobind(socket, &peer.ip);
     if (err)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
@@ -116,7 +115,8 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
     socket->ended = false;
     socket->error = 0;
     socket->tried = TDW_CONNECTING;
-    if (!lost)
+    /* Linux sends by IPv4 for good once it did, and to an IPv6 peer nothing comes of it. */
+    if (socket->by_ipv4 == tdw__is_ipv4(&peer.ip))
         to = tdw__host_of(socket->host, &peer.ip);
     tdw__tcp_begin(connection, socket, to ? to : socket->host);
     socket->end = &connection->ends[0];
