@@ -75,6 +75,7 @@
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -103,6 +104,8 @@ int tdw_libc_dup2(int fd, int to);
 int tdw_libc_pipe(int fds[2]);
 int tdw_libc_pipe2(int fds[2], int flags);
 int tdw_libc_eventfd(unsigned value, int flags);
+int tdw_libc_getrlimit(int resource, struct rlimit *limit);
+int tdw_libc_setrlimit(int resource, const struct rlimit *limit);
 int tdw_libc_socket(int domain, int type, int protocol);
 int tdw_libc_socketpair(int domain, int type, int protocol, int fds[2]);
 int tdw_libc_bind(int fd, const struct sockaddr *address, socklen_t bytes);
@@ -143,6 +146,8 @@ int tdw_libc_usleep(unsigned us);
 #define pipe(fds) tdw_libc_pipe(fds)
 #define pipe2(fds, flags) tdw_libc_pipe2(fds, flags)
 #define eventfd(value, flags) tdw_libc_eventfd(value, flags)
+#define getrlimit(resource, limit) tdw_libc_getrlimit(resource, limit)
+#define setrlimit(resource, limit) tdw_libc_setrlimit(resource, limit)
 #define socket(domain, type, protocol) tdw_libc_socket(domain, type, protocol)
 #define socketpair(domain, type, protocol, fds) tdw_libc_socketpair(domain, type, protocol, fds)
 #define bind(fd, address, bytes) tdw_libc_bind(fd, address, bytes)

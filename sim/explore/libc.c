@@ -114,6 +114,8 @@ CALL(int, dup2, (int fd, int to), tdw_sys_dup2(fd, to))
 CALL(int, pipe, (int fds[2]), tdw_sys_pipe2(fds, 0))
 CALL(int, pipe2, (int fds[2], int flags), tdw_sys_pipe2(fds, flags))
 CALL(int, eventfd, (unsigned value, int flags), tdw_sys_eventfd(value, flags))
+CALL(int, getrlimit, (int resource, struct rlimit *limit), tdw_sys_getrlimit(resource, limit))
+CALL(int, setrlimit, (int resource, const struct rlimit *limit), tdw_sys_setrlimit(resource, limit))
 CALL(int, socket, (int domain, int type, int protocol), tdw_sys_socket(domain, type, protocol))
 CALL(int, socketpair, (int domain, int type, int protocol, int fds[2]),
      tdw_sys_socketpair(domain, type, protocol, fds))

@@ -4,9 +4,10 @@
  *
  *     descriptor table (of a process, shared or copied) ─▶ open file ─▶ inode, pipe, …
  *
- * A table is an array: resolving a descriptor is a comparison and a load. New descriptors are the
- * lowest free ones, below the process's limit. Open files are counted: by descriptors, in however
- * many tables, and by ops in flight, so that closing a descriptor leaves an op its file.
+ * A table is an array that grows with the descriptors in use: resolving one is a comparison and a
+ * load. New descriptors are the lowest free ones, below the process's limit. Open files are
+ * counted: by descriptors, in however many tables, and by ops in flight, so that closing a
+ * descriptor leaves an op its file.
  *
  * Closing any descriptor of a file drops the record locks that the table's process holds on it
  * (POSIX's rule); the last reference to an open file drops the locks held by the file itself.
@@ -243,7 +244,8 @@ static struct tdw_files *table_new(struct tdw_disk *disk)
     if (!files)
         return NULL;
     files->refs = 1;
-    files->fds_limit = TDW_FDS_MAX;
+    files->fds_limit = TDW_FDS_SOFT;
+    files->fds_limit_max = TDW_FDS_HARD;
     files->umask = 022;
     files->disk = disk;
     if (table_grow(files, 1)) {
@@ -298,6 +300,7 @@ struct tdw_files *tdw__files_clone(const struct tdw_files *files)
     }
     memcpy(copy->cloexec, files->cloexec, files->fds_size / 64 * sizeof(uint64_t));
     copy->fds_limit = files->fds_limit;
+    copy->fds_limit_max = files->fds_limit_max;
     copy->fd_free = files->fd_free;
     copy->umask = files->umask;
     copy->root = files->root;
@@ -344,9 +347,10 @@ void tdw__files_free(struct tdw_files *files)
     free(files);
 }
 
-void tdw__files_limit(struct tdw_files *files, uint32_t fds_limit)
+void tdw__files_limit(struct tdw_files *files, uint32_t fds_limit, uint32_t fds_limit_max)
 {
     files->fds_limit = fds_limit;
+    files->fds_limit_max = fds_limit_max;
 }
 
 static int go(struct tdw_files *files, const char *path, struct tdw_inode **place)

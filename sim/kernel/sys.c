@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -579,6 +580,36 @@ int tdw_sys_umask(mode_t mask)
 
     files()->umask = mask & 0777;
     return tdw__sys_event(TDW_SYS_UMASK, -1, 0, mask, 0, old);
+}
+
+static int do_getrlimit(int resource, struct rlimit *limit)
+{
+    if (resource != RLIMIT_NOFILE)
+        return -EINVAL;
+    *limit = (struct rlimit){files()->fds_limit, files()->fds_limit_max};
+    return 0;
+}
+
+int tdw_sys_getrlimit(int resource, struct rlimit *limit)
+{
+    return tdw__sys_event(TDW_SYS_GETRLIMIT, -1, (uint64_t)resource, 0, 0,
+                          do_getrlimit(resource, limit));
+}
+
+static int do_setrlimit(int resource, const struct rlimit *limit)
+{
+    if (resource != RLIMIT_NOFILE || limit->rlim_cur > limit->rlim_max)
+        return -EINVAL;
+    if (limit->rlim_max > files()->fds_limit_max)
+        return -EPERM;
+    tdw__files_limit(files(), (uint32_t)limit->rlim_cur, (uint32_t)limit->rlim_max);
+    return 0;
+}
+
+int tdw_sys_setrlimit(int resource, const struct rlimit *limit)
+{
+    return tdw__sys_event(TDW_SYS_SETRLIMIT, -1, limit->rlim_cur, limit->rlim_max, 0,
+                          do_setrlimit(resource, limit));
 }
 
 int tdw_sys_getpid(void)

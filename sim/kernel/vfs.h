@@ -36,7 +36,8 @@ enum {
     TDW_PATH_BYTES_MAX = 4096, /* with the NUL */
     TDW_SYMLINKS_MAX = 40,
     TDW_LINKS_MAX = 65000,
-    TDW_FDS_MAX = 1024, /* the soft limit that a process starts with */
+    TDW_FDS_SOFT = 1024, /* the limits of descriptors that a process starts with */
+    TDW_FDS_HARD = 65536,
     TDW_PIPE_SLOTS = 16,
     TDW_TREE_BITS = 6,
     TDW_TREE_SLOTS = 1 << TDW_TREE_BITS,
@@ -417,7 +418,8 @@ extern const struct tdw_file_kind tdw__kind_reg, tdw__kind_dir, tdw__kind_device
 /* A process's descriptors, root, working directory and umask. */
 struct tdw_files {
     uint32_t refs;
-    uint32_t fds_limit; /* no descriptor >= it is given out */
+    uint32_t fds_limit;     /* no descriptor >= it is given out */
+    uint32_t fds_limit_max; /* what it may be raised to */
     uint32_t fds_size;
     uint32_t fd_free; /* no descriptor below it is free */
     uint32_t umask;
@@ -436,8 +438,9 @@ struct tdw_files *tdw__files_share(struct tdw_files *files);       /* CLONE_FILE
 struct tdw_files *tdw__files_exec(struct tdw_files *files);
 /* One user fewer; the last one closes everything, drops its locks and wakes who waits for them. */
 void tdw__files_free(struct tdw_files *files);
-void tdw__files_limit(struct tdw_files *files, uint32_t fds_limit); /* RLIMIT_NOFILE */
-int tdw__files_chdir(struct tdw_files *files, const char *path);    /* 0 or -errno */
+/* RLIMIT_NOFILE, now and at most. */
+void tdw__files_limit(struct tdw_files *files, uint32_t fds_limit, uint32_t fds_limit_max);
+int tdw__files_chdir(struct tdw_files *files, const char *path); /* 0 or -errno */
 int tdw__files_chroot(struct tdw_files *files, const char *path);
 
 /* An open file with one reference, or NULL. It takes over the caller's pin of `inode`. */

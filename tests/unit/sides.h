@@ -169,7 +169,7 @@ static inline bool side_open_sim(struct side *side)
     tdw_sys_dup2(side->uring.ring_fd, SIDES_RING_FD);
     tdw_close(side->uring.ring_fd);
     side->uring.ring_fd = SIDES_RING_FD;
-    tdw__files_limit(tdw__process()->files, SIDES_FDS);
+    tdw__files_limit(tdw__process()->files, SIDES_FDS, SIDES_FDS);
     return true;
 }
 

@@ -592,7 +592,7 @@ static void descriptors_are_the_lowest_free_up_to_the_limit(void **state)
     int fds[2];
 
     (void)state;
-    tdw__files_limit(rig.process.files, 6);
+    tdw__files_limit(rig.process.files, 6, 6);
     assert_int_equal(open_at("/dev/null", O_RDWR), 3);
     assert_int_equal(open_at("/dev/null", O_RDWR), 4);
     assert_int_equal(tdw_sys_pipe2(fds, 0), -EMFILE);

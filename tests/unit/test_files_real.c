@@ -1047,7 +1047,7 @@ static bool run_program(uint64_t seed)
     if (tdw__files_chroot(rig.process.files, "/scratch") ||
         tdw__files_chdir(rig.process.files, "/scratch/../scratch/."))
         tdw__files_chdir(rig.process.files, "/");
-    tdw__files_limit(rig.process.files, FDS);
+    tdw__files_limit(rig.process.files, FDS, FDS);
     for (int fd = 0; fd < 3; fd++)
         RIG(&rig, close, fd);
     for (uint32_t step = 0; alike && step < STEPS; step++) {

@@ -1044,7 +1044,7 @@ static bool run_program(struct pair *pair, uint64_t seed)
     pipes = seed % 2 == 0;
     rig_init(&pair->rig, NULL);
     pair->rig.disk->file_bytes_max = (uint64_t)pair->size_max;
-    tdw__files_limit(pair->rig.process.files, FDS);
+    tdw__files_limit(pair->rig.process.files, FDS, FDS);
     for (int fd = 0; fd < 3; fd++)
         RIG(&pair->rig, close, fd);
     tdw__disk_seed_dir(pair->rig.disk, "/scratch");
