@@ -458,6 +458,10 @@ int tdw__net_host_init(struct tdw_host *host)
 
 void tdw__net_host_fini(struct tdw_host *host)
 {
+    if (host->net) {
+        tdw__table_free(&host->world->loop, &host->net->ports);
+        tdw__table_free(&host->world->loop, &host->net->names);
+    }
     free(host->net);
     host->net = NULL;
 }

@@ -80,6 +80,28 @@ void tdw__segments_push(struct tdw_segments *list, struct tdw_segment *segment);
 struct tdw_segment *tdw__segments_pop(struct tdw_segments *list);
 void tdw__segments_free(struct tdw_loop *loop, struct tdw_segments *list);
 
+/* ── Tables (table.c) ──────────────────────────────────────────────────────────────────────── */
+
+/* An entry, inside of what it leads to. */
+struct tdw_hashed {
+    struct tdw_hashed *next; /* of its chain */
+    uint64_t key;
+};
+
+struct tdw_table {
+    struct tdw_hashed **chains;
+    uint32_t chains_count, count;
+};
+
+/* The next put finds room: 0, -ENOMEM. */
+int tdw__table_room(struct tdw_loop *loop, struct tdw_table *table);
+/* The low bits of `key` should be spread. */
+void tdw__table_put(struct tdw_table *table, struct tdw_hashed *entry, uint64_t key);
+void tdw__table_take(struct tdw_table *table, struct tdw_hashed *entry);
+/* The first of those among which entries with this key are; NULL: there are none. */
+struct tdw_hashed *tdw__table_chain(const struct tdw_table *table, uint64_t key);
+void tdw__table_free(struct tdw_loop *loop, struct tdw_table *table); /* it is empty */
+
 /* ── Addresses, names, links (link.c) ──────────────────────────────────────────────────────── */
 
 struct tdw_address {
@@ -136,9 +158,10 @@ struct tdw_net {
 /* What a host has of it. */
 struct tdw_net_host {
     struct in6_addr ipv4, ipv6;
-    struct tdw_port *ports[64]; /* bound, by number */
+    struct tdw_table ports;     /* that are taken, by number */
+    struct tdw_table names;     /* of unix sockets */
     struct tdw_end *ends;       /* of connections */
-    struct tdw_socket *locals;  /* bound unix sockets */
+    struct tdw_socket *locals;  /* unix sockets */
     uint32_t number;
     uint16_t port_next[2]; /* where the search for a free port goes on: streams, datagrams */
     uint32_t autobound;    /* abstract unix names given out */
@@ -158,11 +181,13 @@ void tdw__net_host_fini(struct tdw_host *host);
 
 /* An address that is taken: by a socket, or by what is left of its connection. */
 struct tdw_port {
-    struct tdw_port *next;
+    struct tdw_port *next, *prev; /* of its number, oldest first */
+    struct tdw_port_number *number;
     struct tdw_host *host;
     struct tdw_socket *socket; /* NULL: a connection in TIME_WAIT, or one that nobody holds */
     struct tdw_address address;
     bool datagram, reuse_addr, reuse_port, listens, v6only;
+    bool accepted; /* of a connection that has its listener's port */
 };
 
 /* 0: *port is the socket's from now on; -EADDRINUSE, -ENOMEM. Number 0: any that is free. */

@@ -13,13 +13,37 @@
  * Who gets a packet: the record with the most specific address that fits; among several that share
  * it by SO_REUSEPORT a choice decides (*waiter*, keyed by the flow).
  *
- * Cost: a walk along one of 64 chains. Called by inet.c, tcp.c and udp.c.
+ * A number that is taken is an entry of the host's table, with two lists of records: of those who
+ * asked for it, and of the connections that its listeners accepted, of which there may be
+ * thousands.
+ *
+ * Cost: that of finding an entry, but for a bind or listen at a number that is taken already, which
+ * looks at all of its records. Called by inet.c, tcp.c and udp.c.
  */
 #include <sim/kernel/net/net.h>
 
-static struct tdw_port **bucket(struct tdw_host *host, uint16_t number)
+struct tdw_port_number {
+    struct tdw_hashed hashed;
+    struct list {
+        struct tdw_port *first, *last;
+    } asked, accepted;
+};
+
+static uint64_t key_of(bool datagram, uint16_t number)
 {
-    return &host->net->ports[number % 64];
+    return (uint64_t)datagram << 16 | number;
+}
+
+/* NULL: nobody has it. */
+static struct tdw_port_number *find_number(const struct tdw_host *host, bool datagram,
+                                           uint16_t number)
+{
+    const uint64_t key = key_of(datagram, number);
+    struct tdw_hashed *entry = tdw__table_chain(&host->net->ports, key);
+
+    while (entry && entry->key != key)
+        entry = entry->next;
+    return entry ? tdw_of(entry, struct tdw_port_number, hashed) : NULL;
 }
 
 static bool may_meet(const struct tdw_port *a, const struct tdw_port *b)
@@ -49,22 +73,21 @@ static bool conflicts(const struct tdw_port *a, const struct tdw_port *b)
     return !(a->reuse_addr && b->reuse_addr) || (!a->datagram && b->listens);
 }
 
-static bool is_taken(struct tdw_host *host, const struct tdw_port *port)
+/* With any of the same number? */
+static bool conflicts_with_any(const struct tdw_port *port)
 {
-    for (const struct tdw_port *other = *bucket(host, port->address.port); other;
-         other = other->next)
+    const struct tdw_port_number *number =
+        find_number(port->host, port->datagram, port->address.port);
+
+    if (!number)
+        return false;
+    for (const struct tdw_port *other = number->asked.first; other; other = other->next)
+        if (conflicts(port, other))
+            return true;
+    for (const struct tdw_port *other = number->accepted.first; other; other = other->next)
         if (conflicts(port, other))
             return true;
     return false;
-}
-
-/* Any number at all, of that protocol: what is free is not shared. */
-static bool is_free(struct tdw_host *host, bool datagram, uint16_t number)
-{
-    for (const struct tdw_port *other = *bucket(host, number); other; other = other->next)
-        if (other->address.port == number && other->datagram == datagram)
-            return false;
-    return true;
 }
 
 static int free_number(struct tdw_host *host, bool datagram)
@@ -75,25 +98,61 @@ static int free_number(struct tdw_host *host, bool datagram)
         const uint16_t number = *next;
 
         *next = number == TDW_PORT_LAST ? TDW_PORT_FIRST : (uint16_t)(number + 1);
-        if (is_free(host, datagram, number))
+        if (!find_number(host, datagram, number)) /* what is free is not shared */
             return number;
     }
     return -EADDRINUSE;
 }
 
+static struct tdw_port_number *take_number(struct tdw_host *host, bool datagram, uint16_t port)
+{
+    struct tdw_loop *loop = &host->world->loop;
+    struct tdw_port_number *number = find_number(host, datagram, port);
+
+    if (number || tdw__table_room(loop, &host->net->ports))
+        return number;
+    number = tdw__memory_get(loop->memory, sizeof(*number));
+    if (number)
+        tdw__table_put(&host->net->ports, &number->hashed, key_of(datagram, port));
+    return number;
+}
+
+/* The last record of the number is gone. */
+static void give_number(struct tdw_host *host, struct tdw_port_number *number)
+{
+    if (number->asked.first || number->accepted.first)
+        return;
+    tdw__table_take(&host->net->ports, &number->hashed);
+    tdw__memory_put(host->world->loop.memory, number, sizeof(*number));
+}
+
+static struct list *list_of(const struct tdw_port *port)
+{
+    return port->accepted ? &port->number->accepted : &port->number->asked;
+}
+
 static struct tdw_port *insert(const struct tdw_port *port)
 {
     struct tdw_loop *loop = &port->host->world->loop;
-    struct tdw_port *record = tdw__memory_get(loop->memory, sizeof(*record));
-    struct tdw_port **at = bucket(port->host, port->address.port);
+    struct tdw_port_number *number = take_number(port->host, port->datagram, port->address.port);
+    struct tdw_port *record = number ? tdw__memory_get(loop->memory, sizeof(*record)) : NULL;
+    struct list *list;
 
-    if (!record)
+    if (!record) {
+        if (number)
+            give_number(port->host, number);
         return NULL;
+    }
     *record = *port;
+    record->number = number;
+    list = list_of(record);
     record->next = NULL;
-    while (*at) /* oldest first: what a walk finds does not depend on anything else */
-        at = &(*at)->next;
-    *at = record;
+    record->prev = list->last; /* oldest first: what a walk finds depends on nothing else */
+    if (list->last)
+        list->last->next = record;
+    else
+        list->first = record;
+    list->last = record;
     return record;
 }
 
@@ -113,7 +172,7 @@ int tdw__port_take(struct tdw_socket *socket, struct tdw_address address, struct
         if (number < 0)
             return number;
         record.address.port = (uint16_t)number;
-    } else if (is_taken(socket->host, &record)) {
+    } else if (conflicts_with_any(&record)) {
         return -EADDRINUSE;
     }
     *port = insert(&record);
@@ -126,17 +185,26 @@ struct tdw_port *tdw__port_share(const struct tdw_port *port, struct tdw_socket 
 
     record.socket = socket;
     record.listens = false;
+    record.accepted = true;
     return insert(&record);
 }
 
 void tdw__port_give(struct tdw_port *port)
 {
-    struct tdw_port **at = bucket(port->host, port->address.port);
+    struct tdw_port_number *number = port->number;
+    struct tdw_host *host = port->host;
+    struct list *list = list_of(port);
 
-    while (*at != port)
-        at = &(*at)->next;
-    *at = port->next;
-    tdw__memory_put(port->host->world->loop.memory, port, sizeof(*port));
+    if (port->next)
+        port->next->prev = port->prev;
+    else
+        list->last = port->prev;
+    if (port->prev)
+        port->prev->next = port->next;
+    else
+        list->first = port->next;
+    tdw__memory_put(host->world->loop.memory, port, sizeof(*port));
+    give_number(host, number);
 }
 
 void tdw__port_leave(struct tdw_socket *socket)
@@ -149,11 +217,7 @@ void tdw__port_leave(struct tdw_socket *socket)
 
 bool tdw__port_may_listen(const struct tdw_port *port)
 {
-    for (const struct tdw_port *other = *bucket(port->host, port->address.port); other;
-         other = other->next)
-        if (conflicts(port, other))
-            return false;
-    return true;
+    return !conflicts_with_any(port);
 }
 
 /* How well does the record fit? 0: not at all. */
@@ -187,7 +251,8 @@ struct tdw_socket *tdw__port_find(struct tdw_host *host, bool datagram,
                                   const struct tdw_address *to, const struct tdw_address *from,
                                   uint64_t actor)
 {
-    struct tdw_port *const first = *bucket(host, to->port);
+    const struct tdw_port_number *number = find_number(host, datagram, to->port);
+    const struct tdw_port *first = number ? number->asked.first : NULL;
     uint32_t count = 0, pick;
     int best = 0;
 
