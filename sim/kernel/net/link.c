@@ -448,6 +448,8 @@ int tdw__net_host_init(struct tdw_host *host)
                                               [13] = (uint8_t)(net->number >> 16),
                                               [14] = (uint8_t)(net->number >> 8),
                                               [15] = (uint8_t)net->number}};
+    tdw__node_init(&net->locals);
+    tdw__node_init(&net->waiting);
     net->port_next[0] = net->port_next[1] = TDW_PORT_FIRST;
     host->net = net;
     err = add_address(host, &net->ipv4);

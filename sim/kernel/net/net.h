@@ -80,6 +80,37 @@ void tdw__segments_push(struct tdw_segments *list, struct tdw_segment *segment);
 struct tdw_segment *tdw__segments_pop(struct tdw_segments *list);
 void tdw__segments_free(struct tdw_loop *loop, struct tdw_segments *list);
 
+/* ── Lists: circular, through a head that is a node too ────────────────────────────────────── */
+
+struct tdw_node {
+    struct tdw_node *next, *prev; /* itself: in no list, or an empty one */
+};
+
+static inline void tdw__node_init(struct tdw_node *node)
+{
+    node->next = node->prev = node;
+}
+
+static inline bool tdw__node_alone(const struct tdw_node *node)
+{
+    return node->next == node;
+}
+
+static inline void tdw__node_first(struct tdw_node *list, struct tdw_node *node)
+{
+    node->next = list->next;
+    node->prev = list;
+    node->next->prev = node;
+    list->next = node;
+}
+
+static inline void tdw__node_out(struct tdw_node *node)
+{
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+    tdw__node_init(node);
+}
+
 /* ── Tables (table.c) ──────────────────────────────────────────────────────────────────────── */
 
 /* An entry, inside of what it leads to. */
@@ -158,10 +189,11 @@ struct tdw_net {
 /* What a host has of it. */
 struct tdw_net_host {
     struct in6_addr ipv4, ipv6;
-    struct tdw_table ports;     /* that are taken, by number */
-    struct tdw_table names;     /* of unix sockets */
-    struct tdw_end *ends;       /* of connections */
-    struct tdw_socket *locals;  /* unix sockets */
+    struct tdw_table ports;  /* that are taken, by number */
+    struct tdw_table names;  /* of unix sockets */
+    struct tdw_end *ends;    /* of connections */
+    struct tdw_node locals;  /* unix sockets, newest first */
+    struct tdw_node waiting; /* of them: those that wait for room at several others */
     uint32_t number;
     uint16_t port_next[2]; /* where the search for a free port goes on: streams, datagrams */
     uint32_t autobound;    /* abstract unix names given out */

@@ -4,39 +4,20 @@
  *
  * Bytes go straight into the peer's queue; there is no way in between and nothing on it. A sender
  * waits while the peer's queue is full: as many bytes as its send buffer for connected sockets, ten
- * datagrams otherwise. Who waits for another socket's queue is noted (`waits_for`), and woken when
- * it has room again, or when its owner goes.
+ * datagrams otherwise. Who waits for another socket's queue stands in a list of that one, and is
+ * woken when it has room again, newest first as on Linux, or when its owner goes.
  *
- * A bound path is an inode; an abstract name belongs to the host. Either is looked up among the
- * host's sockets. A connection is there as soon as connect answers, whether or not it is accepted
- * yet. A peer that closes with bytes unread leaves ECONNRESET behind.
+ * A connection is there as soon as connect answers, whether or not it is accepted yet. A peer that
+ * closes with bytes unread leaves ECONNRESET behind. Names are unix_name.c's.
  */
-#include <sim/kernel/net/net.h>
+#include <sim/kernel/net/unix.h>
 #include <poll.h>
-#include <stdio.h>
 
-enum {
-    DGRAM_QUEUE = 10, /* net.unix.max_dgram_qlen */
-    PATH_AT = offsetof(struct sockaddr_un, sun_path),
-};
-
-struct tdw_unix {
-    struct tdw_socket *next, *prev; /* of the host */
-    struct tdw_socket *peer;
-    struct tdw_socket *waits_for; /* whose queue is full: the last of them, if they are several */
-    bool waits_for_many;          /* then every one that has room is told */
-    bool waited;                  /* somebody waits for this one's */
-    struct tdw_inode *inode;      /* bound to a path: pinned */
-    struct sockaddr_un name, peer_name;
-    socklen_t name_bytes, peer_name_bytes; /* 0: none */
-    bool bound;                            /* by its own name; who was accepted only shows it */
-    struct ucred cred, peer_cred;
-    struct tdw_socket *wanted; /* connecting: the listener whose queue is full */
-};
+enum { DGRAM_QUEUE = 10 }; /* net.unix.max_dgram_qlen */
 
 static struct tdw_unix *of(struct tdw_socket *socket)
 {
-    return socket->unix_;
+    return tdw__unix_of(socket);
 }
 
 static struct ucred own_cred(void)
@@ -46,27 +27,76 @@ static struct ucred own_cred(void)
 
 static int unix_open(struct tdw_socket *socket)
 {
-    struct tdw_net_host *net = socket->host->net;
+    struct tdw_unix *own =
+        tdw__memory_get(tdw__socket_loop(socket)->memory, sizeof(*socket->unix_));
 
-    socket->unix_ = tdw__memory_get(tdw__socket_loop(socket)->memory, sizeof(*socket->unix_));
-    if (!socket->unix_)
+    if (!own)
         return -ENOMEM;
-    of(socket)->next = net->locals;
-    if (net->locals)
-        of(net->locals)->prev = socket;
-    net->locals = socket;
-    of(socket)->cred = own_cred();
+    own->socket = socket;
+    own->cred = own_cred();
+    tdw__node_init(&own->followers);
+    tdw__node_init(&own->follows);
+    tdw__node_init(&own->waiters);
+    tdw__node_init(&own->waits);
+    tdw__node_first(&socket->host->net->locals, &own->of_host);
+    socket->unix_ = own;
     return 0;
 }
+
+static void set_peer(struct tdw_socket *socket, struct tdw_socket *peer)
+{
+    struct tdw_unix *own = of(socket);
+
+    tdw__node_out(&own->follows);
+    own->peer = peer;
+    if (peer)
+        tdw__node_first(&of(peer)->followers, &own->follows);
+}
+
+/* ── Waiting for room ──────────────────────────────────────────────────────────────────────── */
 
 /* The socket waits for room in the queue of `peer`. */
 static void wait_for_room(struct tdw_socket *socket, struct tdw_socket *peer)
 {
     struct tdw_unix *own = of(socket);
 
-    own->waits_for_many |= own->waits_for && own->waits_for != peer;
-    own->waits_for = peer;
     of(peer)->waited = true;
+    if (tdw__node_alone(&own->waits)) {
+        tdw__node_first(&of(peer)->waiters, &own->waits);
+        own->waits_for = peer;
+    } else if (own->waits_for != peer) { /* for several: each that has room tells it */
+        tdw__node_out(&own->waits);
+        tdw__node_first(&socket->host->net->waiting, &own->waits);
+        own->waits_for = NULL;
+    }
+}
+
+/* The socket waits until the listener, which is full, accepts somebody: it stays in the list until
+ * it is connected or refused. */
+static void want(struct tdw_socket *socket, struct tdw_socket *listener)
+{
+    wait_for_room(socket, listener);
+    of(socket)->wanted = listener;
+}
+
+static void stop_waiting(struct tdw_socket *socket)
+{
+    tdw__node_out(&of(socket)->waits);
+    of(socket)->waits_for = of(socket)->wanted = NULL;
+}
+
+static void look_again(struct tdw_node *list)
+{
+    struct tdw_node *next;
+
+    for (struct tdw_node *node = list->next; node != list; node = next) {
+        struct tdw_socket *other = tdw_of(node, struct tdw_unix, waits)->socket;
+
+        next = node->next;
+        if (!of(other)->wanted)
+            stop_waiting(other);
+        tdw__socket_wake(other, POLLOUT | POLLWRNORM | POLLWRBAND);
+    }
 }
 
 /* Whoever waits for room in the queue of `socket` looks again. */
@@ -75,167 +105,15 @@ static void room_again(struct tdw_socket *socket)
     if (!of(socket)->waited)
         return;
     of(socket)->waited = false;
-    for (struct tdw_socket *other = socket->host->net->locals; other; other = of(other)->next) {
-        if (of(other)->waits_for != socket && of(other)->wanted != socket &&
-            !of(other)->waits_for_many)
-            continue;
-        of(other)->waits_for = NULL;
-        of(other)->waits_for_many = false;
-        tdw__socket_wake(other, POLLOUT | POLLWRNORM | POLLWRBAND);
-    }
-}
-
-/* ── Names ─────────────────────────────────────────────────────────────────────────────────── */
-
-/* Is it a unix address? Its length as it is kept: a path's ends with its NUL. */
-static int parse(const struct sockaddr *address, socklen_t bytes, struct sockaddr_un *name)
-{
-    const struct sockaddr_un *given = (const void *)address;
-    size_t path;
-
-    if (bytes <= PATH_AT || bytes > sizeof(*given) || given->sun_family != AF_UNIX)
-        return -EINVAL;
-    memset(name, 0, sizeof(*name));
-    memcpy(name, given, bytes);
-    if (name->sun_path[0] == '\0')
-        return (int)bytes;
-    path = strnlen(name->sun_path, bytes - PATH_AT);
-    return (int)(PATH_AT + path + 1);
-}
-
-static bool is_abstract(const struct sockaddr_un *name)
-{
-    return name->sun_path[0] == '\0';
-}
-
-/* Each type of sockets has names of its own. */
-static struct tdw_socket *find_abstract(struct tdw_host *host, int type,
-                                        const struct sockaddr_un *name, socklen_t bytes)
-{
-    for (struct tdw_socket *other = host->net->locals; other; other = of(other)->next)
-        if (of(other)->bound && other->type == type && of(other)->name_bytes == bytes &&
-            memcmp(&of(other)->name, name, bytes) == 0)
-            return other;
-    return NULL;
-}
-
-static struct tdw_socket *find_inode(struct tdw_host *host, const struct tdw_inode *inode)
-{
-    for (struct tdw_socket *other = host->net->locals; other; other = of(other)->next)
-        if (of(other)->inode == inode)
-            return other;
-    return NULL;
-}
-
-/* The bound socket of that name and of the type of `socket`. */
-static int find(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes,
-                struct tdw_socket **found)
-{
-    /* A path may fill sun_path, without a NUL. */
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = {0};
-    struct sockaddr_un name;
-    struct tdw_walk walk;
-    const int length = parse(address, bytes, &name);
-    int err;
-
-    if (length < 0)
-        return length;
-    if (is_abstract(&name)) {
-        *found = find_abstract(socket->host, socket->type, &name, (socklen_t)length);
-    } else {
-        memcpy(path, name.sun_path, sizeof(name.sun_path));
-        err = tdw__walk_existing(tdw__process()->files, AT_FDCWD, path, TDW_WALK_FOLLOW, &walk);
-        if (err)
-            return err;
-        *found = S_ISSOCK(walk.inode->now.mode) ? find_inode(socket->host, walk.inode) : NULL;
-    }
-    if (!*found)
-        return -ECONNREFUSED;
-    return (*found)->type == socket->type ? 0 : -EPROTOTYPE;
-}
-
-/* An abstract name that nobody has: a NUL and five digits. */
-static void autobind(struct tdw_socket *socket)
-{
-    struct tdw_unix *own = of(socket);
-    char digits[8];
-
-    do {
-        own->name = (struct sockaddr_un){.sun_family = AF_UNIX};
-        snprintf(digits, sizeof digits, "%05x", socket->host->net->autobound++ & 0xfffff);
-        memcpy(own->name.sun_path + 1, digits, 5);
-    } while (find_abstract(socket->host, socket->type, &own->name, PATH_AT + 6));
-    own->name_bytes = PATH_AT + 6;
-    own->bound = true;
-}
-
-/* Who asks for credentials gets a name when it connects or sends messages. */
-static void name_if_passing(struct tdw_socket *socket)
-{
-    if (socket->options.pass_cred && of(socket)->name_bytes == 0)
-        autobind(socket);
-}
-
-static int bind_path(struct tdw_socket *socket, const struct sockaddr_un *name)
-{
-    char path[sizeof(name->sun_path) + 1] = {0};
-    struct tdw_inode *inode;
-    int err;
-
-    memcpy(path, name->sun_path, sizeof(name->sun_path));
-    err = tdw__make_node(tdw__process(), path, S_IFSOCK | 0777, &inode);
-    if (err)
-        return err == -EEXIST ? -EADDRINUSE : err;
-    tdw__pin(inode);
-    of(socket)->inode = inode;
-    return 0;
-}
-
-static int unix_bind(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
-{
-    struct tdw_unix *own = of(socket);
-    struct sockaddr_un name;
-    int length, err = 0;
-
-    if (bytes == PATH_AT && address->sa_family == AF_UNIX) {
-        if (own->name_bytes == 0)
-            autobind(socket);
-        return 0;
-    }
-    length = parse(address, bytes, &name);
-    if (length < 0)
-        return length;
-    if (own->name_bytes)
-        return -EINVAL;
-    if (!is_abstract(&name))
-        err = bind_path(socket, &name);
-    else if (find_abstract(socket->host, socket->type, &name, (socklen_t)length))
-        err = -EADDRINUSE;
-    if (err)
-        return err;
-    own->name = name;
-    own->name_bytes = (socklen_t)length;
-    own->bound = true;
-    return 0;
-}
-
-static int unix_name(struct tdw_socket *socket, bool peer, struct sockaddr_storage *address)
-{
-    const struct tdw_unix *own = of(socket);
-    const struct sockaddr_un none = {.sun_family = AF_UNIX};
-    const socklen_t bytes = peer ? own->peer_name_bytes : own->name_bytes;
-
-    if (peer && !own->peer && socket->state != TDW_TCP_ESTABLISHED)
-        return -ENOTCONN;
-    memcpy(address, bytes == 0 ? &none : peer ? &own->peer_name : &own->name, sizeof(none));
-    return bytes ? (int)bytes : PATH_AT;
+    look_again(&of(socket)->waiters);
+    look_again(&socket->host->net->waiting);
 }
 
 /* ── Connections ───────────────────────────────────────────────────────────────────────────── */
 
 static void join(struct tdw_socket *a, struct tdw_socket *b)
 {
-    of(a)->peer = b;
+    set_peer(a, b);
     of(a)->peer_name = of(b)->name;
     of(a)->peer_name_bytes = of(b)->name_bytes;
     of(a)->peer_cred = of(b)->cred;
@@ -298,12 +176,14 @@ static int unix_connect(struct tdw_socket *socket, const struct sockaddr *addres
 {
     struct tdw_socket *listener;
     struct sockaddr_un name;
-    int err = parse(address, bytes, &name);
+    int err = tdw__unix_parse(address, bytes, &name);
 
     if (err < 0)
         return err;
-    name_if_passing(socket);
-    err = find(socket, address, bytes, &listener);
+    err = tdw__unix_name_if_passing(socket);
+    if (err)
+        return err;
+    err = tdw__unix_find(socket, address, bytes, &listener);
     if (err)
         return err;
     if (listener->state != TDW_TCP_LISTEN || listener->shut & TDW_SHUT_READ)
@@ -311,11 +191,11 @@ static int unix_connect(struct tdw_socket *socket, const struct sockaddr *addres
     if (listener->accept_count <= listener->backlog && socket->state != TDW_TCP_CLOSED)
         return socket->state == TDW_TCP_ESTABLISHED ? -EISCONN : -EINVAL;
     of(socket)->cred = own_cred();
+    stop_waiting(socket); /* for another listener */
     err = enqueue(socket, listener);
     if (err != -EAGAIN)
         return err;
-    of(socket)->wanted = listener; /* until it accepts somebody */
-    of(listener)->waited = true;
+    want(socket, listener);
     return -EINPROGRESS;
 }
 
@@ -333,7 +213,7 @@ static int unix_connected(struct tdw_socket *socket)
         of(listener)->waited = true;
         return -EINPROGRESS;
     }
-    of(socket)->wanted = NULL;
+    stop_waiting(socket);
     return err;
 }
 
@@ -387,17 +267,19 @@ static int dgram_connect(struct tdw_socket *socket, const struct sockaddr *addre
     int err;
 
     if (address->sa_family == AF_UNSPEC) {
-        of(socket)->peer = NULL;
+        set_peer(socket, NULL);
         socket->state = TDW_TCP_CLOSED;
         if (parts)
             part(socket, old);
         return 0;
     }
-    err = parse(address, bytes, &name);
+    err = tdw__unix_parse(address, bytes, &name);
     if (err < 0)
         return err;
-    name_if_passing(socket);
-    err = find(socket, address, bytes, &peer);
+    err = tdw__unix_name_if_passing(socket);
+    if (err)
+        return err;
+    err = tdw__unix_find(socket, address, bytes, &peer);
     if (err)
         return err;
     if (is_taken(peer, socket))
@@ -435,7 +317,7 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg,
     if (dgram && msg->name_bytes > 0) {
         if (socket->shut & TDW_SHUT_WRITE)
             return -EPIPE;
-        err = find(socket, msg->name, msg->name_bytes, peer);
+        err = tdw__unix_find(socket, msg->name, msg->name_bytes, peer);
         if (err)
             return err;
     } else {
@@ -460,7 +342,7 @@ static bool unix_send_waits(struct tdw_socket *socket, const struct tdw_want *wa
     struct tdw_socket *peer = of(socket)->peer;
 
     if (socket->type == SOCK_DGRAM && want->name &&
-        find(socket, want->name, want->name_bytes, &peer))
+        tdw__unix_find(socket, want->name, want->name_bytes, &peer))
         return false;
     if (!peer || socket->error || socket->shut & TDW_SHUT_WRITE || peer->shut & TDW_SHUT_READ ||
         !is_full(socket, peer))
@@ -531,12 +413,13 @@ static int may_send(struct tdw_socket *socket, const struct tdw_msg *msg, struct
     if (msg->flags & MSG_OOB)
         return -EOPNOTSUPP;
     if (socket->type == SOCK_DGRAM && msg->name_bytes > 0) {
-        err = parse(msg->name, msg->name_bytes, &name);
+        err = tdw__unix_parse(msg->name, msg->name_bytes, &name);
         if (err < 0)
             return err;
     }
-    if (socket->type != SOCK_STREAM)
-        name_if_passing(socket);
+    err = socket->type == SOCK_STREAM ? 0 : tdw__unix_name_if_passing(socket);
+    if (err)
+        return err;
     if (socket->type == SOCK_DGRAM && msg->io.left > socket->options.send_bytes - 32)
         return -EMSGSIZE;
     if (socket->error && socket->type != SOCK_STREAM)
@@ -694,15 +577,16 @@ struct ucred tdw__unix_peer_cred(const struct tdw_socket *socket)
 
 void tdw__unix_purge(struct tdw_host *host)
 {
-    struct tdw_socket *socket = host->net->locals;
+    struct tdw_node *const list = &host->net->locals, *node = list->next;
 
     /* What is freed may close other sockets of the list: begin anew after each that held some. */
-    while (socket) {
+    while (node != list) {
+        struct tdw_socket *socket = tdw_of(node, struct tdw_unix, of_host)->socket;
         const bool held = socket->received.head != NULL;
 
         if (held)
             purge(socket);
-        socket = held ? host->net->locals : of(socket)->next;
+        node = held ? list->next : node->next;
     }
 }
 
@@ -720,7 +604,7 @@ static void leave(struct tdw_socket *socket, struct tdw_socket *peer)
 {
     of(peer)->peer_name = of(socket)->name;
     of(peer)->peer_name_bytes = of(socket)->name_bytes;
-    of(peer)->peer = NULL;
+    set_peer(peer, NULL);
     if (socket->type == SOCK_DGRAM) {
         tdw__socket_wake(peer, POLLOUT | POLLWRNORM);
         return;
@@ -744,30 +628,23 @@ static void unix_release(struct tdw_socket *socket)
             of(child)->peer->error = ECONNRESET;
         unix_release(child);
     }
-    /* Connected datagram sockets may be many to one. */
-    for (struct tdw_socket *other = socket->host->net->locals; other; other = of(other)->next)
-        if (of(other)->peer == socket)
-            leave(socket, other);
+    while (!tdw__node_alone(&own->followers)) /* of datagram sockets there may be many */
+        leave(socket, tdw_of(own->followers.next, struct tdw_unix, follows)->socket);
     room_again(socket);
-    for (struct tdw_socket *other = socket->host->net->locals; other; other = of(other)->next)
-        if (of(other)->wanted == socket)
-            of(other)->wanted = NULL;
-    if (own->inode)
-        tdw__unpin(own->inode);
-    if (own->next)
-        of(own->next)->prev = own->prev;
-    if (own->prev)
-        of(own->prev)->next = own->next;
-    else
-        socket->host->net->locals = own->next;
+    while (!tdw__node_alone(&own->waiters))
+        stop_waiting(tdw_of(own->waiters.next, struct tdw_unix, waits)->socket);
+    stop_waiting(socket);
+    set_peer(socket, NULL);
+    tdw__unix_unbind(socket);
+    tdw__node_out(&own->of_host);
     tdw__memory_put(loop->memory, own, sizeof(*own));
     tdw__socket_free(socket);
 }
 
 #define UNIX_COMMON                                                                                \
-    .open = unix_open, .bind = unix_bind, .send = unix_send, .receive = unix_receive,              \
+    .open = unix_open, .bind = tdw__unix_bind, .send = unix_send, .receive = unix_receive,         \
     .send_waits = unix_send_waits, .receive_waits = unix_receive_waits, .shutdown = unix_shutdown, \
-    .ready = unix_ready, .name_of = unix_name, .release = unix_release
+    .ready = unix_ready, .name_of = tdw__unix_name_of, .release = unix_release
 
 const struct tdw_protocol tdw__unix_stream = {.name = "unix stream",
                                               .stream = true,
