@@ -2,11 +2,17 @@
 /*
  * The timing wheel: see wheel.h for what it is and promises.
  *
- * Map of the file: chunks, add, cascade, pop, remove. A removed entry stays in its chunk as a hole
- * until the slot is emptied; a slot's bit is cleared when no entry is left in it, so a set bit
- * always means an entry.
+ * Map of the file: chunks, the removed, add, cascade, pop, remove. A removed entry stays in its
+ * chunk as a hole until the slot is emptied; a slot's bit is cleared when no entry is left in it.
+ *
+ * Of a long slot only the first chunks are searched for what is to be removed. What is not among
+ * them is noted in a table, by due time and op, and becomes a hole when it is met: before it could
+ * come out, when its slot is cascaded, or when the noted are more than the entries that are left.
+ * Until then its op's memory may be anything's. The table is hashed by addresses, which decide
+ * nothing but how long a look takes.
  */
 #include <sim/kernel/wheel.h>
+#include <runtime/mix.h>
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +20,8 @@
 
 #define CHUNK_ENTRIES 7
 #define SLAB_CHUNKS 512
+#define LOOK_CHUNKS 8 /* of a slot, for what is to be removed */
+#define REMOVED_FIRST 256
 
 /* Two cache lines; the head and the first three entries share one. */
 struct tdw_wheel_chunk {
@@ -71,6 +79,7 @@ void tdw__wheel_fini(struct tdw_wheel *wheel)
     for (size_t i = 0; i < wheel->slabs_count; i++)
         free(wheel->slabs[i]);
     free(wheel->slabs);
+    free(wheel->removed);
 }
 
 static void set_empty(struct tdw_wheel *wheel, int level, int digit)
@@ -97,6 +106,97 @@ void tdw__wheel_reset(struct tdw_wheel *wheel)
             slot_clear(wheel, level, __builtin_ctzll(wheel->occupied[level]));
     wheel->time_ns = 0;
     wheel->count = 0;
+    if (wheel->removed_count > 0)
+        memset(wheel->removed, 0, wheel->removed_max * sizeof *wheel->removed);
+    wheel->removed_count = 0;
+}
+
+/* ── The removed: an open hash of due times and ops ────────────────────────────────────────── */
+
+static size_t home_of(const struct tdw_wheel *wheel, const struct tdw_wheel_entry *entry)
+{
+    return tdw__mix(entry->due_ns, (uintptr_t)entry->op) & (wheel->removed_max - 1);
+}
+
+static size_t behind(const struct tdw_wheel *wheel, size_t at)
+{
+    return (at + 1) & (wheel->removed_max - 1);
+}
+
+/* Where it stands, or where its chain ends. */
+static size_t removed_find(const struct tdw_wheel *wheel, const struct tdw_wheel_entry *entry)
+{
+    size_t at = home_of(wheel, entry);
+
+    while (wheel->removed[at].op &&
+           (wheel->removed[at].op != entry->op || wheel->removed[at].due_ns != entry->due_ns))
+        at = behind(wheel, at);
+    return at;
+}
+
+static inline bool is_removed(const struct tdw_wheel *wheel, const struct tdw_wheel_entry *entry)
+{
+    return wheel->removed_count > 0 && wheel->removed[removed_find(wheel, entry)].op;
+}
+
+/* An op may be added and removed with one due time again and again: it stands there as often. */
+static void removed_put(struct tdw_wheel *wheel, const struct tdw_wheel_entry *entry)
+{
+    size_t at = home_of(wheel, entry);
+
+    while (wheel->removed[at].op)
+        at = behind(wheel, at);
+    wheel->removed[at] = *entry;
+}
+
+static void removed_grow(struct tdw_wheel *wheel)
+{
+    struct tdw_wheel_entry *old = wheel->removed;
+    const size_t old_max = wheel->removed_max;
+
+    wheel->removed_max = old_max ? 2 * old_max : REMOVED_FIRST;
+    wheel->removed = calloc(wheel->removed_max, sizeof *wheel->removed);
+    if (!wheel->removed)
+        abort(); /* as for chunks */
+    for (size_t i = 0; i < old_max; i++)
+        if (old[i].op)
+            removed_put(wheel, &old[i]);
+    free(old);
+}
+
+/* Was it removed? Then it is noted no more. */
+static bool removed_take(struct tdw_wheel *wheel, const struct tdw_wheel_entry *entry)
+{
+    size_t hole = removed_find(wheel, entry);
+
+    if (!wheel->removed[hole].op)
+        return false;
+    wheel->removed_count--;
+    /* Whatever behind it stands nearer to its home in the hole moves there. */
+    for (size_t at = behind(wheel, hole); wheel->removed[at].op; at = behind(wheel, at)) {
+        const size_t home = home_of(wheel, &wheel->removed[at]);
+        const size_t mask = wheel->removed_max - 1;
+
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            wheel->removed[hole] = wheel->removed[at];
+            hole = at;
+        }
+    }
+    wheel->removed[hole] = (struct tdw_wheel_entry){.op = NULL};
+    return true;
+}
+
+/* Is there an entry, or a hole, also one that is only now made? */
+static bool is_live(struct tdw_wheel *wheel, const struct tdw_wheel_slot *slot,
+                    struct tdw_wheel_entry *entry)
+{
+    if (!entry->op)
+        return false;
+    if (wheel->removed_count == 0 || !removed_take(wheel, entry))
+        return true;
+    entry->op = NULL;
+    slot->head->live--;
+    return false;
 }
 
 /* ── Add ───────────────────────────────────────────────────────────────────────────────────── */
@@ -158,7 +258,7 @@ static inline void fetch_next(const struct tdw_wheel *wheel, int level)
         return;
     chunk = wheel->slots[level][__builtin_ctzll(wheel->occupied[level])].head;
     op = chunk->begin < chunk->end ? chunk->entries[chunk->begin].op : NULL;
-    if (op)
+    if (op && !is_removed(wheel, &chunk->entries[chunk->begin]))
         __builtin_prefetch((const void *)((uintptr_t)op->task + offsetof(struct tdw_task, actor)),
                            1);
 }
@@ -193,6 +293,30 @@ static struct tdw_op *take_first(struct tdw_wheel *wheel, int level, int digit)
     return op;
 }
 
+/* Make the holes that matter when something is taken from the slot; false: it was all holes. */
+static bool settle(struct tdw_wheel *wheel, int level, int digit)
+{
+    const struct tdw_wheel_slot *slot = &wheel->slots[level][digit];
+
+    if (level == 0 || slot->head->live == 1) {
+        while (slot->head->live > 0 &&
+               !is_live(wheel, slot, first_entry(wheel, &wheel->slots[level][digit])))
+            ;
+    } else if (slot->head == slot->tail) {
+        for (uint16_t i = slot->head->begin; i < slot->head->end; i++)
+            is_live(wheel, slot, &slot->head->entries[i]);
+    }
+    if (slot->head->live > 0)
+        return true;
+    slot_clear(wheel, level, digit);
+    return false;
+}
+
+bool tdw__wheel_tie_among(struct tdw_wheel *wheel)
+{
+    return settle(wheel, 0, digit_of(wheel->time_ns, 0));
+}
+
 /* The wheel's time has entered the window of this slot: its entries go to the levels below. */
 static void cascade(struct tdw_wheel *wheel, int level, int digit)
 {
@@ -202,7 +326,8 @@ static void cascade(struct tdw_wheel *wheel, int level, int digit)
     set_empty(wheel, level, digit);
     for (struct tdw_wheel_chunk *chunk = slot.head, *next; chunk; chunk = next) {
         for (uint16_t i = chunk->begin; i < chunk->end; i++) {
-            if (!chunk->entries[i].op)
+            if (!chunk->entries[i].op ||
+                (wheel->removed_count > 0 && removed_take(wheel, &chunk->entries[i])))
                 continue;
             if (level <= 2)
                 fetch_op(chunk->entries[i].op);
@@ -211,6 +336,16 @@ static void cascade(struct tdw_wheel *wheel, int level, int digit)
         next = chunk->next;
         chunk_put(wheel, chunk);
     }
+}
+
+/* All that was removed becomes holes, and all holes go. Entries stay where they are: the wheel's
+ * time does. */
+static void sweep(struct tdw_wheel *wheel)
+{
+    for (int level = 0; level < TDW_WHEEL_LEVELS; level++)
+        for (uint64_t left = wheel->occupied[level]; left; left &= left - 1)
+            cascade(wheel, level, __builtin_ctzll(left));
+    assert(wheel->removed_count == 0); /* I12: whatever was taken out had been there */
 }
 
 /* A slot of few entries: the least of them is the earliest of all, so the wheel's time can go to
@@ -252,10 +387,15 @@ struct tdw_op *tdw__wheel_pop(struct tdw_wheel *wheel, uint64_t limit_ns, uint64
         int level, digit;
         uint64_t start;
 
-        if (!wheel->levels)
+        if (wheel->count == 0) {
+            if (wheel->removed_count > 0)
+                sweep(wheel);
             return NULL;
+        }
         level = __builtin_ctz(wheel->levels);
         digit = __builtin_ctzll(wheel->occupied[level]);
+        if (wheel->removed_count > 0 && !settle(wheel, level, digit))
+            continue;
         if (wheel->slots[level][digit].head->live == 1 || level == 0) {
             const uint64_t due = first_entry(wheel, &wheel->slots[level][digit])->due_ns;
 
@@ -278,21 +418,37 @@ struct tdw_op *tdw__wheel_pop(struct tdw_wheel *wheel, uint64_t limit_ns, uint64
 
 /* ── Remove ────────────────────────────────────────────────────────────────────────────────── */
 
-void tdw__wheel_remove(struct tdw_wheel *wheel, uint64_t due_ns, const struct tdw_op *op)
+/* Its hole is made. What is empty in front goes at once: who is removed is often the oldest. */
+static void made_hole(struct tdw_wheel *wheel, int level, int digit)
 {
-    const int level = level_of(wheel, due_ns), digit = digit_of(due_ns, level);
     struct tdw_wheel_slot *slot = &wheel->slots[level][digit];
 
-    for (struct tdw_wheel_chunk *chunk = slot->head; chunk; chunk = chunk->next) {
+    if (--slot->head->live == 0)
+        slot_clear(wheel, level, digit);
+    else
+        first_entry(wheel, slot);
+}
+
+void tdw__wheel_remove(struct tdw_wheel *wheel, uint64_t due_ns, struct tdw_op *op)
+{
+    const int level = level_of(wheel, due_ns), digit = digit_of(due_ns, level);
+    struct tdw_wheel_chunk *chunk = wheel->slots[level][digit].head;
+
+    wheel->count--;
+    for (int look = LOOK_CHUNKS; chunk && look > 0; chunk = chunk->next, look--) {
         for (uint16_t i = chunk->begin; i < chunk->end; i++) {
-            if (chunk->entries[i].op != op)
+            if (chunk->entries[i].op != op || chunk->entries[i].due_ns != due_ns)
                 continue;
             chunk->entries[i].op = NULL;
-            wheel->count--;
-            if (--slot->head->live == 0)
-                slot_clear(wheel, level, digit);
+            made_hole(wheel, level, digit);
             return;
         }
     }
-    assert(!"an op that is not in the wheel was taken out of it");
+    assert(chunk); /* I12: an op that is not in the wheel was taken out of it */
+    if (2 * (wheel->removed_count + 1) > wheel->removed_max)
+        removed_grow(wheel);
+    removed_put(wheel, &(struct tdw_wheel_entry){due_ns, op});
+    wheel->removed_count++;
+    if (wheel->removed_count > wheel->count + REMOVED_FIRST)
+        sweep(wheel);
 }

@@ -18,8 +18,10 @@
  * A pop takes a limit and moves nothing beyond it: a wheel that cascaded past the clock's next
  * stop would let a later, earlier-due insert come out too late (tests/unit/test_wheel.c).
  *
- * Cost: insert O(1), pop O(1) amortised with at most ten moves of an entry, remove a walk along
- * one slot. Memory: chunks from a pool that grows and is kept.
+ * Cost: insert O(1), pop O(1) amortised with at most ten moves of an entry, remove O(1) amortised:
+ * a look at the first few dozen entries of a slot, or a note that is read when the entry is met.
+ * Memory: chunks from a pool that grows and is kept; for each two entries that were removed from
+ * long slots and are still there, up to eight words.
  */
 #ifndef TDW_WHEEL_H
 #define TDW_WHEEL_H
@@ -41,10 +43,12 @@ struct tdw_wheel {
     uint64_t time_ns;
     uint64_t occupied[TDW_WHEEL_LEVELS];
     uint32_t levels; /* that have an occupied slot */
-    size_t count;
+    size_t count;    /* of entries that were not removed */
     struct tdw_wheel_chunk *free;
     struct tdw_wheel_chunk **slabs; /* what to give back at the end */
     size_t slabs_count;
+    struct tdw_wheel_entry *removed; /* still in their slots; a hash table */
+    size_t removed_count, removed_max;
     struct tdw_wheel_slot slots[TDW_WHEEL_LEVELS][TDW_WHEEL_SLOTS];
 };
 
@@ -59,11 +63,13 @@ void tdw__wheel_add(struct tdw_wheel *wheel, uint64_t due_ns, struct tdw_op *op)
  * time is at most limit_ns. */
 struct tdw_op *tdw__wheel_pop(struct tdw_wheel *wheel, uint64_t limit_ns, uint64_t *due_ns);
 /* Is another entry due at `due_ns`, which a pop just returned? */
-static inline bool tdw__wheel_tie(const struct tdw_wheel *wheel, uint64_t due_ns)
+bool tdw__wheel_tie_among(struct tdw_wheel *wheel); /* one that was not removed */
+static inline bool tdw__wheel_tie(struct tdw_wheel *wheel, uint64_t due_ns)
 {
-    return wheel->time_ns == due_ns && (wheel->occupied[0] >> (due_ns & 63) & 1);
+    return wheel->time_ns == due_ns && (wheel->occupied[0] >> (due_ns & 63) & 1) &&
+           (wheel->removed_count == 0 || tdw__wheel_tie_among(wheel));
 }
 /* Take `op`, added with due_ns, out again. */
-void tdw__wheel_remove(struct tdw_wheel *wheel, uint64_t due_ns, const struct tdw_op *op);
+void tdw__wheel_remove(struct tdw_wheel *wheel, uint64_t due_ns, struct tdw_op *op);
 
 #endif

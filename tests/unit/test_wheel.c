@@ -50,7 +50,7 @@ static uint64_t next(uint64_t *seed)
 
 struct model {
     uint64_t due, order;
-    const struct tdw_op *op;
+    struct tdw_op *op;
 };
 
 /* The least entry by (due, order), or -1. */
@@ -80,7 +80,7 @@ static void random_programs_pop_as_a_sorted_array_does(void **state)
             const uint64_t what = next(&seed) % 8;
 
             if (what < 4 && count < 512) {
-                const uint64_t far = 1ull << (next(&seed) % 40);
+                const uint64_t far = round % 4 ? 1ull << (next(&seed) % 40) : 1ull << 40;
                 struct tdw_op *op = &ops[order % 4096];
 
                 model[count++] = (struct model){now + next(&seed) % far, order++, op};
@@ -113,12 +113,75 @@ static void random_programs_pop_as_a_sorted_array_does(void **state)
     tdw__wheel_fini(&wheel);
 }
 
+/* In the order of their times, but what is removed, and given back, last first. */
+static void removals_from_a_long_slot_leave_the_others(void **state)
+{
+    enum { MANY = 20000 };
+    static struct tdw_wheel wheel;
+    static struct tdw_op *many[MANY];
+    const uint64_t far = 1ull << 40;
+    uint64_t due;
+
+    (void)state;
+    tdw__wheel_init(&wheel);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < MANY; i++) {
+            many[i] = calloc(1, sizeof *many[i]);
+            many[i]->task = (void *)many[i]; /* its memory is fetched */
+            tdw__wheel_add(&wheel, far + (uint64_t)i * 3, many[i]);
+        }
+        for (int i = MANY - 1; i >= 0; i--) {
+            if (i % 3 == round)
+                continue;
+            tdw__wheel_remove(&wheel, far + (uint64_t)i * 3, many[i]);
+            free(many[i]);
+        }
+        assert_int_equal(wheel.count, (MANY + 2 - round) / 3);
+        assert_null(tdw__wheel_pop(&wheel, far - 1, &due));
+        for (int i = round; i < MANY; i += 3) {
+            assert_ptr_equal(tdw__wheel_pop(&wheel, UINT64_MAX, &due), many[i]);
+            assert_int_equal(due, far + (uint64_t)i * 3);
+            assert_false(tdw__wheel_tie(&wheel, due));
+            free(many[i]);
+        }
+        assert_null(tdw__wheel_pop(&wheel, UINT64_MAX, &due));
+        tdw__wheel_reset(&wheel);
+    }
+    tdw__wheel_fini(&wheel);
+}
+
+/* Each is removed and added again, as a deadline is; in between the wheel's time stays. */
+static void removed_entries_do_not_pile_up(void **state)
+{
+    enum { OPS = 1000, TURNS = 200 };
+    static struct tdw_wheel wheel;
+    uint64_t due;
+
+    (void)state;
+    tdw__wheel_init(&wheel);
+    for (int i = 0; i < OPS; i++)
+        tdw__wheel_add(&wheel, 1ull << 40, &ops[i]);
+    for (int turn = 0; turn < TURNS; turn++)
+        for (int i = 0; i < OPS; i++) {
+            tdw__wheel_remove(&wheel, 1ull << 40, &ops[i * 7 % OPS]);
+            tdw__wheel_add(&wheel, 1ull << 40, &ops[i * 7 % OPS]);
+        }
+    assert_int_equal(wheel.count, OPS);
+    assert_true(wheel.slabs_count <= 2); /* of 3,584 entries */
+    for (int i = 0; i < OPS; i++)
+        assert_non_null(tdw__wheel_pop(&wheel, UINT64_MAX, &due));
+    assert_null(tdw__wheel_pop(&wheel, UINT64_MAX, &due));
+    tdw__wheel_fini(&wheel);
+}
+
 int tests_wheel(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pop_with_a_limit_does_not_move_past_it),
         cmocka_unit_test(equal_due_times_leave_in_the_order_of_insertion),
         cmocka_unit_test(random_programs_pop_as_a_sorted_array_does),
+        cmocka_unit_test(removals_from_a_long_slot_leave_the_others),
+        cmocka_unit_test(removed_entries_do_not_pile_up),
     };
 
     return cmocka_run_group_tests_name("wheel", tests, NULL, NULL);
