@@ -25,7 +25,7 @@ struct tdw_host_clock;
 
 /* Told when an object becomes ready: what epoll has of each descriptor. */
 struct tdw_watch {
-    struct tdw_watch *next, *prev; /* in the object's queue */
+    struct tdw_watch *next, *prev; /* in the object's queue; the first one's prev is the last */
     /* True: somebody was told. Of several exclusive ones, a wake stops at the first. */
     bool (*woken)(struct tdw_watch *watch, uint32_t events);
     bool exclusive;

@@ -95,30 +95,36 @@ void tdw__wake(struct tdw_waitq *queue)
     tdw__wake_for(queue, ~0u);
 }
 
+/* The first one's `prev` is the last. */
 void tdw__watch(struct tdw_waitq *queue, struct tdw_watch *watch)
 {
-    struct tdw_watch **at = &queue->watches;
+    struct tdw_watch *first = queue->watches, *last = first ? first->prev : watch;
 
-    /* Exclusive ones behind all others, oldest first. */
-    watch->prev = NULL;
-    while (watch->exclusive && *at) {
-        watch->prev = *at;
-        at = &(*at)->next;
+    if (!first || !watch->exclusive) { /* exclusive ones behind all others, oldest first */
+        queue->watches = watch;
+        watch->next = first;
+        watch->prev = last;
+        if (first)
+            first->prev = watch;
+        return;
     }
-    watch->next = *at;
-    if (watch->next)
-        watch->next->prev = watch;
-    *at = watch;
+    watch->next = NULL;
+    watch->prev = last;
+    last->next = first->prev = watch;
 }
 
 void tdw__unwatch(struct tdw_waitq *queue, struct tdw_watch *watch)
 {
+    struct tdw_watch *first = queue->watches;
+
+    if (watch == first)
+        queue->watches = watch->next;
+    else
+        watch->prev->next = watch->next;
     if (watch->next)
         watch->next->prev = watch->prev;
-    if (watch->prev)
-        watch->prev->next = watch->next;
-    else
-        queue->watches = watch->next;
+    else if (watch != first)
+        first->prev = watch->prev;
 }
 
 /* ── Work of the kernel's own ──────────────────────────────────────────────────────────────── */

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/un.h>
 #include <tidewheel/stackful.h>
@@ -329,6 +330,64 @@ static void senders_wait_for_room_and_for_the_end(void **state)
     SAW(SENDERS / 2 + 11, 11, SENDERS / 2 + 11, SENDERS / 2 + 11, 1);
 }
 
+/* ── Who is told of a connection ───────────────────────────────────────────────────────────── */
+
+enum { EPOLLS = 300, SECOND_NS = 1000000000 };
+static int epolls[EPOLLS], listener, told;
+
+static void watch(int i, int what)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+
+    tdw_sys_epoll_ctl(epolls[i], what, listener, &event);
+}
+
+static void waiter(void *index)
+{
+    const int i = (int)(intptr_t)index;
+    struct epoll_event event;
+
+    if (tdw_epoll_wait(epolls[i], &event, 1, SECOND_NS) < 1)
+        return;
+    seen[told++] = i;
+    tdw_close(tdw_accept(listener, NULL, NULL, 0));
+    watch(i, EPOLL_CTL_DEL);
+}
+
+static void exclusive(void *unused)
+{
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+    (void)unused;
+    told = 0;
+    listener = listen_here();
+    for (int i = 0; i < EPOLLS; i++) {
+        epolls[i] = tdw_sys_epoll_create1(0);
+        watch(i, EPOLL_CTL_ADD);
+        tdw_spawn_stackful("waiter", waiter, (void *)(intptr_t)i);
+    }
+    watch(0, EPOLL_CTL_DEL); /* the first, the last, and all but a few in between */
+    watch(EPOLLS - 1, EPOLL_CTL_DEL);
+    for (int i = 3; i < EPOLLS - 3; i++)
+        watch(i, EPOLL_CTL_DEL);
+    watch(7, EPOLL_CTL_ADD); /* behind all others */
+    for (int i = 0; i < 6; i++) {
+        const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+
+        tdw_sleep(SECOND_NS / 100);
+        tdw_connect(fd, ADDRESS(to));
+        tdw_close(fd);
+    }
+}
+
+static void of_exclusive_watchers_the_oldest_is_told(void **state)
+{
+    (void)state;
+    run(exclusive);
+    SAW(1, 2, EPOLLS - 3, EPOLLS - 2, 7, NOT_SEEN);
+}
+
 int tests_net_many(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +396,7 @@ int tests_net_many(void)
         cmocka_unit_test(a_close_is_told_to_the_peer_and_to_nobody_else),
         cmocka_unit_test(thousands_of_names_are_found),
         cmocka_unit_test(senders_wait_for_room_and_for_the_end),
+        cmocka_unit_test(of_exclusive_watchers_the_oldest_is_told),
     };
 
     return cmocka_run_group_tests_name("net_many", tests, NULL, NULL);
