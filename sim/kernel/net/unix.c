@@ -577,16 +577,23 @@ struct ucred tdw__unix_peer_cred(const struct tdw_socket *socket)
 
 void tdw__unix_purge(struct tdw_host *host)
 {
-    struct tdw_node *const list = &host->net->locals, *node = list->next;
+    struct tdw_node *const list = &host->net->locals;
+    struct tdw_node left;
 
-    /* What is freed may close other sockets of the list: begin anew after each that held some. */
-    while (node != list) {
-        struct tdw_socket *socket = tdw_of(node, struct tdw_unix, of_host)->socket;
-        const bool held = socket->received.head != NULL;
+    tdw__node_init(&left);
+    while (!tdw__node_alone(list)) {
+        struct tdw_node *node = list->next;
 
-        if (held)
-            purge(socket);
-        node = held ? list->next : node->next;
+        tdw__node_out(node);
+        tdw__node_first(&left, node);
+    }
+    /* What is freed may close other sockets, which leave whichever of the lists they are in. */
+    while (!tdw__node_alone(&left)) {
+        struct tdw_node *node = left.next;
+
+        tdw__node_out(node);
+        tdw__node_first(list, node);
+        purge(tdw_of(node, struct tdw_unix, of_host)->socket);
     }
 }
 
