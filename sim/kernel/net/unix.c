@@ -499,8 +499,20 @@ static void name_out(struct tdw_socket *socket, struct tdw_msg *msg)
     msg->name_bytes = bytes;
 }
 
+/* What was first is taken: its sender is told of room, as on Linux, also if it did not wait, which
+ * is an edge for who polls it. Of datagrams nobody knows any more who sent them. */
+static void tell_sender(const struct tdw_socket *socket)
+{
+    struct tdw_socket *peer = tdw__unix_of(socket)->peer;
+
+    if (socket->type != SOCK_DGRAM && peer && (peer->changed.head || peer->changed.watches) &&
+        socket->received_bytes * 4 <= peer->options.send_bytes)
+        tdw__wake_for(&peer->changed, POLLOUT | POLLWRNORM | POLLWRBAND);
+}
+
 static int64_t unix_receive(struct tdw_socket *socket, struct tdw_msg *msg)
 {
+    const struct tdw_segment *const first = socket->received.head;
     int64_t done;
 
     if (msg->flags & MSG_OOB)
@@ -525,6 +537,8 @@ static int64_t unix_receive(struct tdw_socket *socket, struct tdw_msg *msg)
     done = socket->type == SOCK_STREAM ? tdw__receive_stream(socket, msg)
                                        : tdw__receive_message(socket, msg);
     room_again(socket);
+    if (socket->received.head != first)
+        tell_sender(socket);
     return done;
 }
 
