@@ -327,7 +327,8 @@ static void syn_ack_arrived(struct tdw_end *end)
     end->state = TDW_TCP_ESTABLISHED;
     tdw__tcp_signal(end, TDW_SEG_ACK);
     tdw__tcp_keepalive(end);
-    tdw__socket_wake(end->socket, POLLOUT | POLLWRNORM);
+    tdw__socket_wake(end->socket, POLLOUT | POLLWRNORM |
+                                      (end->socket->shut & TDW_SHUT_READ ? POLLIN | POLLRDHUP : 0));
 }
 
 /* The third step: somebody can be accepted. */

@@ -28,6 +28,13 @@ static uint8_t state_of(const struct tdw_socket *socket)
 
 static void stop_listening(struct tdw_socket *socket);
 
+/* The connection is over: the socket has what the program bound it to, if anything. */
+static void unbind(struct tdw_socket *socket)
+{
+    tdw__port_leave(socket);
+    socket->local = socket->port ? socket->port->address : (struct tdw_address){.port = 0};
+}
+
 /* connect(AF_UNSPEC): the socket is as new, but for its bound address. */
 static int disconnect(struct tdw_socket *socket)
 {
@@ -48,9 +55,9 @@ static int disconnect(struct tdw_socket *socket)
     socket->ended = false;
     if (cut)
         socket->error = ECONNRESET;
+    if (cut || socket->tried != TDW_UNCONNECTED)
+        unbind(socket);
     socket->tried = TDW_UNCONNECTED;
-    tdw__port_leave(socket);
-    socket->local = socket->port ? socket->port->address : (struct tdw_address){.port = 0};
     socket->peer = (struct tdw_address){.port = 0};
     tdw__segments_free(tdw__socket_loop(socket), &socket->received);
     socket->received_bytes = 0;
@@ -408,6 +415,7 @@ static int tcp_shutdown(struct tdw_socket *socket, int how)
 
         tdw__tcp_broken(socket->end, ECONNRESET);
         tdw__tcp_settle(connection);
+        unbind(socket);
         socket->tried = TDW_UNCONNECTED;
         return 0;
     }
