@@ -81,10 +81,12 @@ static size_t class_of(size_t bytes)
 
 static void *get_large(struct tdw_memory *memory, size_t bytes)
 {
-    struct large *large = calloc(1, sizeof *large + bytes);
+    void *block;
+    struct large *large;
 
-    if (!large)
+    if (posix_memalign(&block, LINE, sizeof *large + bytes) != 0)
         return NULL;
+    large = block;
     large->next = memory->large.next;
     large->prev = &memory->large;
     large->next->prev = large->prev->next = large;
@@ -139,7 +141,7 @@ void *tdw__memory_get(struct tdw_memory *memory, size_t bytes)
     const size_t class = class_of(bytes);
     void *block = tdw__memory_take(memory, bytes);
 
-    return block && class < CLASSES ? memset(block, 0, class * LINE) : block;
+    return block ? memset(block, 0, class < CLASSES ? class * LINE : bytes) : NULL;
 }
 
 void tdw__memory_put(struct tdw_memory *memory, void *block, size_t bytes)

@@ -28,7 +28,7 @@ struct tdw_file *tdw__file_new(struct tdw_disk *disk, const struct tdw_file_kind
 {
     static const uint8_t access[4] = {TDW_FILE_READ, TDW_FILE_WRITE, TDW_FILE_READ | TDW_FILE_WRITE,
                                       0};
-    struct tdw_file *file = tdw__pool_get_zeroed(&disk->files);
+    struct tdw_file *file = tdw__memory_get(disk->memory, sizeof(*file));
 
     if (!file)
         return NULL;
@@ -56,7 +56,7 @@ void tdw__file_close(struct tdw_file *file)
     if (file->inode)
         tdw__unpin(file->inode);
     disk->opens--;
-    tdw__pool_put(&disk->files, file);
+    tdw__memory_put(disk->memory, file, sizeof(*file));
 }
 
 int tdw__fd_setfl(struct tdw_file *file, int flags)
@@ -117,6 +117,18 @@ void tdw__io_take(struct tdw_io *io, void *to, size_t bytes)
 
 /* ── Descriptors ───────────────────────────────────────────────────────────────────────────── */
 
+/* A table and its bits are one block, of so many bytes. */
+static size_t table_bytes(uint32_t size)
+{
+    return size * sizeof(struct tdw_file *) + size / 8;
+}
+
+static void table_free(struct tdw_files *files)
+{
+    if (files->fds)
+        tdw__memory_put(files->disk->memory, files->fds, table_bytes(files->fds_size));
+}
+
 /* Room for descriptors below `size`. */
 static int table_grow(struct tdw_files *files, uint32_t size)
 {
@@ -128,19 +140,15 @@ static int table_grow(struct tdw_files *files, uint32_t size)
         new_size *= 2;
     if (new_size == files->fds_size)
         return 0;
-    fds = calloc(new_size, sizeof(*fds));
-    cloexec = calloc(new_size / 64, sizeof(*cloexec));
-    if (!fds || !cloexec) {
-        free(fds);
-        free(cloexec);
+    fds = tdw__memory_get(files->disk->memory, table_bytes(new_size));
+    if (!fds)
         return -ENOMEM;
-    }
+    cloexec = (uint64_t *)(fds + new_size);
     if (files->fds_size > 0) {
         memcpy(fds, files->fds, files->fds_size * sizeof(*fds));
         memcpy(cloexec, files->cloexec, files->fds_size / 64 * sizeof(*cloexec));
     }
-    free(files->fds);
-    free(files->cloexec);
+    table_free(files);
     files->fds = fds;
     files->cloexec = cloexec;
     files->fds_size = new_size;
@@ -239,7 +247,7 @@ int tdw__fd_dup3(struct tdw_files *files, int fd, int to, int flags)
 
 static struct tdw_files *table_new(struct tdw_disk *disk)
 {
-    struct tdw_files *files = calloc(1, sizeof(*files));
+    struct tdw_files *files = tdw__memory_get(disk->memory, sizeof(*files));
 
     if (!files)
         return NULL;
@@ -249,7 +257,7 @@ static struct tdw_files *table_new(struct tdw_disk *disk)
     files->umask = 022;
     files->disk = disk;
     if (table_grow(files, 1)) {
-        free(files);
+        tdw__memory_put(disk->memory, files, sizeof(*files));
         return NULL;
     }
     disk->tables++;
@@ -288,9 +296,8 @@ struct tdw_files *tdw__files_clone(const struct tdw_files *files)
         return NULL;
     if (table_grow(copy, files->fds_size)) {
         copy->disk->tables--;
-        free(copy->fds);
-        free(copy->cloexec);
-        free(copy);
+        table_free(copy);
+        tdw__memory_put(copy->disk->memory, copy, sizeof(*copy));
         return NULL;
     }
     for (uint32_t fd = 0; fd < files->fds_size; fd++) {
@@ -342,9 +349,8 @@ void tdw__files_free(struct tdw_files *files)
     tdw__unpin(files->root);
     tdw__unpin(files->cwd);
     files->disk->tables--;
-    free(files->fds);
-    free(files->cloexec);
-    free(files);
+    table_free(files);
+    tdw__memory_put(files->disk->memory, files, sizeof(*files));
 }
 
 void tdw__files_limit(struct tdw_files *files, uint32_t fds_limit, uint32_t fds_limit_max)

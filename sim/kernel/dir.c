@@ -50,7 +50,8 @@ static struct tdw_name *table_find(const struct tdw_inode *dir, const char *text
 static void table_grow(struct tdw_disk *disk)
 {
     const uint32_t mask = disk->bucket_mask * 2 + 1;
-    struct tdw_name **buckets = calloc((size_t)mask + 1, sizeof(struct tdw_name *));
+    struct tdw_name **buckets =
+        tdw__memory_get(disk->memory, ((size_t)mask + 1) * sizeof(struct tdw_name *));
 
     if (!buckets)
         return;
@@ -63,7 +64,8 @@ static void table_grow(struct tdw_disk *disk)
             buckets[name->hash & mask] = name;
         }
     }
-    free(disk->buckets);
+    tdw__memory_put(disk->memory, disk->buckets,
+                    (disk->bucket_mask + 1) * sizeof(struct tdw_name *));
     disk->buckets = buckets;
     disk->bucket_mask = mask;
 }
@@ -156,7 +158,7 @@ static struct tdw_name *name_make(struct tdw_inode *dir, const char *text, uint3
 
     if (name)
         return name;
-    name = calloc(1, sizeof(*name) + bytes + 1);
+    name = tdw__memory_get(disk->memory, sizeof(*name) + bytes + 1);
     if (!name)
         return NULL;
     memcpy(name->text, text, bytes);
@@ -173,6 +175,11 @@ static struct tdw_name *name_make(struct tdw_inode *dir, const char *text, uint3
     return name;
 }
 
+void tdw__name_drop(struct tdw_disk *disk, struct tdw_name *name)
+{
+    tdw__memory_put(disk->memory, name, sizeof(*name) + name->bytes + 1);
+}
+
 static void name_free(struct tdw_name *name)
 {
     struct tdw_disk *disk = name->dir->disk;
@@ -184,7 +191,7 @@ static void name_free(struct tdw_name *name)
     disk->names--;
     dirty_remove(name);
     list_remove(name);
-    free(name);
+    tdw__name_drop(disk, name);
 }
 
 /* `now` was changed: put the name where it belongs. Frees it if it is nothing any more. */

@@ -66,22 +66,22 @@ static int seed_root(struct tdw_disk *disk)
                : 0;
 }
 
-struct tdw_disk *tdw__disk_new(void)
+struct tdw_disk *tdw__disk_new(struct tdw_memory *memory)
 {
-    struct tdw_disk *disk = calloc(1, sizeof(*disk));
+    struct tdw_disk *disk = tdw__memory_get(memory, sizeof(*disk));
 
     if (!disk)
         return NULL;
-    tdw__pool_init(&disk->blocks, sizeof(struct tdw_block), 16);
-    tdw__pool_init(&disk->pages, sizeof(struct tdw_page), 64);
-    tdw__pool_init(&disk->nodes, sizeof(struct tdw_page_node), 8);
-    tdw__pool_init(&disk->inodes, sizeof(struct tdw_inode), 16);
-    tdw__pool_init(&disk->files, sizeof(struct tdw_file), 32);
-    tdw__pool_init(&disk->locks, sizeof(struct tdw_lock), 32);
-    tdw__pool_init(&disk->waits, sizeof(struct tdw_lock_wait), 16);
-    tdw__pool_init(&disk->syncs, sizeof(struct tdw_fsync), 8);
-    tdw__pool_init(&disk->records, sizeof(struct tdw_page_record), 64);
-    disk->buckets = calloc(BUCKETS_FIRST, sizeof(struct tdw_name *));
+    disk->memory = memory;
+    tdw__pool_init(&disk->blocks, memory, sizeof(struct tdw_block), 16);
+    tdw__pool_init(&disk->pages, memory, sizeof(struct tdw_page), 64);
+    tdw__pool_init(&disk->nodes, memory, sizeof(struct tdw_page_node), 8);
+    tdw__pool_init(&disk->inodes, memory, sizeof(struct tdw_inode), 8);
+    tdw__pool_init(&disk->locks, memory, sizeof(struct tdw_lock), 32);
+    tdw__pool_init(&disk->waits, memory, sizeof(struct tdw_lock_wait), 16);
+    tdw__pool_init(&disk->syncs, memory, sizeof(struct tdw_fsync), 8);
+    tdw__pool_init(&disk->records, memory, sizeof(struct tdw_page_record), 64);
+    disk->buckets = tdw__memory_get(memory, BUCKETS_FIRST * sizeof(struct tdw_name *));
     disk->bucket_mask = BUCKETS_FIRST - 1;
     disk->inode_next = 2;
     disk->file_bytes_max = TDW_FILE_BYTES_MAX;
@@ -101,10 +101,12 @@ void tdw__disk_free(struct tdw_disk *disk)
             struct tdw_name *name = disk->buckets[i];
 
             disk->buckets[i] = name->hash_next;
-            free(name);
+            tdw__name_drop(disk, name);
         }
     }
-    free(disk->buckets);
+    if (disk->buckets)
+        tdw__memory_put(disk->memory, disk->buckets,
+                        (disk->bucket_mask + 1) * sizeof(struct tdw_name *));
     for (struct tdw_inode *inode = disk->inodes_all; inode; inode = inode->next) {
         tdw__xattrs_put(inode->xattrs_now);
         tdw__xattrs_put(inode->xattrs_kept);
@@ -115,12 +117,11 @@ void tdw__disk_free(struct tdw_disk *disk)
     tdw__pool_fini(&disk->pages);
     tdw__pool_fini(&disk->nodes);
     tdw__pool_fini(&disk->inodes);
-    tdw__pool_fini(&disk->files);
     tdw__pool_fini(&disk->locks);
     tdw__pool_fini(&disk->waits);
     tdw__pool_fini(&disk->syncs);
     tdw__pool_fini(&disk->records);
-    free(disk);
+    tdw__memory_put(disk->memory, disk, sizeof(*disk));
 }
 
 /* ── Initial contents ──────────────────────────────────────────────────────────────────────── */

@@ -27,7 +27,7 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
             return NULL;
         host->world = world;
         host->name = tdw__intern(&world->loop, name);
-        host->disk = tdw__disk_new();
+        host->disk = tdw__disk_new(world->loop.memory);
         if (!host->name || !host->disk || tdw__net_host_init(host) < 0) {
             if (host->disk)
                 tdw__disk_free(host->disk);

@@ -2,22 +2,28 @@
 /*
  * Memory of one size: the blocks, pages, inodes and open files of a disk.
  *
- * Chunks of `per_chunk` objects are taken from malloc and never given back before the pool ends;
- * what is put back is handed out next, so a cached file's pages stay warm. A pool without objects
- * owns nothing: a disk that nobody uses costs no chunk. Which address an object gets decides
- * nothing (objects are compared by identity, never ordered by place).
+ * Chunks of `per_chunk` objects are taken from the loop's memory, and given back when the pool
+ * ends; what is put back is handed out next, so a cached file's pages stay warm. A pool without
+ * objects owns nothing: a disk that nobody uses costs no chunk. Which address an object gets
+ * decides nothing (objects are compared by identity, never ordered by place).
  *
  * Cost: a load and a store. Called by all files of this folder that keep something on a disk.
  */
 #include <sim/kernel/vfs.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { CHUNK_HEAD = 64 }; /* keeps the objects of a chunk on cache lines */
 
-void tdw__pool_init(struct tdw_pool *pool, uint32_t bytes, uint32_t per_chunk)
+void tdw__pool_init(struct tdw_pool *pool, struct tdw_memory *memory, uint32_t bytes,
+                    uint32_t per_chunk)
 {
-    *pool = (struct tdw_pool){.bytes = (bytes + 15u) & ~15u, .per_chunk = per_chunk};
+    *pool =
+        (struct tdw_pool){.memory = memory, .bytes = (bytes + 15u) & ~15u, .per_chunk = per_chunk};
+}
+
+static size_t chunk_bytes(const struct tdw_pool *pool)
+{
+    return CHUNK_HEAD + (size_t)pool->bytes * pool->per_chunk;
 }
 
 void tdw__pool_fini(struct tdw_pool *pool)
@@ -26,15 +32,14 @@ void tdw__pool_fini(struct tdw_pool *pool)
         void *chunk = pool->chunks;
 
         memcpy(&pool->chunks, chunk, sizeof(void *));
-        free(chunk);
+        tdw__memory_put(pool->memory, chunk, chunk_bytes(pool));
     }
     pool->free = NULL;
 }
 
 static bool grow(struct tdw_pool *pool)
 {
-    const size_t bytes = CHUNK_HEAD + (size_t)pool->bytes * pool->per_chunk;
-    char *chunk = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    char *chunk = tdw__memory_take(pool->memory, chunk_bytes(pool));
 
     if (!chunk)
         return false;

@@ -59,10 +59,12 @@ enum {
  * where the name says so.
  */
 struct tdw_pool {
+    struct tdw_memory *memory;
     void *free, *chunks;
     uint32_t bytes, per_chunk;
 };
-void tdw__pool_init(struct tdw_pool *pool, uint32_t bytes, uint32_t per_chunk);
+void tdw__pool_init(struct tdw_pool *pool, struct tdw_memory *memory, uint32_t bytes,
+                    uint32_t per_chunk);
 void tdw__pool_fini(struct tdw_pool *pool);
 void *tdw__pool_get(struct tdw_pool *pool);
 void *tdw__pool_get_zeroed(struct tdw_pool *pool);
@@ -299,6 +301,8 @@ void tdw__name_remove(struct tdw_name *name, uint64_t now_ns);
 int tdw__name_move(struct tdw_name *from, struct tdw_inode *dir, const char *text, uint32_t bytes,
                    uint64_t now_ns);
 void tdw__name_exchange(struct tdw_name *a, struct tdw_name *b, uint64_t now_ns);
+/* Its memory, when all of the disk goes. */
+void tdw__name_drop(struct tdw_disk *disk, struct tdw_name *name);
 /* The names of `dir` that have been dirty since change `upto` or longer become durable, as they are
  * now. */
 void tdw__names_keep(struct tdw_inode *dir, uint64_t upto);
@@ -321,7 +325,8 @@ int tdw__names_path(struct tdw_inode *dir, struct tdw_inode *root, char *text, s
 /* ── The disk (disk.c) ─────────────────────────────────────────────────────────────────────── */
 
 struct tdw_disk {
-    struct tdw_pool blocks, pages, nodes, inodes, files, locks, waits, syncs, records;
+    struct tdw_memory *memory; /* where all of it is */
+    struct tdw_pool blocks, pages, nodes, inodes, locks, waits, syncs, records;
     struct tdw_inode *root;
     struct tdw_inode *inodes_all;
     struct tdw_name **buckets;
@@ -339,7 +344,7 @@ struct tdw_disk {
 
 /* An empty disk: a root directory, and /dev with null, zero, random and urandom, all durable.
  * NULL when memory is exhausted. */
-struct tdw_disk *tdw__disk_new(void);
+struct tdw_disk *tdw__disk_new(struct tdw_memory *memory);
 void tdw__disk_free(struct tdw_disk *disk);
 /* The power went. What was not made durable is lost (the calm rule). No table may be left. */
 void tdw__disk_crash(struct tdw_disk *disk);

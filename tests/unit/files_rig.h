@@ -35,7 +35,7 @@ static inline void rig_enter(struct rig *rig)
 static inline void rig_init(struct rig *rig, struct tdw_disk *disk)
 {
     *rig = (struct rig){.before = tdw__self};
-    rig->disk = disk ? disk : tdw__disk_new();
+    rig->disk = disk ? disk : tdw__disk_new(tdw__memory_new());
     rig->loop.memory = tdw__memory_new();
     rig->process.ring.loop = &rig->loop;
     rig->process.files = tdw__files_new(rig->disk);
@@ -49,8 +49,12 @@ static inline void rig_fini(struct rig *rig, bool with_disk)
     tdw__registered_free(&rig->process);
     tdw__files_free(rig->process.files);
     tdw__memory_free(rig->loop.memory);
-    if (with_disk)
+    if (with_disk) {
+        struct tdw_memory *memory = rig->disk->memory;
+
         tdw__disk_free(rig->disk);
+        tdw__memory_free(memory);
+    }
     tdw__self = rig->before;
 }
 

@@ -437,7 +437,7 @@ void tdw__net_fini(struct tdw_world *world)
 
 int tdw__net_host_init(struct tdw_host *host)
 {
-    struct tdw_net_host *net = calloc(1, sizeof(*net));
+    struct tdw_net_host *net = tdw__memory_get(host->world->loop.memory, sizeof(*net));
     int err;
 
     if (!net)
@@ -464,6 +464,7 @@ void tdw__net_host_fini(struct tdw_host *host)
         tdw__table_free(&host->world->loop, &host->net->ports);
         tdw__table_free(&host->world->loop, &host->net->names);
     }
-    free(host->net);
+    if (host->net)
+        tdw__memory_put(host->world->loop.memory, host->net, sizeof(*host->net));
     host->net = NULL;
 }
