@@ -53,6 +53,9 @@ enum tdw_op_state {
 };
 
 /*
+ * What its entry points to (buffers, paths, vectors, times, addresses) stays in place and as it is
+ * until the op was delivered: the simulated kernel may look at it at any time until then.
+ *
  * Two cache lines: what to do, and all else. The second line is touched by submit, by the wheel's
  * pop, and by deliver; nothing on an op's way looks elsewhere but at its task and its slot.
  */

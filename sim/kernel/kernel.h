@@ -129,6 +129,8 @@ struct tdw_foreign {
     struct tdw_foreign *next, *prev; /* of the ring */
     struct tdw_uring *uring;
     uint64_t user_data;
+    void *stable; /* copies of what the entry points to, or NULL */
+    size_t stable_bytes;
     bool quiet; /* IOSQE_CQE_SKIP_SUCCESS */
 };
 /* The op in flight that `op` names by `user_data`, or NULL. */

@@ -6,7 +6,8 @@
  *     the program reads the CQ  ◀─ done: its user_data, result, flags ◀── deliveries
  *
  * The rings are the program's memory (tdw_malloc), laid out as liburing's inline functions expect
- * them. An entry is copied into an op from the loop's pool, which lives until its last completion.
+ * them. An entry is copied into an op from the loop's pool, which lives until its last completion,
+ * and what it points to beside the data, too (stable.c).
  * The program's user_data is kept beside it, since the op's own is the runtime's; ops that name
  * others by user_data (cancel, updates) find them through tdw__target.
  *
@@ -162,6 +163,7 @@ static void foreign_free(struct tdw_loop *loop, struct tdw_foreign *foreign)
         foreign->prev->next = foreign->next;
     else
         foreign->uring->ops = foreign->next;
+    tdw__stable_put(foreign, loop->memory);
     tdw__memory_put(loop->memory, foreign, sizeof(*foreign));
 }
 
@@ -318,7 +320,7 @@ static int submit_one(struct tdw_uring *uring, const struct io_uring_sqe *sqe)
     if (foreign->next)
         foreign->next->prev = foreign;
     uring->ops = foreign;
-    err = tdw__submit(&foreign->op, &site);
+    err = tdw__stable_take(foreign, loop->memory) ? -EAGAIN : tdw__submit(&foreign->op, &site);
     if (err == -EINVAL) { /* a linked time-out in front of everything: the kernel completes it so */
         complete(uring, (struct io_uring_cqe){.user_data = sqe->user_data, .res = -EINVAL});
         err = 1;

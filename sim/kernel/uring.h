@@ -31,6 +31,10 @@ struct tdw_uring {
     bool leaving, disabled;
 };
 
+/* stable.c: the entry's words point to copies from now on; 0, -ENOMEM. And the copies go. */
+int tdw__stable_take(struct tdw_foreign *foreign, struct tdw_memory *memory);
+void tdw__stable_put(struct tdw_foreign *foreign, struct tdw_memory *memory);
+
 /* uring_register.c: a descriptor that stands for the ring. */
 int tdw__uring_fd(void);
 void tdw__uring_fd_close(int fd);

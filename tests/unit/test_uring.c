@@ -5,7 +5,10 @@
  */
 #include "tests.h"
 #include <poll.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/un.h>
 #include <tidewheel/process.h>
 #include <tidewheel/stackful.h>
 #include <tidewheel/sys.h>
@@ -13,7 +16,7 @@
 
 int tests_uring(void);
 
-static int64_t seen[8];
+static int64_t seen[16];
 static unsigned nseen;
 
 static void saw(int64_t value)
@@ -160,6 +163,108 @@ static void an_op_is_used_anew_with_completions_left(void **state)
     assert_int_equal(seen[2], 0);
 }
 
+/* ── What an entry points to is taken back as soon as it was submitted ─────────────────────── */
+
+enum { ENTRIES = 10 };
+
+struct given {
+    char path[64], other[64], link[64], made[64];
+    struct open_how how;
+    struct iovec iov[2], sent[1];
+    struct __kernel_timespec time;
+    struct msghdr header;
+    struct sockaddr_un name;
+    struct epoll_event event;
+};
+
+static void takes_back(void *unused)
+{
+    static char text[] = "0123456789", read[16];
+    struct given *given = tdw_malloc(sizeof(*given));
+    const int file = tdw_openat(AT_FDCWD, "/old", O_CREAT | O_RDWR, 0600);
+    const int listener = tdw_sys_socket(AF_UNIX, SOCK_STREAM, 0);
+    const int client = tdw_sys_socket(AF_UNIX, SOCK_STREAM, 0);
+    const int event = tdw_sys_eventfd(1, 0), epoll = tdw_sys_epoll_create1(0);
+    struct io_uring_cqe *cqe;
+    struct io_uring ring;
+    int pair[2];
+
+    (void)unused;
+    *given = (struct given){
+        .path = "/old",
+        .other = "/new",
+        .link = "/link",
+        .made = "/made",
+        .how = {.flags = O_CREAT | O_RDWR, .mode = 0640},
+        .iov = {{text, 4}, {text + 4, 6}},
+        .sent = {{text, 10}},
+        .time = {0, 1000},
+        .name = {.sun_family = AF_UNIX, .sun_path = "/socket"},
+        .event = {.events = EPOLLIN, .data.u64 = 77},
+    };
+    given->header = (struct msghdr){.msg_iov = given->sent, .msg_iovlen = 1};
+    tdw_sys_bind(listener, (struct sockaddr *)&given->name, sizeof(given->name));
+    tdw_sys_listen(listener, 1);
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    tdw_uring_queue_init(16, &ring, 0);
+
+    io_uring_prep_writev(io_uring_get_sqe(&ring), file, given->iov, 2, 0);
+    io_uring_prep_openat2(io_uring_get_sqe(&ring), AT_FDCWD, given->made, &given->how);
+    io_uring_prep_renameat(io_uring_get_sqe(&ring), AT_FDCWD, given->path, AT_FDCWD, given->other,
+                           0);
+    io_uring_prep_mkdirat(io_uring_get_sqe(&ring), AT_FDCWD, given->link, 0755);
+    io_uring_prep_timeout(io_uring_get_sqe(&ring), &given->time, 0, 0);
+    io_uring_prep_sendmsg(io_uring_get_sqe(&ring), pair[0], &given->header, 0);
+    io_uring_prep_connect(io_uring_get_sqe(&ring), client, (struct sockaddr *)&given->name,
+                          sizeof(given->name));
+    io_uring_prep_epoll_ctl(io_uring_get_sqe(&ring), epoll, event, EPOLL_CTL_ADD, &given->event);
+    io_uring_prep_nop(io_uring_get_sqe(&ring));
+    io_uring_prep_recv(io_uring_get_sqe(&ring), pair[1], read, sizeof(read), 0);
+    for (unsigned i = 0; i < ENTRIES; i++)
+        ring.sq.sqes[i].user_data = i;
+    saw(tdw_uring_submit(&ring));
+    memset(given, 0x5a, sizeof(*given));
+    tdw_free(given);
+    for (int i = 0; i < ENTRIES; i++) {
+        tdw_uring_wait_cqe(&ring, &cqe);
+        seen[1 + cqe->user_data] = cqe->res;
+        tdw_uring_cqe_seen(&ring, cqe);
+    }
+    nseen += ENTRIES;
+    tdw_uring_queue_exit(&ring);
+    saw(memcmp(read, text, 10));
+    saw(tdw_pread(file, read, sizeof(read), 0));
+    saw(memcmp(read, text, 10));
+    saw(tdw_openat(AT_FDCWD, "/new", O_RDONLY, 0) > 0);
+    tdw_epoll_wait(epoll, &(struct epoll_event){.events = 0}, 1, UINT64_MAX);
+}
+
+static void what_an_entry_points_to_may_be_taken_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        const struct tdw_world_options options = {
+            .seed = seed, .strategy = TDW_RANDOM, .schedule = seed & 1 ? TDW_ADVERSARY : TDW_TIMED};
+
+        run(takes_back, &options);
+        assert_int_equal(nseen, 15);
+        assert_int_equal(seen[0], ENTRIES);
+        assert_int_equal(seen[1], 10);
+        assert_true(seen[2] > 0);
+        assert_int_equal(seen[3], 0);
+        assert_int_equal(seen[4], 0);
+        assert_int_equal(seen[5], -ETIME);
+        assert_int_equal(seen[6], 10);
+        for (unsigned i = 7; i < 10; i++)
+            assert_int_equal(seen[i], 0);
+        assert_int_equal(seen[10], 10);
+        assert_int_equal(seen[11], 0);
+        assert_int_equal(seen[12], 10);
+        assert_int_equal(seen[13], 0);
+        assert_int_equal(seen[14], 1);
+    }
+}
+
 int tests_uring(void)
 {
 #define TEST(name) cmocka_unit_test(name)
@@ -167,6 +272,7 @@ int tests_uring(void)
         TEST(a_ring_ends_with_its_process),
         TEST(a_wait_may_tie_with_what_it_waits_for),
         TEST(an_op_is_used_anew_with_completions_left),
+        TEST(what_an_entry_points_to_may_be_taken_back),
     };
 #undef TEST
 
