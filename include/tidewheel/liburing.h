@@ -59,6 +59,7 @@
 #define io_uring_get_probe tdw_uring_get_probe
 #define io_uring_free_probe tdw_uring_free_probe
 #define io_uring_enable_rings tdw_uring_enable_rings
+#define io_uring_register_restrictions tdw_uring_register_restrictions
 #define io_uring_ring_dontfork tdw_uring_ring_dontfork
 #define io_uring_register_ring_fd tdw_uring_register_ring_fd
 #define io_uring_unregister_ring_fd tdw_uring_unregister_ring_fd

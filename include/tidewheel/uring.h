@@ -79,7 +79,9 @@ struct io_uring_probe *tdw_uring_get_probe_ring(struct io_uring *ring);
 struct io_uring_probe *tdw_uring_get_probe(void);
 void tdw_uring_free_probe(struct io_uring_probe *probe);
 int tdw_uring_enable_rings(struct io_uring *ring);
-/* Nothing to gain or to restrict here: 0, or 1 where liburing counts descriptors. */
+int tdw_uring_register_restrictions(struct io_uring *ring, struct io_uring_restriction *given,
+                                    unsigned count);
+/* Nothing to gain here: 0, or 1 where liburing counts descriptors. */
 int tdw_uring_ring_dontfork(struct io_uring *ring);
 int tdw_uring_register_ring_fd(struct io_uring *ring);
 int tdw_uring_unregister_ring_fd(struct io_uring *ring);

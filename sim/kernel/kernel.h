@@ -132,6 +132,7 @@ struct tdw_foreign {
     void *stable; /* copies of what the entry points to, or NULL */
     size_t stable_bytes;
     bool quiet; /* IOSQE_CQE_SKIP_SUCCESS */
+    bool forbidden; /* by a restriction of the ring */
 };
 /* The op in flight that `op` names by `user_data`, or NULL. */
 struct tdw_op *tdw__target(const struct tdw_op *op, uint64_t user_data);

@@ -200,8 +200,6 @@ static int32_t update(struct tdw_op *op, struct tdw_op *target)
 
     if (target->sqe.opcode != (linked ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT))
         return -ENOENT;
-    if (target->state != TDW_PENDING)
-        return linked ? -ENOENT : -EALREADY;
     time_of(op->sqe.off, &ns);
     if (!(target->sqe.timeout_flags & MULTISHOT))
         target->sqe.off = 0; /* the count is forgotten, as on Linux */
@@ -215,7 +213,7 @@ static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, voi
     struct tdw_op *target = tdw__target(op, op->sqe.addr);
 
     (void)process, (void)object;
-    if (!target || target->state == TDW_POSTED)
+    if (!target || target->state != TDW_PENDING) /* it has ended, or waits for its turn yet */
         return -ENOENT;
     if (op->sqe.timeout_flags & UPDATES)
         return update(op, target);

@@ -314,6 +314,7 @@ static int submit_one(struct tdw_uring *uring, const struct io_uring_sqe *sqe)
     foreign->op.sqe.flags &= (uint8_t)~IOSQE_CQE_SKIP_SUCCESS; /* or we would never hear of it */
     foreign->op.bits = TDW_OP_FOREIGN;
     foreign->op.done = done;
+    foreign->forbidden = !tdw__uring_may_submit(uring, sqe);
     if (sqe->opcode >= TDW_OP_FIRST) /* none of a kernel's */
         foreign->op.sqe.opcode = UINT8_MAX;
     foreign->next = uring->ops;

@@ -11,6 +11,13 @@
 
 struct tdw_overflow;
 
+/* What may be done with a ring (tdw_uring_register_restrictions), once it is enabled. */
+struct tdw_uring_limits {
+    bool set, on;
+    uint8_t flags_allowed, flags_required; /* of entries */
+    uint64_t opcodes[4], registers;        /* bits */
+};
+
 struct tdw_uring {
     struct {
         unsigned sq_head, sq_tail, sq_mask, sq_entries, flags, dropped;
@@ -29,11 +36,15 @@ struct tdw_uring {
     bool timed_out;
     bool timer_late; /* the task waits for the timer, which could not be stopped any more */
     bool leaving, disabled;
+    struct tdw_uring_limits limits;
 };
 
 /* stable.c: the entry's words point to copies from now on; 0, -ENOMEM. And the copies go. */
 int tdw__stable_take(struct tdw_foreign *foreign, struct tdw_memory *memory);
 void tdw__stable_put(struct tdw_foreign *foreign, struct tdw_memory *memory);
+
+/* uring_register.c: may the ring do this? */
+bool tdw__uring_may_submit(const struct tdw_uring *uring, const struct io_uring_sqe *sqe);
 
 /* uring_register.c: a descriptor that stands for the ring. */
 int tdw__uring_fd(void);

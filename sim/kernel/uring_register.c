@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What liburing registers, on a simulated ring: files, buffers, an eventfd; and the probe.
+ * What liburing registers, on a simulated ring: files, buffers, an eventfd, restrictions; and the
+ * probe.
  *
  * Files and buffers belong to the process's one ring (include/tidewheel/register.h), so two rings
  * of a program share them. A ring has a descriptor, as on Linux: it can be polled, and closed with
- * the ring. What has no meaning here (worker limits, restrictions) is accepted or refused as its
- * comment in the public header says.
+ * the ring. What has no meaning here (worker limits) is accepted as its comment in the public
+ * header says.
+ *
+ * A ring that starts disabled can be restricted to some opcodes, flags and registrations; from when
+ * it is enabled on everything else is -EACCES, for an entry as its completion.
  */
 #include <tidewheel/register.h>
 #include <sim/kernel/uring.h>
 #include <poll.h>
 #include <stdlib.h>
+
+enum { OPCODES = TDW_OP_LISTEN + 1 };
 
 /* ── The descriptor ────────────────────────────────────────────────────────────────────────── */
 
@@ -39,67 +45,134 @@ void tdw__uring_fd_close(int fd)
         tdw__fd_close(files, fd);
 }
 
+/* ── Restrictions ──────────────────────────────────────────────────────────────────────────── */
+
+static bool is_in(const uint64_t *set, uint32_t bit)
+{
+    return set[bit / 64] >> bit % 64 & 1;
+}
+
+static bool may_register(const struct io_uring *ring, uint32_t what)
+{
+    const struct tdw_uring *uring = ring->sq.ring_ptr;
+
+    return !uring->limits.on || is_in(&uring->limits.registers, what);
+}
+
+bool tdw__uring_may_submit(const struct tdw_uring *uring, const struct io_uring_sqe *sqe)
+{
+    const struct tdw_uring_limits *limits = &uring->limits;
+    const uint8_t may = limits->flags_allowed | limits->flags_required;
+
+    return !limits->on || (is_in(limits->opcodes, sqe->opcode) && !(sqe->flags & ~may) &&
+                           (sqe->flags & limits->flags_required) == limits->flags_required);
+}
+
+static int limit(struct tdw_uring_limits *limits, const struct io_uring_restriction *one)
+{
+    switch (one->opcode) {
+    case IORING_RESTRICTION_REGISTER_OP:
+        if (one->register_op >= IORING_REGISTER_LAST)
+            return -EINVAL;
+        limits->registers |= 1ull << one->register_op;
+        return 0;
+    case IORING_RESTRICTION_SQE_OP:
+        if (one->sqe_op >= OPCODES)
+            return -EINVAL;
+        limits->opcodes[one->sqe_op / 64] |= 1ull << one->sqe_op % 64;
+        return 0;
+    case IORING_RESTRICTION_SQE_FLAGS_ALLOWED:
+        limits->flags_allowed = one->sqe_flags;
+        return 0;
+    case IORING_RESTRICTION_SQE_FLAGS_REQUIRED:
+        limits->flags_required = one->sqe_flags;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int tdw_uring_register_restrictions(struct io_uring *ring, struct io_uring_restriction *given,
+                                    unsigned count)
+{
+    struct tdw_uring *uring = ring->sq.ring_ptr;
+    struct tdw_uring_limits limits = {.set = true};
+    int err = 0;
+
+    if (!uring->disabled)
+        return -EBADFD;
+    if (uring->limits.set)
+        return -EBUSY;
+    if (!given || count == 0)
+        return -EINVAL;
+    for (unsigned i = 0; !err && i < count; i++)
+        err = limit(&limits, &given[i]);
+    if (!err)
+        uring->limits = limits;
+    return err;
+}
+
 /* ── Files and buffers ─────────────────────────────────────────────────────────────────────── */
 
 int tdw_uring_register_buffers(struct io_uring *ring, const struct iovec *buffers, unsigned count)
 {
-    (void)ring;
-    return tdw_ring_register_buffers(buffers, count);
+    return may_register(ring, IORING_REGISTER_BUFFERS) ? tdw_ring_register_buffers(buffers, count)
+                                                       : -EACCES;
 }
 
 int tdw_uring_register_buffers_sparse(struct io_uring *ring, unsigned count)
 {
-    (void)ring;
-    return tdw_ring_register_buffers_sparse(count);
+    return may_register(ring, IORING_REGISTER_BUFFERS2) ? tdw_ring_register_buffers_sparse(count)
+                                                        : -EACCES;
 }
 
 int tdw_uring_unregister_buffers(struct io_uring *ring)
 {
-    (void)ring;
-    return tdw_ring_unregister_buffers();
+    return may_register(ring, IORING_UNREGISTER_BUFFERS) ? tdw_ring_unregister_buffers() : -EACCES;
 }
 
 int tdw_uring_register_files(struct io_uring *ring, const int *files, unsigned count)
 {
-    (void)ring;
-    return tdw_ring_register_files(files, count);
+    return may_register(ring, IORING_REGISTER_FILES) ? tdw_ring_register_files(files, count)
+                                                     : -EACCES;
 }
 
 int tdw_uring_register_files_sparse(struct io_uring *ring, unsigned count)
 {
-    (void)ring;
-    return tdw_ring_register_files_sparse(count);
+    return may_register(ring, IORING_REGISTER_FILES2) ? tdw_ring_register_files_sparse(count)
+                                                      : -EACCES;
 }
 
 int tdw_uring_register_files_update(struct io_uring *ring, unsigned off, const int *files,
                                     unsigned count)
 {
-    (void)ring;
-    return tdw_ring_register_files_update(off, files, count);
+    return may_register(ring, IORING_REGISTER_FILES_UPDATE)
+               ? tdw_ring_register_files_update(off, files, count)
+               : -EACCES;
 }
 
 int tdw_uring_unregister_files(struct io_uring *ring)
 {
-    (void)ring;
-    return tdw_ring_unregister_files();
+    return may_register(ring, IORING_UNREGISTER_FILES) ? tdw_ring_unregister_files() : -EACCES;
 }
 
 int tdw_uring_register_file_alloc_range(struct io_uring *ring, unsigned off, unsigned count)
 {
-    (void)ring;
-    return tdw_ring_register_file_alloc_range(off, count);
+    return may_register(ring, IORING_REGISTER_FILE_ALLOC_RANGE)
+               ? tdw_ring_register_file_alloc_range(off, count)
+               : -EACCES;
 }
 
 int tdw_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf_reg *reg, unsigned flags)
 {
-    (void)ring;
-    return tdw_ring_register_buf_ring(reg, flags);
+    return may_register(ring, IORING_REGISTER_PBUF_RING) ? tdw_ring_register_buf_ring(reg, flags)
+                                                         : -EACCES;
 }
 
 int tdw_uring_unregister_buf_ring(struct io_uring *ring, int group)
 {
-    (void)ring;
-    return tdw_ring_unregister_buf_ring(group);
+    return may_register(ring, IORING_UNREGISTER_PBUF_RING) ? tdw_ring_unregister_buf_ring(group)
+                                                           : -EACCES;
 }
 
 /* ── An eventfd ────────────────────────────────────────────────────────────────────────────── */
@@ -109,6 +182,8 @@ int tdw_uring_register_eventfd(struct io_uring *ring, int fd)
     struct tdw_uring *uring = ring->sq.ring_ptr;
     struct tdw_file *file = tdw__fd(tdw__process()->files, fd);
 
+    if (!may_register(ring, IORING_REGISTER_EVENTFD))
+        return -EACCES;
     if (uring->eventfd)
         return -EBUSY;
     if (!file)
@@ -129,6 +204,8 @@ int tdw_uring_unregister_eventfd(struct io_uring *ring)
 {
     struct tdw_uring *uring = ring->sq.ring_ptr;
 
+    if (!may_register(ring, IORING_UNREGISTER_EVENTFD))
+        return -EACCES;
     if (!uring->eventfd)
         return -ENXIO;
     tdw__file_put(uring->eventfd);
@@ -151,11 +228,10 @@ bool tdw_opcode_supported(uint8_t opcode)
 
 int tdw_uring_register_probe(struct io_uring *ring, struct io_uring_probe *probe, unsigned count)
 {
-    enum { OPS = TDW_OP_LISTEN + 1 };
-
-    (void)ring;
-    probe->last_op = OPS - 1;
-    probe->ops_len = (uint8_t)(count < OPS ? count : OPS);
+    if (ring && !may_register(ring, IORING_REGISTER_PROBE))
+        return -EACCES;
+    probe->last_op = OPCODES - 1;
+    probe->ops_len = (uint8_t)(count < OPCODES ? count : OPCODES);
     for (uint8_t op = 0; op < probe->ops_len; op++)
         probe->ops[op] = (struct io_uring_probe_op){
             .op = op, .flags = tdw_opcode_supported(op) ? IO_URING_OP_SUPPORTED : 0};
@@ -191,6 +267,7 @@ int tdw_uring_enable_rings(struct io_uring *ring)
     if (!uring->disabled)
         return -EBADFD;
     uring->disabled = false;
+    uring->limits.on = uring->limits.set;
     return 0;
 }
 

@@ -20,6 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { FLAGS_UNKNOWN = 1 << 7 }; /* of an entry: all others have a meaning */
+
 static struct tdw_process *process_of(const struct tdw_op *op)
 {
     return tdw_of(op->task->ring, struct tdw_process, ring);
@@ -404,23 +406,38 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
     }
 }
 
+/* What an entry is refused for before anybody looks what it asks for, in Linux's order. */
+static int check_entry(const struct tdw_world *world, const struct tdw_op *op)
+{
+    const uint8_t opcode = op->sqe.opcode;
+    const bool known = world->rows[opcode] || tdw__is_timeout(op);
+
+    if (!known || op->sqe.flags & FLAGS_UNKNOWN)
+        return -EINVAL;
+    if (op->sqe.flags & IOSQE_BUFFER_SELECT && !tdw__buffer_selects(opcode))
+        return -EOPNOTSUPP;
+    return foreign(op) && foreign(op)->forbidden ? -EACCES : 0;
+}
+
 static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
 {
     struct tdw_world *world = tdw__world(ring->loop);
     const struct tdw_sim_opcode *row = world->rows[op->sqe.opcode];
+    int err = 0;
 
     op->state = TDW_PENDING;
     op->res = 0;
-    if (TDW_UNLIKELY(op->sqe.flags & IOSQE_BUFFER_SELECT && row &&
-                     !tdw__buffer_selects(op->sqe.opcode))) {
-        tdw__post(op, -EOPNOTSUPP, 0, 0);
+    if (TDW_UNLIKELY(!row || op->sqe.flags & (FLAGS_UNKNOWN | IOSQE_BUFFER_SELECT) ||
+                     op->bits & TDW_OP_FOREIGN))
+        err = check_entry(world, op);
+    if (TDW_UNLIKELY(err < 0)) {
+        if (!row && !tdw__is_timeout(op))
+            warn_unknown(world, op);
+        tdw__post(op, err, op->flags, 0);
     } else if (TDW_LIKELY(row != NULL)) {
         start_row(world, op, row);
-    } else if (tdw__is_timeout(op)) {
-        tdw__timeout_start(op);
     } else {
-        warn_unknown(world, op);
-        tdw__post(op, -EINVAL, op->flags, 0);
+        tdw__timeout_start(op);
     }
 }
 

@@ -40,9 +40,10 @@ static inline unsigned *real_ring_word(const struct real_ring *ring, unsigned of
 }
 
 /* 0 or -errno. */
-static inline int real_ring_open(struct real_ring *ring)
+static inline int real_ring_open_as(struct real_ring *ring, uint32_t flags)
 {
     memset(ring, 0, sizeof(*ring));
+    ring->params.flags = flags;
     ring->fd = (int)syscall(SYS_io_uring_setup, REAL_ENTRIES, &ring->params);
     if (ring->fd < 0)
         return -errno;
@@ -62,8 +63,13 @@ static inline int real_ring_open(struct real_ring *ring)
     return 0;
 }
 
-static inline void real_ring_submit(struct real_ring *ring, const struct io_uring_sqe *sqe,
-                                    uint64_t user_data)
+static inline int real_ring_open(struct real_ring *ring)
+{
+    return real_ring_open_as(ring, 0);
+}
+
+static inline void real_ring_put(struct real_ring *ring, const struct io_uring_sqe *sqe,
+                                 uint64_t user_data)
 {
     unsigned *tail = real_ring_word(ring, ring->params.sq_off.tail);
     const unsigned index = *tail & (ring->params.sq_entries - 1);
@@ -72,7 +78,18 @@ static inline void real_ring_submit(struct real_ring *ring, const struct io_urin
     ring->entries[index].user_data = user_data;
     real_ring_word(ring, ring->params.sq_off.array)[index] = index;
     __atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-    syscall(SYS_io_uring_enter, ring->fd, 1, 0, 0, NULL, 0);
+}
+
+static inline void real_ring_enter(struct real_ring *ring, unsigned count)
+{
+    syscall(SYS_io_uring_enter, ring->fd, count, 0, 0, NULL, 0);
+}
+
+static inline void real_ring_submit(struct real_ring *ring, const struct io_uring_sqe *sqe,
+                                    uint64_t user_data)
+{
+    real_ring_put(ring, sqe, user_data);
+    real_ring_enter(ring, 1);
 }
 
 /* The next completion, if one comes in time. */

@@ -90,18 +90,31 @@ static inline int side_epoll_wait(const struct side *side, int fd, struct epoll_
                       : tdw_epoll_wait(fd, events, count, 0);
 }
 
-static inline void side_submit(struct side *side, const struct io_uring_sqe *sqe, uint64_t id)
+static inline void side_put(struct side *side, const struct io_uring_sqe *sqe, uint64_t id)
 {
     struct io_uring_sqe *entry;
 
     if (side->real) {
-        real_ring_submit(&side->ring, sqe, id);
+        real_ring_put(&side->ring, sqe, id);
         return;
     }
     entry = io_uring_get_sqe(&side->uring);
     *entry = *sqe;
     entry->user_data = id;
-    tdw_uring_submit(&side->uring);
+}
+
+static inline void side_enter(struct side *side, unsigned count)
+{
+    if (side->real)
+        real_ring_enter(&side->ring, count);
+    else
+        tdw_uring_submit(&side->uring);
+}
+
+static inline void side_submit(struct side *side, const struct io_uring_sqe *sqe, uint64_t id)
+{
+    side_put(side, sqe, id);
+    side_enter(side, 1);
 }
 
 /* What completed, at most `max`; after `ns` on the simulated side, and on the real one once
@@ -179,6 +192,7 @@ struct sides_run {
     int (*run)(struct side *sim, struct side *real, void *arg);
     void *arg;
     int status;
+    bool compare;
     struct side sim, real;
 };
 
@@ -187,7 +201,7 @@ static inline void sides_task(void *arg)
     struct sides_run *run = arg;
 
     if (side_open_sim(&run->sim)) {
-        run->status = run->run(&run->sim, &run->real, run->arg);
+        run->status = run->run(&run->sim, run->compare ? &run->real : NULL, run->arg);
         tdw_uring_queue_exit(&run->sim.uring);
     }
 }
@@ -197,7 +211,9 @@ static inline void sides_main(void *arg)
     tdw_spawn_stackful("test", sides_task, arg);
 }
 
-static inline int sides_in_child(int (*run)(struct side *, struct side *, void *), void *arg)
+/* `dir`: where the real side works, or NULL. */
+static inline int sides_in_child(int (*run)(struct side *, struct side *, void *), void *arg,
+                                 const char *dir)
 {
     const struct tdw_world_options calm = {.strategy = TDW_CALM, .stack_bytes = 1 << 18};
     static struct sides_run child;
@@ -209,8 +225,8 @@ static inline int sides_in_child(int (*run)(struct side *, struct side *, void *
         signal(SIGSEGV, SIG_DFL); /* cmocka's would go on in the parent's code */
         signal(SIGABRT, SIG_DFL);
         alarm(60);
-        child = (struct sides_run){.run = run, .arg = arg, .status = 77};
-        if (!sides_network() || !side_open_real(&child.real))
+        child = (struct sides_run){.run = run, .arg = arg, .status = 77, .compare = true};
+        if ((dir && chdir(dir) < 0) || !sides_network() || !side_open_real(&child.real))
             _exit(77);
         tdw_test_run(&calm, sides_main, &child, NULL);
         _exit(child.status);
@@ -218,6 +234,16 @@ static inline int sides_in_child(int (*run)(struct side *, struct side *, void *
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         return 77;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* The same without a real side, which is NULL, and without a child. */
+static inline int sides_alone(int (*run)(struct side *, struct side *, void *), void *arg)
+{
+    const struct tdw_world_options calm = {.strategy = TDW_CALM, .stack_bytes = 1 << 18};
+    struct sides_run alone = {.run = run, .arg = arg, .status = 77};
+
+    tdw_test_run(&calm, sides_main, &alone, NULL);
+    return alone.status;
 }
 
 #endif

@@ -982,7 +982,7 @@ static void random_sockets_answer_as_the_real_ring(void **state)
         int status;
 
         report->bytes = 0;
-        status = sides_in_child(run_program, &seed);
+        status = sides_in_child(run_program, &seed, NULL);
         if (status == 77) {
             print_message("no io_uring, or no network of its own, here: skipped\n");
             munmap(report, sizeof(*report));

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One entry, one errno: tables of what an entry answers, on the simulated kernel and, where the
+ * machine has one, on its own.
+ *
+ * A table is a function of calls of ASK, one line each: the result, liburing's verb, its arguments.
+ * It is written once and holds for both sides (sides.h), so the expectation is Linux's and not ours.
+ * What has to be there first is made on both sides by the same calls (GET), and gets the same
+ * numbers. SIM is for what cannot be asked of a real kernel here; a word beside it says why.
+ *
+ * The real side is asked as root on Linux 6.12 or later: everything runs as uid 0 on the simulated
+ * one, and older kernels lack opcodes. Else the simulated side is held against the table alone.
+ */
+#ifndef TDW_TESTS_ERRNOS_H
+#define TDW_TESTS_ERRNOS_H
+
+#include "sides.h"
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/utsname.h>
+
+enum { ERRNOS_REPORT_BYTES = 1 << 14, ERRNOS_NONE = -1000000, ERRNOS_DONE_MAX = 8 };
+
+struct errnos {
+    struct side *sim, *real; /* real: NULL if there is none to be asked */
+    uint64_t ids;
+};
+
+/* Shared with the child that runs a table: what did not answer as it should. */
+struct errnos_report {
+    uint32_t asked, wrong, bytes;
+    char text[ERRNOS_REPORT_BYTES];
+};
+static struct errnos_report *errnos_report;
+
+/* The last of `count` entries of a batch: its first completion. Others that are under way, and what
+ * they complete with, are left out of it. */
+static inline int32_t errnos_run(struct errnos *e, struct side *side,
+                                 const struct io_uring_sqe *sqes, uint32_t count)
+{
+    struct side_done done[ERRNOS_DONE_MAX];
+    uint32_t seen;
+
+    for (uint32_t i = 0; i < count; i++)
+        side_put(side, &sqes[i], ++e->ids);
+    side_enter(side, count);
+    seen = side_reap(side, done, ERRNOS_DONE_MAX, count);
+    for (uint32_t i = 0; i < seen; i++)
+        if (done[i].id == e->ids)
+            return done[i].res;
+    return ERRNOS_NONE;
+}
+
+static inline const char *errnos_name(int32_t res, char text[16])
+{
+    const char *name = res < 0 && res > -4096 ? strerrorname_np(-res) : NULL;
+
+    snprintf(text, 16, res == ERRNOS_NONE ? "nothing" : name ? "-%s" : "%.0s%d", name ? name : "",
+             res);
+    return text;
+}
+
+static inline void errnos_say(const char *file, int line, const char *what, const char *side,
+                              int32_t res, int32_t want)
+{
+    const size_t room = sizeof(errnos_report->text) - errnos_report->bytes;
+    char is[16], should[16];
+    const int more =
+        snprintf(errnos_report->text + errnos_report->bytes, room, "%s:%d: %s: %s answers %s for %s\n",
+                 file, line, what, side, errnos_name(res, is), errnos_name(want, should));
+
+    errnos_report->wrong++;
+    if (more > 0 && (size_t)more < room)
+        errnos_report->bytes += (uint32_t)more;
+}
+
+/* `want` of both sides, or of the simulated one; which, if it is 0, may be any success. */
+static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io_uring_sqe *sqes,
+                                 uint32_t count, bool both, const char *file, int line,
+                                 const char *what)
+{
+    const int32_t sim = errnos_run(e, e->sim, sqes, count);
+    const int32_t real = both && e->real ? errnos_run(e, e->real, sqes, count) : sim;
+
+    errnos_report->asked++;
+    if (want < 0 ? sim != want : sim < 0)
+        errnos_say(file, line, what, "the simulated kernel", sim, want);
+    if (both && (want < 0 ? real != want : real != sim))
+        errnos_say(file, line, what, "Linux", real, want < 0 ? want : sim);
+    return sim;
+}
+
+#define ERRNOS_ASK(e, want, both, verb, ...)                                                       \
+    (__extension__({                                                                               \
+        struct io_uring_sqe errnos_sqe_ = {0};                                                     \
+        io_uring_prep_##verb(&errnos_sqe_, __VA_ARGS__);                                           \
+        errnos_ask(e, want, &errnos_sqe_, 1, both, __FILE_NAME__, __LINE__, #verb);          \
+    }))
+/* In a table, whose argument is `e`. */
+#define ASK(want, verb, ...) ERRNOS_ASK(e, want, true, verb, __VA_ARGS__)
+#define GET(verb, ...) ERRNOS_ASK(e, 0, true, verb, __VA_ARGS__)
+#define SIM(want, verb, ...) ERRNOS_ASK(e, want, false, verb, __VA_ARGS__)
+/* The same for an entry that liburing has no function for, by its fields. */
+#define ASK_RAW(want, ...)                                                                         \
+    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, true, __FILE_NAME__, __LINE__,      \
+               #__VA_ARGS__)
+/* … and for the one behind the first, which is linked to it. */
+#define ASK_LINKED(want, first, ...)                                                               \
+    errnos_ask(e, want, (struct io_uring_sqe[]){first, {__VA_ARGS__}}, 2, true, __FILE_NAME__,      \
+               __LINE__, #__VA_ARGS__)
+#define SIM_RAW(want, ...)                                                                         \
+    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, false, __FILE_NAME__, __LINE__,     \
+               #__VA_ARGS__)
+
+/* A call that is not an entry, on both sides: must succeed, with the same result. */
+#define BOTH(e, call)                                                                              \
+    (__extension__({                                                                               \
+        struct side *side = (e)->sim;                                                              \
+        const int errnos_sim_ = (call);                                                            \
+        int errnos_real_ = errnos_sim_;                                                            \
+        if ((e)->real) {                                                                           \
+            side = (e)->real;                                                                      \
+            errnos_real_ = (call);                                                                 \
+        }                                                                                          \
+        if (errnos_sim_ < 0 || errnos_real_ != errnos_sim_)                                        \
+            errnos_say(__FILE_NAME__, __LINE__, #call, "a side", errnos_real_, errnos_sim_);        \
+        errnos_sim_;                                                                               \
+    }))
+
+/* ── Running a table ───────────────────────────────────────────────────────────────────────── */
+
+static inline int errnos_remove(const char *path, const struct stat *stat, int type,
+                                struct FTW *walk)
+{
+    (void)stat, (void)type, (void)walk;
+    return remove(path);
+}
+
+typedef void errnos_table_fn(struct errnos *e);
+
+static inline int errnos_run_table(struct side *sim, struct side *real, void *arg)
+{
+    struct errnos e = {.sim = sim, .real = real};
+
+    (*(errnos_table_fn **)arg)(&e);
+    return 0;
+}
+
+static inline bool errnos_real_is_comparable(void)
+{
+    unsigned major = 0, minor = 0;
+    struct utsname name;
+
+    return geteuid() == 0 && uname(&name) == 0 &&
+           sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 12));
+}
+
+/* The table with both sides in a directory of its own, or with the simulated side alone. */
+static inline void errnos_check(errnos_table_fn *table, bool both)
+{
+    char dir[] = "/tmp/tdw-errnos-XXXXXX";
+    int status = 77;
+
+    errnos_report = mmap(NULL, sizeof(*errnos_report), PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(errnos_report, MAP_FAILED);
+    if (both && errnos_real_is_comparable() && mkdtemp(dir)) {
+        status = sides_in_child(errnos_run_table, &table, dir);
+        nftw(dir, errnos_remove, 8, FTW_DEPTH | FTW_PHYS);
+    }
+    if (status == 77)
+        status = sides_alone(errnos_run_table, &table);
+    if (errnos_report->wrong > 0)
+        fputs(errnos_report->text, stderr);
+    assert_int_equal(status, 0);
+    assert_int_equal(errnos_report->wrong, 0);
+    assert_true(errnos_report->asked > 0);
+    munmap(errnos_report, sizeof(*errnos_report));
+}
+
+#endif
