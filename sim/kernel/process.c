@@ -186,8 +186,7 @@ void tdw_proc_exit(int status)
         tdw__pause(task); /* for ever */
 }
 
-/* A running process of this host; NULL. */
-static struct tdw_process *find(const struct tdw_host *host, int pid)
+struct tdw_process *tdw__process_find(const struct tdw_host *host, int pid)
 {
     struct tdw_process *process = host->world->processes;
 
@@ -199,7 +198,7 @@ static struct tdw_process *find(const struct tdw_host *host, int pid)
 int tdw_proc_kill(int pid)
 {
     struct tdw_process *self = tdw__process();
-    struct tdw_process *process = find(self->host, pid);
+    struct tdw_process *process = tdw__process_find(self->host, pid);
 
     if (!process)
         return -ESRCH;

@@ -141,6 +141,8 @@ struct tdw_process *tdw__process_new(struct tdw_host *host, const char *path,
 int tdw__process_start(struct tdw_process *process, void (*main)(void *), void *arg);
 void tdw__process_end(struct tdw_process *process, int status);
 void tdw__process_ended(struct tdw_ring *ring);
+/* A running process of the host; NULL. */
+struct tdw_process *tdw__process_find(const struct tdw_host *host, int pid);
 
 /* host.c */
 struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),

@@ -24,6 +24,7 @@ enum { ERRNOS_REPORT_BYTES = 1 << 14, ERRNOS_NONE = -1000000, ERRNOS_DONE_MAX = 
 struct errnos {
     struct side *sim, *real; /* real: NULL if there is none to be asked */
     uint64_t ids;
+    uint64_t wait_ns; /* how long the simulated side lets time pass before it looks */
 };
 
 /* Shared with the child that runs a table: what did not answer as it should. */
@@ -44,6 +45,8 @@ static inline int32_t errnos_run(struct errnos *e, struct side *side,
     for (uint32_t i = 0; i < count; i++)
         side_put(side, &sqes[i], ++e->ids);
     side_enter(side, count);
+    if (!side->real && e->wait_ns > 0)
+        tdw_sleep(e->wait_ns);
     seen = side_reap(side, done, ERRNOS_DONE_MAX, count);
     for (uint32_t i = 0; i < seen; i++)
         if (done[i].id == e->ids)
@@ -79,13 +82,13 @@ static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io
                                  uint32_t count, bool both, const char *file, int line,
                                  const char *what)
 {
+    const int32_t real = both && e->real ? errnos_run(e, e->real, sqes, count) : want;
     const int32_t sim = errnos_run(e, e->sim, sqes, count);
-    const int32_t real = both && e->real ? errnos_run(e, e->real, sqes, count) : sim;
 
     errnos_report->asked++;
     if (want < 0 ? sim != want : sim < 0)
         errnos_say(file, line, what, "the simulated kernel", sim, want);
-    if (both && (want < 0 ? real != want : real != sim))
+    if (both && e->real && (want < 0 ? real != want : real != sim))
         errnos_say(file, line, what, "Linux", real, want < 0 ? want : sim);
     return sim;
 }
@@ -115,17 +118,32 @@ static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io
 /* A call that is not an entry, on both sides: must succeed, with the same result. */
 #define BOTH(e, call)                                                                              \
     (__extension__({                                                                               \
-        struct side *side = (e)->sim;                                                              \
-        const int errnos_sim_ = (call);                                                            \
-        int errnos_real_ = errnos_sim_;                                                            \
-        if ((e)->real) {                                                                           \
-            side = (e)->real;                                                                      \
-            errnos_real_ = (call);                                                                 \
-        }                                                                                          \
-        if (errnos_sim_ < 0 || errnos_real_ != errnos_sim_)                                        \
+        struct side *side = (e)->real;                                                             \
+        const int errnos_real_ = side ? (call) : 0;                                                \
+        int errnos_sim_;                                                                           \
+        side = (e)->sim;                                                                           \
+        errnos_sim_ = (call);                                                                      \
+        if (errnos_sim_ < 0 || ((e)->real && errnos_real_ != errnos_sim_))                         \
             errnos_say(__FILE_NAME__, __LINE__, #call, "a side", errnos_real_, errnos_sim_);        \
         errnos_sim_;                                                                               \
     }))
+
+/* `bytes` at `at` as the ring's one registered buffer; a table of `count` registered files. */
+static inline int errnos_register(struct side *side, void *at, size_t bytes)
+{
+    const struct iovec iov = {at, bytes};
+
+    return side->real ? real_ring_register(&side->ring, IORING_REGISTER_BUFFERS, &iov, 1)
+                      : tdw_ring_register_buffers(&iov, 1);
+}
+
+static inline int errnos_register_files(struct side *side, unsigned count)
+{
+    static const int none[4] = {-1, -1, -1, -1};
+
+    return side->real ? real_ring_register(&side->ring, IORING_REGISTER_FILES, none, count)
+                      : tdw_ring_register_files(none, count);
+}
 
 /* ── Running a table ───────────────────────────────────────────────────────────────────────── */
 

@@ -236,15 +236,6 @@ static void attributes(struct errnos *e)
 
 /* ── Bytes ─────────────────────────────────────────────────────────────────────────────────── */
 
-static int register_bytes(struct side *side)
-{
-    const struct iovec iov = {bytes, sizeof(bytes)};
-
-    return side->real
-               ? real_ring_register(&side->ring, IORING_REGISTER_BUFFERS, &iov, 1)
-               : tdw_ring_register_buffers(&iov, 1);
-}
-
 /* An entry that reads or writes, with its flags. */
 #define RW(op, file, address, size, flags)                                                         \
     .opcode = IORING_OP_##op, .fd = (file), .addr = at(address), .len = (size), .rw_flags = (flags)
@@ -257,7 +248,7 @@ static void transfers(struct errnos *e)
     int file;
 
     make_tree(e);
-    BOTH(e, register_bytes(side));
+    BOTH(e, errnos_register(side, bytes, sizeof(bytes)));
     file = GET(openat, AT_FDCWD, "file", O_RDWR, 0);
     GET(write, file, bytes, 64, 0);
     ASK_RAW(-EFAULT, RW(READ, file, NULL, 8, 0));
@@ -288,7 +279,7 @@ static void limits(struct errnos *e)
     struct tdw_disk *disk = tdw__process()->files->disk;
     struct iovec iov = {bytes, 8};
 
-    BOTH(e, register_bytes(side));
+    BOTH(e, errnos_register(side, bytes, sizeof(bytes)));
     disk->file_bytes_max = PIPE_BYTES;
     SIM(-EFBIG, writev, file, &iov, 1, disk->file_bytes_max);
     SIM(-EFBIG, write_fixed, file, bytes, 8, disk->file_bytes_max, 0);
@@ -321,15 +312,6 @@ static void epolls(struct errnos *e)
     ASK(-ELOOP, epoll_ctl, within, epoll, EPOLL_CTL_ADD, &event);
 }
 
-static int register_files(struct side *side)
-{
-    static const int none[2] = {-1, -1};
-
-    return side->real
-               ? real_ring_register(&side->ring, IORING_REGISTER_FILES, none, 2)
-               : tdw_ring_register_files(none, 2);
-}
-
 static void of_the_ring(struct errnos *e)
 {
     const struct io_uring_sqe nop = {.opcode = IORING_OP_NOP, .flags = IOSQE_IO_LINK};
@@ -343,7 +325,7 @@ static void of_the_ring(struct errnos *e)
     ASK_RAW(-EFAULT, .opcode = IORING_OP_PROVIDE_BUFFERS, .fd = 1, .len = 8, .addr = 1ull << 63);
     ASK_RAW(-EOVERFLOW, .opcode = IORING_OP_PROVIDE_BUFFERS, .fd = 2, .len = 8,
             .addr = UINT64_MAX - 8);
-    BOTH(e, register_files(side));
+    BOTH(e, errnos_register_files(side, 2));
     ASK(-EFAULT, files_update, NULL, 1, 0);
     BOTH(e, side_pipe(side, fds));
     ASK_RAW(-EINVAL, .opcode = IORING_OP_POLL_ADD, .fd = fds[0], .buf_index = 1);

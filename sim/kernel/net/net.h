@@ -312,6 +312,7 @@ struct tdw_want {
     size_t bytes;
     const struct sockaddr *name; /* where it goes; NULL */
     socklen_t name_bytes;
+    bool urgent; /* data, which there never is: TCP and unix sockets do not wait for it */
 };
 
 /* A family and type of sockets. What a protocol has no function for, it does not support. */

@@ -8,7 +8,7 @@
  * does not fit into its control bytes, or into its table, is closed and told as MSG_CTRUNC.
  *
  * Each segment says who sent it, if one of the two sockets had SO_PASSCRED then, or the sender
- * said so. Everybody is uid 0 here, so any credentials may be claimed.
+ * said so. Everybody is uid 0 here, so those of any process of the host may be claimed.
  *
  * A socket that is passed through itself, in a circle that nobody else can reach, is not collected;
  * it goes with its host.
@@ -48,11 +48,14 @@ static int take_files(struct tdw_process *process, const struct cmsghdr *cmsg,
     return 0;
 }
 
-static int take_credentials(const struct cmsghdr *cmsg, struct ucred *sender)
+static int take_credentials(struct tdw_process *process, const struct cmsghdr *cmsg,
+                            struct ucred *sender)
 {
     if (cmsg->cmsg_len != CMSG_LEN(sizeof(*sender)))
         return -EINVAL;
     memcpy(sender, CMSG_DATA(cmsg), sizeof(*sender));
+    if (!tdw__process_find(process->host, sender->pid))
+        return -ESRCH;
     return 0;
 }
 
@@ -82,7 +85,7 @@ static int take_all(const struct tdw_msg *msg, struct tdw_passed *passed, struct
         if (cmsg->cmsg_type == SCM_RIGHTS)
             err = take_files(msg->process, cmsg, passed);
         else if (cmsg->cmsg_type == SCM_CREDENTIALS)
-            err = take_credentials(cmsg, sender);
+            err = take_credentials(msg->process, cmsg, sender);
         else
             err = -EINVAL;
     }

@@ -9,8 +9,8 @@
  *
  * io_uring waits whether or not a descriptor is O_NONBLOCK; only flags of the entry say otherwise.
  *
- * ACCEPT takes a descriptor before it waits: with -EMFILE a connection stays in the queue.
- * Multishot accepts end with the first error.
+ * ACCEPT takes a descriptor before it waits: with -EMFILE a connection stays in the queue. One that
+ * was reset in there is accepted all the same. Multishot accepts end with the first error.
  *
  * What READ and WRITE do to a socket is the kind's below; SEND, RECV and their like are in
  * transfer.c, options in option.c, the calls that never wait in calls.c.
@@ -467,10 +467,16 @@ static int accept_one(struct tdw_process *process, struct tdw_op *op, struct tdw
     fd = listener->protocol->accept(listener, &child);
     if (fd < 0)
         return fd;
-    bytes = child->protocol->name_of(child, true, &address);
-    if (op->sqe.addr && bytes > 0)
+    if (op->sqe.addr) {
+        if (!op->sqe.off) { /* the connection is lost */
+            child->protocol->release(child);
+            return -EFAULT;
+        }
+        bytes = child->peer.port ? tdw__inet_name(child, true, &address) /* also of one that ended */
+                                 : child->protocol->name_of(child, true, &address);
         tdw__address_out(&address, (socklen_t)bytes, tdw__pointer(op->sqe.addr),
                          tdw__pointer(op->sqe.off));
+    }
     return tdw__socket_install(process, op, child, (int)op->sqe.accept_flags);
 }
 

@@ -92,6 +92,24 @@ static int check_connect(struct tdw_socket *socket)
     return -EINVAL;
 }
 
+static bool same_address(const struct tdw_address *a, const struct tdw_address *b)
+{
+    return a->port == b->port && tdw__same_ip(&a->ip, &b->ip);
+}
+
+/* Is there a connection between the same ends already? Only a program that chose its port can ask
+ * for one. What waits out its minute makes room, as with net.ipv4.tcp_tw_reuse. */
+static bool is_connected(const struct tdw_socket *socket, const struct tdw_address *peer)
+{
+    struct tdw_end *end = socket->port_wanted ? socket->host->net->ends : NULL;
+
+    while (end && (end->state == TDW_TCP_CLOSED || end->state == TDW_TCP_TIME_WAIT ||
+                   !same_address(&end->address, &socket->local) ||
+                   !same_address(&tdw__other(end)->address, peer)))
+        end = end->next;
+    return end;
+}
+
 static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
 {
     struct tdw_loop *loop = tdw__socket_loop(socket);
@@ -115,6 +133,8 @@ static int tcp_connect(struct tdw_socket *socket, const struct sockaddr *address
     err = tdw__inet_autobind(socket, &peer.ip);
     if (err)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
+    if (is_connected(socket, &peer))
+        return -EADDRNOTAVAIL;
     connection = tdw__memory_get(loop->memory, sizeof(*connection));
     if (!connection)
         return -ENOMEM;
@@ -325,7 +345,7 @@ static bool tcp_receive_waits(struct tdw_socket *socket, const struct tdw_want *
     const uint64_t low = socket->options.low_water;
     const uint64_t least = want->bytes < low ? want->bytes : low;
 
-    if (socket->received_bytes >= (least ? least : 1) || socket->error ||
+    if (want->urgent || socket->received_bytes >= (least ? least : 1) || socket->error ||
         socket->shut & TDW_SHUT_READ)
         return false;
     return state_of(socket) != TDW_TCP_CLOSED && socket->state != TDW_TCP_LISTEN;

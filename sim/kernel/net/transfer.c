@@ -136,6 +136,7 @@ static void want_of(const struct tdw_op *op, struct tdw_want *want)
         want->name_bytes = sqe->addr_len;
     }
     want->bytes -= (size_t)op->res;
+    want->urgent = sqe->msg_flags & MSG_OOB;
 }
 
 /* ── Sending ───────────────────────────────────────────────────────────────────────────────── */

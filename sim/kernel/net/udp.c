@@ -304,8 +304,6 @@ static bool udp_receive_waits(struct tdw_socket *socket, const struct tdw_want *
 
 static int64_t udp_receive(struct tdw_socket *socket, struct tdw_msg *msg)
 {
-    if (msg->flags & MSG_OOB)
-        return -EOPNOTSUPP;
     if (socket->error)
         return tdw__socket_error(socket);
     if (!socket->received.head)

@@ -477,8 +477,7 @@ static int64_t unix_send(struct tdw_socket *socket, struct tdw_msg *msg)
 
 static bool unix_receive_waits(struct tdw_socket *socket, const struct tdw_want *want)
 {
-    (void)want;
-    if (socket->received.head || socket->error || socket->shut & TDW_SHUT_READ)
+    if (want->urgent || socket->received.head || socket->error || socket->shut & TDW_SHUT_READ)
         return false;
     return socket->type == SOCK_DGRAM || socket->state == TDW_TCP_ESTABLISHED;
 }
