@@ -23,7 +23,8 @@ enum { ERRNOS_REPORT_BYTES = 1 << 14, ERRNOS_NONE = -1000000, ERRNOS_DONE_MAX = 
 
 struct errnos {
     struct side *sim, *real; /* real: NULL if there is none to be asked */
-    uint64_t ids;
+    uint64_t ids; /* of the last entry: the same on both sides */
+    uint64_t of;  /* the entry whose result is asked for, if it is another than the last */
     uint64_t wait_ns; /* how long the simulated side lets time pass before it looks */
 };
 
@@ -47,9 +48,9 @@ static inline int32_t errnos_run(struct errnos *e, struct side *side,
     side_enter(side, count);
     if (!side->real && e->wait_ns > 0)
         tdw_sleep(e->wait_ns);
-    seen = side_reap(side, done, ERRNOS_DONE_MAX, count);
+    seen = side_reap(side, done, ERRNOS_DONE_MAX, e->of ? count + 1 : count);
     for (uint32_t i = 0; i < seen; i++)
-        if (done[i].id == e->ids)
+        if (done[i].id == (e->of ? e->of : e->ids))
             return done[i].res;
     return ERRNOS_NONE;
 }
@@ -82,9 +83,12 @@ static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io
                                  uint32_t count, bool both, const char *file, int line,
                                  const char *what)
 {
+    const uint64_t ids = e->ids;
     const int32_t real = both && e->real ? errnos_run(e, e->real, sqes, count) : want;
-    const int32_t sim = errnos_run(e, e->sim, sqes, count);
+    int32_t sim;
 
+    e->ids = ids;
+    sim = errnos_run(e, e->sim, sqes, count);
     errnos_report->asked++;
     if (want < 0 ? sim != want : sim < 0)
         errnos_say(file, line, what, "the simulated kernel", sim, want);

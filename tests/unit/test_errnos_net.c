@@ -6,6 +6,7 @@
  * The four opcodes that send are held to one table, as a program would try one after the other.
  */
 #include "errnos.h"
+#include <sim/kernel/net/net.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/un.h>
@@ -130,7 +131,9 @@ static void receives(struct errnos *e)
     struct iovec iov[IOV_MAX_ + 1] = {{bytes, 1}};
     struct msghdr header = {.msg_iov = iov, .msg_iovlen = 1};
     struct msghdr endless = {.msg_iov = iov, .msg_iovlen = IOV_MAX_ + 1};
+    const struct sockaddr_in name = ipv4(INADDR_LOOPBACK, PORT);
     const int fd = GET(socket, AF_INET, SOCK_DGRAM, 0, 0);
+    const int own = GET(socket, AF_INET, SOCK_DGRAM, 0, 0);
 
     ASK(-EFAULT, recvmsg, fd, NULL, 0);
     ASK(-EMSGSIZE, recvmsg, fd, &endless, 0);
@@ -139,6 +142,13 @@ static void receives(struct errnos *e)
     ASK(-ECONNREFUSED, recv, fd, bytes, 1, 0);
     GET(send, fd, bytes, 1, 0);
     ASK(-ECONNREFUSED, recvmsg, fd, &header, 0);
+    ASK_BIND(0, own, name);
+    GET(connect, own, NAME(name));
+    GET(send, own, bytes, 1, 0);
+    ASK(-EFAULT, recv, own, NULL, 1, 0);
+    GET(send, own, bytes, 1, 0);
+    ASK_RAW(-ENOBUFS, .opcode = IORING_OP_RECVMSG, .fd = own, .addr = (uintptr_t)&header, .len = 1,
+            .flags = IOSQE_BUFFER_SELECT, .buf_group = 5);
     ASK(-EFAULT, send, fd, NULL, 1, 0);
     ASK(-EFAULT, sendmsg, fd, NULL, 0);
     ASK_RAW(-EFAULT, .opcode = IORING_OP_SENDMSG_ZC, .fd = fd);
@@ -254,6 +264,7 @@ static void connects(struct errnos *e)
     const struct sockaddr_in elsewhere = ipv4(0xcb007101, PORT); /* 203.0.113.1 */
     int fds[2], same[2], fd;
     const int listener = stream_pair(e, fds);
+    uint64_t waits;
 
     ASK(-EFAULT, connect, fds[0], NULL, sizeof(there));
     for (int i = 0; i < 2; i++) {
@@ -269,7 +280,10 @@ static void connects(struct errnos *e)
     ASK_LISTEN(0, listener, 0);
     fd = GET(socket, AF_INET, SOCK_STREAM, 0, 0);
     ASK(ERRNOS_NONE, connect, fd, NAME(there));
+    waits = e->ids;
     ASK(-EALREADY, connect, fd, NAME(there));
+    e->of = waits; /* what becomes of it when somebody gives it up */
+    ASK(-ECONNRESET, shutdown, fd, SHUT_RDWR);
 }
 
 static void listens(struct errnos *e)
@@ -339,6 +353,63 @@ static void unknown_families(struct errnos *e)
     ASK(-EAFNOSUPPORT, socket, 77, SOCK_STREAM, 0, 0);
     ASK(-ESOCKTNOSUPPORT, socket, AF_UNIX, SOCK_RDM, 0, 0);
     ASK(-EPROTONOSUPPORT, socket, AF_INET, SOCK_STREAM, IPPROTO_UDP, 0);
+}
+
+/* ── Ports run out ─────────────────────────────────────────────────────────────────────────── */
+
+enum { OWN_PORTS = TDW_PORT_LAST - TDW_PORT_FIRST + 1 };
+
+/* Of the ports that the kernel gives out by itself there are none left for `socket`'s protocol. */
+static bool take_ports(struct tdw_socket *socket, struct tdw_port **taken)
+{
+    struct tdw_address address = {.ip = tdw__inet_any(AF_INET)};
+    bool ok = true;
+
+    for (int i = 0; i < OWN_PORTS; i++) {
+        address.port = (uint16_t)(TDW_PORT_FIRST + i);
+        ok &= tdw__port_take(socket, address, &taken[i]) == 0;
+    }
+    return ok;
+}
+
+/* The real side has but one such port in its network, which it takes; false: it may not say so. */
+static bool take_real_port(const int fds[2])
+{
+    const struct sockaddr_in only = ipv4(INADDR_ANY, 40000);
+    const char range[] = "40000 40000";
+    const int sysctl = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY);
+    const bool ok = write(sysctl, range, sizeof(range) - 1) > 0;
+
+    close(sysctl);
+    return ok && bind(fds[0], NAME(only)) == 0 && bind(fds[1], NAME(only)) == 0;
+}
+
+static void ports_run_out(struct errnos *e)
+{
+    const struct sockaddr_in any = ipv4(INADDR_ANY, 0);
+    const struct sockaddr_in there = ipv4(INADDR_LOOPBACK, PORT);
+    static struct tdw_port *taken[2][OWN_PORTS];
+    const struct tdw_files *files = tdw__process()->files;
+    int datagram, stream, fds[2];
+
+    fds[0] = GET(socket, AF_INET, SOCK_DGRAM, 0, 0);
+    fds[1] = GET(socket, AF_INET, SOCK_STREAM, 0, 0);
+    if (e->real && !take_real_port(fds))
+        e->real = NULL;
+    for (int i = 0; i < 2; i++)
+        BOTH(e, side->real || take_ports(tdw__fd(files, fds[i])->socket, taken[i]) ? 0 : -EPROTO);
+    datagram = GET(socket, AF_INET, SOCK_DGRAM, 0, 0);
+    stream = GET(socket, AF_INET, SOCK_STREAM, 0, 0);
+    ASK_BIND(-EADDRINUSE, datagram, any);
+    ASK_BIND(-EADDRINUSE, stream, any);
+    ASK(-EAGAIN, connect, datagram, NAME(there));
+    for (int i = 0; i < SENDERS; i++)
+        ASK_SEND(-EAGAIN, senders[i], datagram, .bytes = 1, .name = &there,
+                 .name_bytes = sizeof(there));
+    ASK(-EADDRNOTAVAIL, connect, stream, NAME(there));
+    ASK_LISTEN(-EADDRINUSE, stream, 1);
+    for (int i = 0; i < 2 * OWN_PORTS; i++)
+        tdw__port_give(taken[i / OWN_PORTS][i % OWN_PORTS]);
 }
 
 /* ── Unix sockets ──────────────────────────────────────────────────────────────────────────── */
@@ -516,6 +587,7 @@ TABLE(connects_answer_as_linux, connects, true)
 TABLE(listens_answer_as_linux, listens, true)
 TABLE(accepts_answer_as_linux, accepts, true)
 TABLE(full_tables_answer_as_linux, no_descriptor_is_left, true)
+TABLE(full_ports_answer_as_linux, ports_run_out, true)
 TABLE(unknown_families_answer_as_linux, unknown_families, true)
 TABLE(paths_of_sockets_answer_as_linux, paths, true)
 TABLE(sends_to_names_answer_as_linux, unix_sends, true)
@@ -534,6 +606,7 @@ int tests_errnos_net(void)
         cmocka_unit_test(listens_answer_as_linux),
         cmocka_unit_test(accepts_answer_as_linux),
         cmocka_unit_test(full_tables_answer_as_linux),
+        cmocka_unit_test(full_ports_answer_as_linux),
         cmocka_unit_test(unknown_families_answer_as_linux),
         cmocka_unit_test(paths_of_sockets_answer_as_linux),
         cmocka_unit_test(sends_to_names_answer_as_linux),

@@ -392,7 +392,7 @@ static int32_t effect_connect(struct tdw_process *process, struct tdw_op *op, vo
     const int err = socket->protocol->connected(socket);
 
     (void)process, (void)op;
-    if (err && socket->tried == TDW_CONNECTING) /* told here, and only here */
+    if (err && (socket->tried == TDW_CONNECTING || socket->error == -err)) /* told only here */
         tdw__socket_error(socket);
     return err;
 }

@@ -166,6 +166,9 @@ static int tcp_connected(struct tdw_socket *socket)
         return -EINPROGRESS;
     if (state == TDW_TCP_CLOSED && socket->tried == TDW_CONNECTING)
         return socket->error ? -socket->error : -ECONNABORTED;
+    if (state == TDW_TCP_CLOSED && socket->tried == TDW_UNCONNECTED &&
+        socket->shut == TDW_SHUT_BOTH) /* it was shut down meanwhile */
+        return -socket->error;
     if (socket->tried == TDW_CONNECTING)
         socket->tried = TDW_CONNECTED;
     return 0;

@@ -136,12 +136,14 @@ static void run_arrival(struct tdw_op *work)
 
 /* ── The protocol ──────────────────────────────────────────────────────────────────────────── */
 
-/* Before the first datagram: a port, any address. */
+/* Before the first datagram: a port, any address. -EAGAIN: there is none left. */
 static int bind_any(struct tdw_socket *socket)
 {
     const struct tdw_address any = {.ip = tdw__inet_any(socket->domain)};
     const int err = socket->port ? 0 : tdw__port_take(socket, any, &socket->port);
 
+    if (err == -EADDRINUSE)
+        return -EAGAIN;
     if (!err && socket->local.port == 0)
         socket->local = socket->port->address;
     return err;
@@ -258,8 +260,10 @@ static int64_t udp_send(struct tdw_socket *socket, struct tdw_msg *msg)
     int err;
 
     err = bind_any(socket);
-    if (err)
+    if (err) {
+        msg->io.nowait = true; /* nobody waits for a port */
         return err;
+    }
     if (msg->flags & MSG_OOB)
         return -EOPNOTSUPP;
     if (bytes > BYTES_MAX)
