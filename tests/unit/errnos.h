@@ -4,8 +4,8 @@
  * machine has one, on its own.
  *
  * A table is a function of calls of ASK, one line each: the result, liburing's verb, its arguments.
- * It is written once and holds for both sides (sides.h), so the expectation is Linux's and not ours.
- * What has to be there first is made on both sides by the same calls (GET), and gets the same
+ * It is written once and holds for both sides (sides.h), so the expectation is Linux's and not
+ * ours. What has to be there first is made on both sides by the same calls (GET), and gets the same
  * numbers. SIM is for what cannot be asked of a real kernel here; a word beside it says why.
  *
  * The real side is asked as root on Linux 6.12 or later: everything runs as uid 0 on the simulated
@@ -23,8 +23,8 @@ enum { ERRNOS_REPORT_BYTES = 1 << 14, ERRNOS_NONE = -1000000, ERRNOS_DONE_MAX = 
 
 struct errnos {
     struct side *sim, *real; /* real: NULL if there is none to be asked */
-    uint64_t ids; /* of the last entry: the same on both sides */
-    uint64_t of;  /* the entry whose result is asked for, if it is another than the last */
+    uint64_t ids;            /* of the last entry: the same on both sides */
+    uint64_t of;      /* the entry whose result is asked for, if it is another than the last */
     uint64_t wait_ns; /* how long the simulated side lets time pass before it looks */
 };
 
@@ -59,8 +59,11 @@ static inline const char *errnos_name(int32_t res, char text[16])
 {
     const char *name = res < 0 && res > -4096 ? strerrorname_np(-res) : NULL;
 
-    snprintf(text, 16, res == ERRNOS_NONE ? "nothing" : name ? "-%s" : "%.0s%d", name ? name : "",
-             res);
+    snprintf(text, 16,
+             res == ERRNOS_NONE ? "nothing"
+             : name             ? "-%s"
+                                : "%.0s%d",
+             name ? name : "", res);
     return text;
 }
 
@@ -69,9 +72,9 @@ static inline void errnos_say(const char *file, int line, const char *what, cons
 {
     const size_t room = sizeof(errnos_report->text) - errnos_report->bytes;
     char is[16], should[16];
-    const int more =
-        snprintf(errnos_report->text + errnos_report->bytes, room, "%s:%d: %s: %s answers %s for %s\n",
-                 file, line, what, side, errnos_name(res, is), errnos_name(want, should));
+    const int more = snprintf(errnos_report->text + errnos_report->bytes, room,
+                              "%s:%d: %s: %s answers %s for %s\n", file, line, what, side,
+                              errnos_name(res, is), errnos_name(want, should));
 
     errnos_report->wrong++;
     if (more > 0 && (size_t)more < room)
@@ -101,7 +104,7 @@ static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io
     (__extension__({                                                                               \
         struct io_uring_sqe errnos_sqe_ = {0};                                                     \
         io_uring_prep_##verb(&errnos_sqe_, __VA_ARGS__);                                           \
-        errnos_ask(e, want, &errnos_sqe_, 1, both, __FILE_NAME__, __LINE__, #verb);          \
+        errnos_ask(e, want, &errnos_sqe_, 1, both, __FILE_NAME__, __LINE__, #verb);                \
     }))
 /* In a table, whose argument is `e`. */
 #define ASK(want, verb, ...) ERRNOS_ASK(e, want, true, verb, __VA_ARGS__)
@@ -109,14 +112,14 @@ static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io
 #define SIM(want, verb, ...) ERRNOS_ASK(e, want, false, verb, __VA_ARGS__)
 /* The same for an entry that liburing has no function for, by its fields. */
 #define ASK_RAW(want, ...)                                                                         \
-    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, true, __FILE_NAME__, __LINE__,      \
+    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, true, __FILE_NAME__, __LINE__,     \
                #__VA_ARGS__)
 /* … and for the one behind the first, which is linked to it. */
 #define ASK_LINKED(want, first, ...)                                                               \
-    errnos_ask(e, want, (struct io_uring_sqe[]){first, {__VA_ARGS__}}, 2, true, __FILE_NAME__,      \
+    errnos_ask(e, want, (struct io_uring_sqe[]){first, {__VA_ARGS__}}, 2, true, __FILE_NAME__,     \
                __LINE__, #__VA_ARGS__)
 #define SIM_RAW(want, ...)                                                                         \
-    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, false, __FILE_NAME__, __LINE__,     \
+    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, false, __FILE_NAME__, __LINE__,    \
                #__VA_ARGS__)
 
 /* A call that is not an entry, on both sides: must succeed, with the same result. */
@@ -128,7 +131,7 @@ static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io
         side = (e)->sim;                                                                           \
         errnos_sim_ = (call);                                                                      \
         if (errnos_sim_ < 0 || ((e)->real && errnos_real_ != errnos_sim_))                         \
-            errnos_say(__FILE_NAME__, __LINE__, #call, "a side", errnos_real_, errnos_sim_);        \
+            errnos_say(__FILE_NAME__, __LINE__, #call, "a side", errnos_real_, errnos_sim_);       \
         errnos_sim_;                                                                               \
     }))
 

@@ -59,8 +59,7 @@ static int restrict_to(struct side *side, struct io_uring_restriction *to, unsig
         err = real_ring_open_as(&side->ring, IORING_SETUP_R_DISABLED);
         if (!err)
             err = real_ring_register(&side->ring, IORING_REGISTER_RESTRICTIONS, to, count);
-        return err ? err
-                   : real_ring_register(&side->ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+        return err ? err : real_ring_register(&side->ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     }
     err = tdw_uring_queue_init(SIDES_ENTRIES, &side->uring, IORING_SETUP_R_DISABLED);
     if (!err)
@@ -148,6 +147,53 @@ static void restrictions(struct errnos *e)
     BOTH(e, restrict_late(side, nops) == -EBADFD ? 0 : -EPROTO);
 }
 
+/* ── Descriptors ───────────────────────────────────────────────────────────────────────────── */
+
+/* What an entry needs beside its descriptor to come as far as to look at that. */
+static void no_descriptor(struct errnos *e)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    struct open_how how = {.flags = O_RDONLY};
+    struct iovec iov = {bytes, 1};
+    int none = 99;
+
+    BOTH(e, errnos_register(side, bytes, sizeof(bytes)));
+    BOTH(e, errnos_register_files(side, 2));
+    ASK(-EBADF, fsync, none, 0);
+    ASK(-EBADF, readv, none, &iov, 1, 0);
+    ASK(-EBADF, writev, none, &iov, 1, 0);
+    ASK(-EBADF, read_fixed, none, bytes, 1, 0, 0);
+    ASK(-EBADF, write_fixed, none, bytes, 1, 0, 0);
+    ASK(-EBADF, sync_file_range, none, 1, 0, 0);
+    ASK(-EBADF, fadvise, none, 0, 1, POSIX_FADV_NORMAL);
+    ASK(-EBADF, files_update, &none, 1, 0);
+    ASK(-EBADF, openat2, none, "file", &how);
+    ASK(-EBADF, epoll_ctl, none, none, EPOLL_CTL_ADD, &event);
+    ASK(-EBADF, splice, none, -1, none, -1, 1, 0);
+    ASK(-EBADF, tee, none, none, 1, 0);
+    ASK(-EBADF, fsetxattr, none, "user.name", bytes, 0, 1);
+    ASK(-EBADF, fgetxattr, none, "user.name", bytes, 1);
+    ASK_RAW(-EBADF, .opcode = IORING_OP_SETXATTR, .flags = IOSQE_FIXED_FILE);
+    ASK_RAW(-EBADF, .opcode = IORING_OP_GETXATTR, .flags = IOSQE_FIXED_FILE);
+}
+
+/* The table of registered files is full, then that of descriptors. */
+static void no_room_for_a_descriptor(struct errnos *e)
+{
+    struct open_how how = {.flags = O_RDONLY};
+    int fd;
+
+    BOTH(e, errnos_register_files(side, 1));
+    GET(openat_direct, AT_FDCWD, ".", O_RDONLY, 0, IORING_FILE_INDEX_ALLOC - 1);
+    ASK(-ENFILE, openat_direct, AT_FDCWD, ".", O_RDONLY, 0, IORING_FILE_INDEX_ALLOC - 1);
+    ASK(-ENFILE, openat2_direct, AT_FDCWD, ".", &how, IORING_FILE_INDEX_ALLOC - 1);
+    do
+        fd = GET(openat, AT_FDCWD, ".", O_RDONLY, 0);
+    while (fd >= 0 && fd < SIDES_FDS - 1);
+    ASK(-EMFILE, openat, AT_FDCWD, ".", O_RDONLY, 0);
+    ASK(-EMFILE, openat2, AT_FDCWD, ".", &how);
+}
+
 /* ── Paths ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void make_tree(struct errnos *e)
@@ -158,10 +204,18 @@ static void make_tree(struct errnos *e)
     GET(symlinkat, "loop", AT_FDCWD, "loop");
 }
 
+static int make_fifo(struct side *side)
+{
+    return side->real ? side_result(mkfifo("fifo", 0644))
+                      : tdw_sys_mknod("fifo", S_IFIFO | 0644, 0);
+}
+
 static void opens(struct errnos *e)
 {
     struct open_how how = {.flags = O_RDONLY};
     struct open_how exclusive = {.flags = O_CREAT | O_EXCL};
+    struct open_how writing = {.flags = O_WRONLY | O_NONBLOCK};
+    struct open_how newer[2] = {{.flags = O_RDONLY}, {.flags = 1}};
     struct open_how cached = {.flags = O_CREAT, .resolve = RESOLVE_CACHED};
 
     make_tree(e);
@@ -171,6 +225,13 @@ static void opens(struct errnos *e)
     ASK(-ENAMETOOLONG, openat2, AT_FDCWD, long_path, &how);
     ASK(-EEXIST, openat2, AT_FDCWD, "file", &exclusive);
     ASK(-EAGAIN, openat2, AT_FDCWD, "new", &cached);
+    ASK(-ENOTDIR, openat2, AT_FDCWD, "file/below", &how);
+    ASK(-ELOOP, openat2, AT_FDCWD, "loop", &how);
+    ASK(-EISDIR, openat2, AT_FDCWD, "dir", &writing);
+    BOTH(e, make_fifo(side));
+    ASK(-ENXIO, openat2, AT_FDCWD, "fifo", &writing);
+    ASK_RAW(-E2BIG, .opcode = IORING_OP_OPENAT2, .fd = AT_FDCWD, .addr = at("file"),
+            .off = at(newer), .len = sizeof(newer));
 }
 
 static void names(struct errnos *e)
@@ -191,8 +252,8 @@ static void names(struct errnos *e)
     BOTH(e, side_pipe(side, fds));
     ASK(-EXDEV, linkat, fds[0], "", AT_FDCWD, "pipe", AT_EMPTY_PATH);
     ASK_RAW(-EINVAL, .opcode = IORING_OP_MKDIRAT, .fd = AT_FDCWD, .addr = at("d"), .off = 1);
-    ASK_RAW(-EINVAL, .opcode = IORING_OP_SYMLINKAT, .fd = AT_FDCWD, .addr = at("d"),
-            .off = at("e"), .len = 1);
+    ASK_RAW(-EINVAL, .opcode = IORING_OP_SYMLINKAT, .fd = AT_FDCWD, .addr = at("d"), .off = at("e"),
+            .len = 1);
 }
 
 /* A file has so many names and no more; that many takes the machine's own disk too long. */
@@ -213,12 +274,8 @@ static void attributes(struct errnos *e)
     static const struct {
         int32_t res;
         const char *path;
-    } cases[] = {{-EFAULT, NULL},
-                 {-ENOENT, "none"},
-                 {-ENOTDIR, "file/below"},
-                 {-ELOOP, "loop"},
-                 {-ENAMETOOLONG, long_name},
-                 {-ENAMETOOLONG, long_path}};
+    } cases[] = {{-EFAULT, NULL},  {-ENOENT, "none"},          {-ENOTDIR, "file/below"},
+                 {-ELOOP, "loop"}, {-ENAMETOOLONG, long_name}, {-ENAMETOOLONG, long_path}};
     char value[8] = "value";
     int file;
 
@@ -234,6 +291,31 @@ static void attributes(struct errnos *e)
     ASK(-EFAULT, getxattr, NULL, value, "file", 5);
 }
 
+/* Whether there are any is the file system's to say; test_files_ring.c compares them. */
+static void attribute_values(struct errnos *e)
+{
+    char value[8] = "value", name[300] = "user.";
+    int file, fifo;
+
+    make_tree(e);
+    tdw_sys_mknod("fifo", S_IFIFO | 0644, 0);
+    file = SIM(0, openat, AT_FDCWD, "file", O_RDWR, 0);
+    fifo = SIM(0, openat, AT_FDCWD, "fifo", O_RDWR, 0);
+    memset(name + 5, 'n', sizeof(name) - 6);
+    SIM(-ENODATA, fgetxattr, file, "user.a", value, 5);
+    SIM(-ENODATA, fsetxattr, file, "user.a", value, XATTR_REPLACE, 5);
+    SIM(-ENODATA, setxattr, "user.a", value, "file", XATTR_REPLACE, 5);
+    SIM(0, setxattr, "user.a", value, "file", 0, 5);
+    SIM(0, fgetxattr, file, "user.a", value, 5);
+    SIM(-ERANGE, fgetxattr, file, "user.a", value, 4);
+    SIM(-ERANGE, getxattr, "user.a", value, "file", 4);
+    SIM(-EEXIST, fsetxattr, file, "user.a", value, XATTR_CREATE, 5);
+    SIM(-EEXIST, setxattr, "user.a", value, "file", XATTR_CREATE, 5);
+    SIM(-ERANGE, fsetxattr, file, name, value, 0, 5);
+    SIM(-ERANGE, setxattr, name, value, "file", 0, 5);
+    SIM(-EPERM, fsetxattr, fifo, "user.a", value, 0, 5);
+}
+
 /* ── Bytes ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* An entry that reads or writes, with its flags. */
@@ -245,7 +327,7 @@ static void transfers(struct errnos *e)
     struct iovec iov = {bytes, 8};
     const int unknown = 1 << 20;
     int empty[2] = {-1, -1}, full[2] = {-1, -1};
-    int file;
+    int file, dir;
 
     make_tree(e);
     BOTH(e, errnos_register(side, bytes, sizeof(bytes)));
@@ -259,6 +341,13 @@ static void transfers(struct errnos *e)
     ASK_RAW(-EOPNOTSUPP, RW(WRITEV, file, &iov, 1, unknown));
     ASK_RAW(-EINVAL, RW(WRITEV, file, &iov, 1, RWF_HIPRI));
 
+    ASK_RAW(-EOPNOTSUPP, RW(READ, file, bytes, 8, unknown));
+    ASK_RAW(-EFAULT, RW(READ_FIXED, file, bytes + sizeof(bytes), 8, 0));
+    ASK_RAW(-EFAULT, RW(WRITE_FIXED, file, bytes + sizeof(bytes), 8, 0));
+    dir = GET(openat, AT_FDCWD, "dir", O_RDONLY, 0);
+    ASK_RAW(-EISDIR, RW(READV, dir, &iov, 1, 0));
+    ASK_RAW(-EISDIR, RW(READ_FIXED, dir, bytes, 8, 0));
+
     BOTH(e, side_pipe(side, empty));
     ASK_RAW(-EAGAIN, RW(READ, empty[0], bytes, 8, RWF_NOWAIT));
     ASK_RAW(-EAGAIN, RW(READV, empty[0], &iov, 1, RWF_NOWAIT));
@@ -270,6 +359,25 @@ static void transfers(struct errnos *e)
     ASK_RAW(-EAGAIN, RW(WRITE_FIXED, full[1], bytes, 8, RWF_NOWAIT));
     GET(close, full[0]);
     ASK_RAW(-EPIPE, RW(WRITEV, full[1], &iov, 1, 0));
+    ASK_RAW(-EPIPE, RW(WRITE_FIXED, full[1], bytes, 8, 0));
+}
+
+static void hints_and_moves(struct errnos *e)
+{
+    int fds[2] = {-1, -1}, others[2] = {-1, -1};
+    int file;
+
+    make_tree(e);
+    file = GET(openat, AT_FDCWD, "file", O_RDWR, 0);
+    BOTH(e, side_pipe(side, fds));
+    BOTH(e, side_pipe(side, others));
+    ASK(0, sync_file_range, file, 1, 0, 0);
+    ASK(-ESPIPE, sync_file_range, fds[0], 1, 0, 0);
+    ASK(0, fadvise, file, 0, 1, POSIX_FADV_WILLNEED);
+    ASK(-ESPIPE, fadvise, fds[0], 0, 1, POSIX_FADV_WILLNEED);
+    ASK(-EAGAIN, splice, fds[0], -1, others[1], -1, 1, SPLICE_F_NONBLOCK);
+    ASK(-ESPIPE, splice, fds[0], 0, others[1], -1, 1, 0);
+    ASK(-EAGAIN, tee, fds[0], others[1], 1, SPLICE_F_NONBLOCK);
 }
 
 /* How far a file reaches, and how much there is room for, is the file system's to say. */
@@ -316,7 +424,7 @@ static void of_the_ring(struct errnos *e)
 {
     const struct io_uring_sqe nop = {.opcode = IORING_OP_NOP, .flags = IOSQE_IO_LINK};
     struct __kernel_timespec long_time = {.tv_sec = 1000};
-    int fds[2] = {-1, -1};
+    int fds[2] = {-1, -1}, none[2] = {-1, -1};
 
     ASK(-EFAULT, timeout, NULL, 0, 0);
     ASK_LINKED(-EFAULT, nop, .opcode = IORING_OP_LINK_TIMEOUT, .len = 1);
@@ -327,6 +435,11 @@ static void of_the_ring(struct errnos *e)
             .addr = UINT64_MAX - 8);
     BOTH(e, errnos_register_files(side, 2));
     ASK(-EFAULT, files_update, NULL, 1, 0);
+    ASK(-EOVERFLOW, files_update, none, 2, -2);
+    ASK(-E2BIG, provide_buffers, bytes, 8, 1 << 17, 1, 0);
+    ASK(-ENOENT, remove_buffers, 1, 1);
+    GET(provide_buffers, bytes, 8, 2, 1, 0);
+    ASK(0, remove_buffers, 1, 1);
     BOTH(e, side_pipe(side, fds));
     ASK_RAW(-EINVAL, .opcode = IORING_OP_POLL_ADD, .fd = fds[0], .buf_index = 1);
 }
@@ -351,7 +464,7 @@ static void race(struct io_uring *ring, int32_t entries)
 /* liburing of later releases leaves user_data alone, that of earlier ones clears it. */
 #define ENTRY(ring, id, verb, ...)                                                                 \
     (__extension__({                                                                               \
-        struct io_uring_sqe *entry_ = io_uring_get_sqe(ring);                                          \
+        struct io_uring_sqe *entry_ = io_uring_get_sqe(ring);                                      \
         io_uring_prep_##verb(entry_, __VA_ARGS__);                                                 \
         entry_->user_data = (id);                                                                  \
         entry_;                                                                                    \
@@ -444,11 +557,15 @@ static void a_time_out_that_waits_for_its_turn_is_not_found(void **state)
 TABLE(every_opcode_refuses_flags_that_nobody_knows, unknown_flags, true)
 TABLE(most_opcodes_have_no_use_for_a_picked_buffer, buffers_for_nothing, true)
 TABLE(a_restricted_ring_does_what_it_may, restrictions, true)
+TABLE(unknown_descriptors_answer_as_linux, no_descriptor, true)
+TABLE(full_descriptor_tables_answer_as_linux, no_room_for_a_descriptor, true)
 TABLE(opens_answer_as_linux, opens, true)
 TABLE(names_answer_as_linux, names, true)
 TABLE(a_file_has_so_many_names_and_no_more, links, false)
 TABLE(extended_attributes_answer_as_linux, attributes, true)
+TABLE(values_of_extended_attributes_are_checked, attribute_values, false)
 TABLE(transfers_answer_as_linux, transfers, true)
+TABLE(hints_and_moves_answer_as_linux, hints_and_moves, true)
 TABLE(files_and_disks_have_their_limits, limits, false)
 TABLE(epolls_answer_as_linux, epolls, true)
 TABLE(entries_about_the_ring_answer_as_linux, of_the_ring, true)
@@ -459,11 +576,15 @@ int tests_errnos(void)
         cmocka_unit_test(every_opcode_refuses_flags_that_nobody_knows),
         cmocka_unit_test(most_opcodes_have_no_use_for_a_picked_buffer),
         cmocka_unit_test(a_restricted_ring_does_what_it_may),
+        cmocka_unit_test(unknown_descriptors_answer_as_linux),
+        cmocka_unit_test(full_descriptor_tables_answer_as_linux),
         cmocka_unit_test(opens_answer_as_linux),
         cmocka_unit_test(names_answer_as_linux),
         cmocka_unit_test(a_file_has_so_many_names_and_no_more),
         cmocka_unit_test(extended_attributes_answer_as_linux),
+        cmocka_unit_test(values_of_extended_attributes_are_checked),
         cmocka_unit_test(transfers_answer_as_linux),
+        cmocka_unit_test(hints_and_moves_answer_as_linux),
         cmocka_unit_test(files_and_disks_have_their_limits),
         cmocka_unit_test(epolls_answer_as_linux),
         cmocka_unit_test(entries_about_the_ring_answer_as_linux),

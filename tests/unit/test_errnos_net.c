@@ -25,9 +25,8 @@ enum { SENDERS = sizeof(senders) };
 
 static struct sockaddr_in ipv4(uint32_t ip, int port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)port),
-                                .sin_addr.s_addr = htonl(ip)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(ip)};
 }
 
 static struct sockaddr_un path(const char *text)
@@ -42,10 +41,8 @@ static struct sockaddr_un path(const char *text)
 
 static struct io_uring_sqe to_bind(int fd, const void *name, size_t name_bytes)
 {
-    return (struct io_uring_sqe){.opcode = TDW_OP_BIND,
-                                 .fd = fd,
-                                 .addr = (uintptr_t)name,
-                                 .addr2 = name_bytes};
+    return (struct io_uring_sqe){
+        .opcode = TDW_OP_BIND, .fd = fd, .addr = (uintptr_t)name, .addr2 = name_bytes};
 }
 
 #define ASK_BIND(want, fd, name)                                                                   \
@@ -167,6 +164,31 @@ static void writes(struct errnos *e)
     ASK(-EDESTADDRREQ, write_fixed, fd, bytes, 1, 0, 0);
 }
 
+/* Entries that want a socket, of `fd`: each answers `res`. */
+static void on_no_socket(struct errnos *e, int32_t res, int fd)
+{
+    const struct sockaddr_in name = ipv4(INADDR_LOOPBACK, PORT);
+    struct msghdr header = {.msg_iov = &(struct iovec){bytes, 1}, .msg_iovlen = 1};
+
+    for (int i = 0; i < SENDERS; i++)
+        ASK_SEND(res, senders[i], fd, .bytes = 1);
+    ASK(res, recv, fd, bytes, 1, 0);
+    ASK(res, recvmsg, fd, &header, 0);
+    ASK(res, accept, fd, NULL, NULL, 0);
+    ASK(res, connect, fd, NAME(name));
+    ASK(res, shutdown, fd, SHUT_RD);
+    ASK_BIND(res, fd, name);
+    ASK_LISTEN(res, fd, 1);
+}
+
+static void no_sockets(struct errnos *e)
+{
+    const int file = GET(openat, AT_FDCWD, "file", O_RDWR | O_CREAT, 0644);
+
+    on_no_socket(e, -EBADF, 99);
+    on_no_socket(e, -ENOTSOCK, file);
+}
+
 /* ── Streams ───────────────────────────────────────────────────────────────────────────────── */
 
 /* A connection over loopback: [0] has connected, [1] was accepted; the listener stays. */
@@ -205,8 +227,11 @@ static int fill(struct errnos *e, struct side *side, int fd)
 static void streams_of(struct errnos *e, uint8_t opcode)
 {
     int fds[2];
-    int listener = stream_pair(e, fds);
+    const int listener = stream_pair(e, fds);
+    const int fresh = GET(socket, AF_INET, SOCK_STREAM, 0, 0);
 
+    ASK_SEND(-EPIPE, opcode, fresh, .bytes = 1); /* and not -ENOTCONN */
+    GET(close, fresh);
     BOTH(e, fill(e, side, fds[0]));
     ASK_SEND(-EAGAIN, opcode, fds[0], .bytes = 1, .flags = MSG_DONTWAIT);
     BOTH(e, reset(side, fds[1]));
@@ -220,14 +245,16 @@ static void streams_of(struct errnos *e, uint8_t opcode)
 static void streams(struct errnos *e)
 {
     struct msghdr header = {.msg_iov = &(struct iovec){bytes, 1}, .msg_iovlen = 1};
-    const int file = GET(openat, AT_FDCWD, "file", O_RDWR | O_CREAT, 0644);
+    const int fresh = GET(socket, AF_INET, SOCK_STREAM, 0, 0);
     int fds[2], listener;
 
-    for (int i = 0; i < SENDERS; i++) {
+    for (int i = 0; i < SENDERS; i++)
         streams_of(e, senders[i]);
-        ASK_SEND(-ENOTSOCK, senders[i], file, .bytes = 1);
-    }
+    ASK(-ENOTCONN, recvmsg, fresh, &header, 0);
+    ASK(-ENOTCONN, shutdown, fresh, SHUT_RD);
     listener = stream_pair(e, fds);
+    ASK(-EAGAIN, recvmsg, fds[0], &header, MSG_DONTWAIT);
+    ASK_RAW(-EAGAIN, .opcode = IORING_OP_ACCEPT, .fd = listener, .ioprio = TDW_ACCEPT_DONTWAIT);
     BOTH(e, reset(side, fds[1]));
     GET(close, fds[1]);
     ASK(-ECONNRESET, recvmsg, fds[0], &header, 0);
@@ -468,6 +495,7 @@ static void unix_sends(struct errnos *e)
     const int first = GET(socket, AF_UNIX, SOCK_DGRAM, 0, 0);
     const int second = GET(socket, AF_UNIX, SOCK_DGRAM, 0, 0);
     const int third = GET(socket, AF_UNIX, SOCK_DGRAM, 0, 0);
+    const int caller = GET(socket, AF_UNIX, SOCK_STREAM, 0, 0);
 
     ASK_BIND(0, server, stream);
     ASK_LISTEN(0, server, 1);
@@ -482,8 +510,12 @@ static void unix_sends(struct errnos *e)
     ASK_BIND(0, second, b);
     GET(connect, second, NAME(a));
     GET(connect, first, NAME(b));
-    for (int i = 0; i < 2; i++)
+    ASK(-EPERM, connect, third, NAME(a));
+    GET(connect, caller, NAME(stream));
+    for (int i = 0; i < 2; i++) {
         ASK_SEND(-EPERM, senders[i], third, .bytes = 1, .name = &a, .name_bytes = sizeof(a));
+        ASK_SEND(-EISCONN, senders[i], caller, .bytes = 1, .name = &a, .name_bytes = sizeof(a));
+    }
     ASK_SEND(-ESRCH, IORING_OP_SENDMSG, second, .bytes = 1,
              .control = credentials(control, sizeof(control)), .control_bytes = sizeof(control));
     BOTH(e, fill(e, side, second));
@@ -530,6 +562,25 @@ static void nobody_is_there(struct errnos *e)
         e->wait_ns = 5 * SECOND_NS;
         SIM_TRANSFER(-EHOSTUNREACH, i, fd);
     }
+}
+
+/* Somebody else is told first what became of a connect. */
+static void the_error_is_taken(struct errnos *e)
+{
+    const struct sockaddr_in nobody = ipv4(0x0ac80009, PORT);
+    const int fd = SIM(0, socket, AF_INET, SOCK_STREAM, 0, 0);
+    socklen_t size = sizeof(int);
+    int error = 0;
+
+    SIM(ERRNOS_NONE, connect, fd, NAME(nobody));
+    e->of = e->ids;
+    tdw_sleep(3 * SECOND_NS);
+    while (!error) {
+        tdw_sleep(100);
+        tdw_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+    BOTH(e, error == EHOSTUNREACH ? 0 : -EPROTO);
+    SIM_RAW(-ECONNABORTED, .opcode = IORING_OP_NOP);
 }
 
 static void listening(void *unused)
@@ -582,6 +633,7 @@ TABLE(datagrams_answer_as_linux, datagrams, true)
 TABLE(urgent_receives_answer_as_linux, urgent_data, true)
 TABLE(receives_answer_as_linux, receives, true)
 TABLE(writes_to_sockets_answer_as_linux, writes, true)
+TABLE(what_is_no_socket_answers_as_linux, no_sockets, true)
 TABLE(streams_answer_as_linux, streams, true)
 TABLE(connects_answer_as_linux, connects, true)
 TABLE(listens_answer_as_linux, listens, true)
@@ -592,6 +644,7 @@ TABLE(unknown_families_answer_as_linux, unknown_families, true)
 TABLE(paths_of_sockets_answer_as_linux, paths, true)
 TABLE(sends_to_names_answer_as_linux, unix_sends, true)
 TABLE(an_address_that_nobody_has_is_unreachable, nobody_is_there, false)
+TABLE(a_connect_whose_error_is_taken_is_aborted, the_error_is_taken, false)
 TABLE(a_peer_that_is_gone_times_out, the_peer_is_gone, false)
 
 int tests_errnos_net(void)
@@ -601,6 +654,7 @@ int tests_errnos_net(void)
         cmocka_unit_test(urgent_receives_answer_as_linux),
         cmocka_unit_test(receives_answer_as_linux),
         cmocka_unit_test(writes_to_sockets_answer_as_linux),
+        cmocka_unit_test(what_is_no_socket_answers_as_linux),
         cmocka_unit_test(streams_answer_as_linux),
         cmocka_unit_test(connects_answer_as_linux),
         cmocka_unit_test(listens_answer_as_linux),
@@ -611,6 +665,7 @@ int tests_errnos_net(void)
         cmocka_unit_test(paths_of_sockets_answer_as_linux),
         cmocka_unit_test(sends_to_names_answer_as_linux),
         cmocka_unit_test(an_address_that_nobody_has_is_unreachable),
+        cmocka_unit_test(a_connect_whose_error_is_taken_is_aborted),
         cmocka_unit_test(a_peer_that_is_gone_times_out),
     };
 
