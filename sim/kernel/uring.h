@@ -32,7 +32,7 @@ struct tdw_uring {
     struct tdw_op timer;      /* of the present wait */
     struct tdw_uring *next;   /* of the process */
     struct tdw_foreign *ops;  /* in flight */
-    unsigned wanted; /* the task waits for so many completions */
+    unsigned wanted;          /* the task waits for so many completions */
     bool timed_out;
     bool timer_late; /* the task waits for the timer, which could not be stopped any more */
     bool leaving, disabled;
@@ -43,11 +43,9 @@ struct tdw_uring {
 int tdw__stable_take(struct tdw_foreign *foreign, struct tdw_memory *memory);
 void tdw__stable_put(struct tdw_foreign *foreign, struct tdw_memory *memory);
 
-/* uring_register.c: may the ring do this? */
-bool tdw__uring_may_submit(const struct tdw_uring *uring, const struct io_uring_sqe *sqe);
-
-/* uring_register.c: a descriptor that stands for the ring. */
+/* uring_register.c: a descriptor that stands for the ring; may the entry be submitted to it? */
 int tdw__uring_fd(void);
 void tdw__uring_fd_close(int fd);
+bool tdw__uring_may_submit(const struct tdw_uring *uring, const struct io_uring_sqe *sqe);
 
 #endif

@@ -26,26 +26,8 @@ fi
 
 "$out/tdw" opcodes > "$out/opcodes-known.tsv"
 awk -F'\t' -v known="$out/opcodes-known.tsv" -v reasons="$here/reasons.tsv" \
-    -v seen="$out/opcodes-seen.tsv" '
+    -v seen="$out/opcodes-seen.tsv" "$(cat "$here/reasons.awk")"'
     function gap(text) { print "opcodes: " text > "/dev/stderr"; gaps++ }
-
-    # Does the list of a reason name it?
-    function names(list, opcode,    parts, i, n, all, without) {
-        n = split(list, parts, ",")
-        for (i = 1; i <= n; i++) {
-            if (parts[i] == opcode) return 1
-            if (parts[i] == "*") all = 1
-            if (parts[i] == "-" opcode) without = 1
-        }
-        return all && !without
-    }
-
-    # The line of reasons.tsv that accounts for the result; 0: none.
-    function reason_of(opcode, result,    i) {
-        for (i = 1; i <= reasons_count; i++)
-            if (names(who[i], opcode) && index("," what[i] ",", "," result ",")) return i
-        return 0
-    }
 
     function account(opcode, result, pages,    i, count) {
         count = cases[opcode, result] + 0
@@ -62,8 +44,7 @@ awk -F'\t' -v known="$out/opcodes-known.tsv" -v reasons="$here/reasons.tsv" \
     /^#/ { next }
     FILENAME == reasons {
         if (NF != 4 || ($3 != "pending" && $3 != "unreachable")) gap("reasons.tsv: wrong line: " $0)
-        who[++reasons_count] = $1; what[reasons_count] = $2
-        kind[reasons_count] = $3; why[reasons_count] = $4
+        add_reason()
         next
     }
     { documented[$1] = documented[$1] " " $2; pages[$1, $2] = $3 }

@@ -472,7 +472,8 @@ static int accept_one(struct tdw_process *process, struct tdw_op *op, struct tdw
             child->protocol->release(child);
             return -EFAULT;
         }
-        bytes = child->peer.port ? tdw__inet_name(child, true, &address) /* also of one that ended */
+        /* A peer's address stays when the connection ends. */
+        bytes = child->peer.port ? tdw__inet_name(child, true, &address)
                                  : child->protocol->name_of(child, true, &address);
         tdw__address_out(&address, (socklen_t)bytes, tdw__pointer(op->sqe.addr),
                          tdw__pointer(op->sqe.off));
