@@ -102,6 +102,7 @@ static void datagrams_of(struct errnos *e, uint8_t opcode)
 {
     const struct sockaddr_in nobody = ipv4(INADDR_LOOPBACK, NOBODYS_PORT);
     const struct sockaddr_in no_port = ipv4(INADDR_LOOPBACK, 0);
+    const struct sockaddr_in everybody = ipv4(0x7fffffff, PORT); /* 127.255.255.255 */
     const struct sockaddr_un other = path("other");
     const int fd = GET(socket, AF_INET, SOCK_DGRAM, 0, 0);
 
@@ -110,6 +111,8 @@ static void datagrams_of(struct errnos *e, uint8_t opcode)
     ASK_SEND(-EINVAL, opcode, fd, .bytes = 1, .name = &no_port, .name_bytes = sizeof(no_port));
     ASK_SEND(-EMSGSIZE, opcode, fd, .bytes = DATAGRAM_BYTES_MAX + 1, .name = &nobody,
              .name_bytes = sizeof(nobody));
+    ASK_SEND(-EACCES, opcode, fd, .bytes = 1, .name = &everybody, .name_bytes = sizeof(everybody));
+    ASK(-EACCES, connect, fd, NAME(everybody));
     GET(connect, fd, NAME(nobody));
     ASK_SEND(0, opcode, fd, .bytes = 1);
     ASK_SEND(-ECONNREFUSED, opcode, fd, .bytes = 1);
@@ -118,6 +121,14 @@ static void datagrams_of(struct errnos *e, uint8_t opcode)
 
 static void datagrams(struct errnos *e)
 {
+    const struct sockaddr_in everybody = ipv4(0x7fffffff, PORT);
+    const int stream = GET(socket, AF_INET, SOCK_STREAM, 0, 0);
+    const int datagram = GET(socket, AF_INET, SOCK_DGRAM, 0, 0);
+
+    ASK(-ENETUNREACH, connect, stream, NAME(everybody));
+    BOTH(e, side_option(side, datagram, SOL_SOCKET, SO_BROADCAST, 1));
+    ASK_SEND(0, IORING_OP_SEND, datagram, .bytes = 1, .name = &everybody,
+             .name_bytes = sizeof(everybody));
     for (int i = 0; i < SENDERS; i++)
         datagrams_of(e, senders[i]);
 }

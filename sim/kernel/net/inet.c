@@ -135,10 +135,23 @@ int tdw__inet_bind(struct tdw_socket *socket, const struct sockaddr *address, so
     return err;
 }
 
+/* The last address of the loopback's network, or of the hosts'. */
+static bool is_broadcast(const struct in6_addr *ip)
+{
+    static const uint8_t ones[3] = {255, 255, 255};
+
+    return tdw__is_ipv4(ip) && (ip->s6_addr[12] == 127 || ip->s6_addr[12] == 10) &&
+           memcmp(&ip->s6_addr[13], ones, sizeof(ones)) == 0;
+}
+
 int tdw__inet_reach(const struct tdw_socket *socket, struct in6_addr *ip)
 {
     const bool from_ipv4 = socket->domain == AF_INET6 && tdw__is_ipv4(&socket->local.ip);
 
+    if (is_broadcast(ip) && socket->type == SOCK_STREAM)
+        return -ENETUNREACH;
+    if (is_broadcast(ip) && !socket->options.broadcast)
+        return -EACCES;
     if (tdw__is_any(ip) && from_ipv4)
         *ip = tdw__inet_any(AF_INET);
     if (socket->options.v6only && tdw__is_ipv4(ip) && socket->domain == AF_INET6)
