@@ -92,16 +92,18 @@ EXAMPLES := $(addprefix $(O)/examples/,$(SCENARIOS) store-bug lease-bug)
 LIBURING := $(notdir $(basename $(wildcard examples/liburing/*.c)))
 EXAMPLES += $(foreach p,$(LIBURING),$(O)/examples/liburing/$(p)-real $(O)/examples/liburing/$(p)-sim)
 
-.PHONY: all demo check opcodes bench big fuzz check-portable install uninstall clean format lint style \
-        deps deps-core deps-check deps-bench deps-lint deps-portable
+.PHONY: all demo check opcodes man bench big fuzz check-portable install uninstall clean format lint style \
+        deps deps-core deps-check deps-man deps-bench deps-lint deps-portable
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
 all: deps-core
 	$(Q)$(MAKE) --no-print-directory built
 
+# The manual page is built with the rest where scdoc is there; make man brings it.
+PAGES := $(O)/man/tdw-sim.7
 .PHONY: built
-built: $(LIB_A) $(LIB_SO) $(O)/tdw $(EXAMPLES)
+built: $(LIB_A) $(LIB_SO) $(O)/tdw $(EXAMPLES) $(if $(shell command -v scdoc),$(PAGES))
 
 # ── Compile and link ───────────────────────────────────────────────────────────────────────────
 
@@ -148,6 +150,12 @@ $(O)/examples/liburing/%-sim: examples/liburing/%.c $(LIB_A) include/tidewheel/l
 $(O)/tests: $(TEST_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
+$(O)/man/%.7: docs/man/%.7.scd docs/man/page.sh $(O)/tdw $(wildcard tests/opcodes/*)
+	$(call say,MAN,$@)mkdir -p $(@D) && sh docs/man/page.sh $(O)/tdw $< > $@
+
+man: deps-core deps-man
+	$(Q)$(MAKE) --no-print-directory $(PAGES)
+
 -include $(wildcard $(O)/obj/*/*.d $(O)/obj/*/*/*.d $(O)/obj/*/*/*/*.d)
 
 clean:
@@ -155,8 +163,8 @@ clean:
 
 # ── Check ──────────────────────────────────────────────────────────────────────────────────────
 
-check: deps-check
-	$(Q)$(MAKE) --no-print-directory built $(O)/tests fuzz-replay
+check: deps-check deps-man
+	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests fuzz-replay
 	$(Q)sh tests/style.sh
 	$(Q)sh tests/mistakes.sh $(O) "$(CC)" "$(ALL_CPPFLAGS) $(ALL_CFLAGS)"
 	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory fuzz T=5)
@@ -256,16 +264,18 @@ install: built
 	sed -e 's|@prefix@|$(prefix)|; s|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|' \
 	    -e 's|@version@|$(VERSION)|; s|@libs@|$(LIBS)|' runtime/tidewheel.pc.in \
 	    > $(DESTDIR)$(pkgconfigdir)/tidewheel.pc
+	if [ -e $(PAGES) ]; then $(INSTALL) -d $(DESTDIR)$(mandir)/man7 && \
+	    $(INSTALL) -m 644 $(PAGES) $(DESTDIR)$(mandir)/man7/; fi
 
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/tdw $(DESTDIR)$(libdir)/libtidewheel.* \
-	    $(DESTDIR)$(pkgconfigdir)/tidewheel.pc
+	    $(DESTDIR)$(pkgconfigdir)/tidewheel.pc $(DESTDIR)$(mandir)/man7/tdw-sim.7
 	rm -rf $(DESTDIR)$(includedir)/tidewheel
 
 # ── Packages ───────────────────────────────────────────────────────────────────────────────────
 
-deps: deps-core deps-check deps-bench deps-lint deps-portable
+deps: deps-core deps-check deps-man deps-bench deps-lint deps-portable
 
-deps-core deps-check deps-bench deps-lint deps-portable: deps-%:
+deps-core deps-check deps-man deps-bench deps-lint deps-portable: deps-%:
 	$(Q)DEPS=$(DEPS) sh deps.sh $*
 deps-check deps-bench deps-lint deps-portable: deps-core
