@@ -163,7 +163,7 @@ static struct epoll_event any_event(uint64_t *r)
 {
     static const uint32_t flags[] = {0, 0, EPOLLET, EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE};
 
-    return (struct epoll_event){.events = PICK(poll_events) | PICK(flags), .data.u32 = draw(r, 9)};
+    return (struct epoll_event){.events = PICK(poll_events) | PICK(flags), .data.u64 = draw(r, 9)};
 }
 
 static void any_timer(uint64_t *r, int fd)
