@@ -57,13 +57,14 @@ static inline int32_t errnos_run(struct errnos *e, struct side *side,
 
 static inline const char *errnos_name(int32_t res, char text[16])
 {
-    const char *name = res < 0 && res > -4096 ? strerrorname_np(-res) : NULL;
+    const char *name = res < 0 ? strerrorname_np(-res) : NULL;
 
-    snprintf(text, 16,
-             res == ERRNOS_NONE ? "nothing"
-             : name             ? "-%s"
-                                : "%.0s%d",
-             name ? name : "", res);
+    if (res == ERRNOS_NONE)
+        return "nothing";
+    if (name)
+        snprintf(text, 16, "-%s", name);
+    else
+        snprintf(text, 16, "%d", res);
     return text;
 }
 
@@ -81,30 +82,34 @@ static inline void errnos_say(const char *file, int line, const char *what, cons
         errnos_report->bytes += (uint32_t)more;
 }
 
-/* `want` of both sides, or of the simulated one; which, if it is 0, may be any success. */
+/* The last of a batch is to answer `want`, on both sides or on the simulated one; if that is 0, any
+ * success is good, but on both sides the same. What the simulated side answered. */
 static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io_uring_sqe *sqes,
-                                 uint32_t count, bool both, const char *file, int line,
-                                 const char *what)
+                                 uint32_t count, bool both, const char *file, int line)
 {
+    const char *what = tdw_opcode(sqes[count - 1].opcode)->name;
+    const bool real_too = both && e->real;
     const uint64_t ids = e->ids;
-    const int32_t real = both && e->real ? errnos_run(e, e->real, sqes, count) : want;
-    int32_t sim;
+    int32_t real = 0, sim;
 
+    if (real_too)
+        real = errnos_run(e, e->real, sqes, count);
     e->ids = ids;
     sim = errnos_run(e, e->sim, sqes, count);
     errnos_report->asked++;
     if (want < 0 ? sim != want : sim < 0)
         errnos_say(file, line, what, "the simulated kernel", sim, want);
-    if (both && e->real && (want < 0 ? real != want : real != sim))
+    if (real_too && (want < 0 ? real != want : real != sim))
         errnos_say(file, line, what, "Linux", real, want < 0 ? want : sim);
     return sim;
 }
 
+#define ERRNOS_HERE __FILE_NAME__, __LINE__
 #define ERRNOS_ASK(e, want, both, verb, ...)                                                       \
     (__extension__({                                                                               \
         struct io_uring_sqe errnos_sqe_ = {0};                                                     \
         io_uring_prep_##verb(&errnos_sqe_, __VA_ARGS__);                                           \
-        errnos_ask(e, want, &errnos_sqe_, 1, both, __FILE_NAME__, __LINE__, #verb);                \
+        errnos_ask(e, want, &errnos_sqe_, 1, both, ERRNOS_HERE);                                   \
     }))
 /* In a table, whose argument is `e`. */
 #define ASK(want, verb, ...) ERRNOS_ASK(e, want, true, verb, __VA_ARGS__)
@@ -112,15 +117,12 @@ static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io
 #define SIM(want, verb, ...) ERRNOS_ASK(e, want, false, verb, __VA_ARGS__)
 /* The same for an entry that liburing has no function for, by its fields. */
 #define ASK_RAW(want, ...)                                                                         \
-    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, true, __FILE_NAME__, __LINE__,     \
-               #__VA_ARGS__)
+    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, true, ERRNOS_HERE)
+#define SIM_RAW(want, ...)                                                                         \
+    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, false, ERRNOS_HERE)
 /* … and for the one behind the first, which is linked to it. */
 #define ASK_LINKED(want, first, ...)                                                               \
-    errnos_ask(e, want, (struct io_uring_sqe[]){first, {__VA_ARGS__}}, 2, true, __FILE_NAME__,     \
-               __LINE__, #__VA_ARGS__)
-#define SIM_RAW(want, ...)                                                                         \
-    errnos_ask(e, want, &(struct io_uring_sqe){__VA_ARGS__}, 1, false, __FILE_NAME__, __LINE__,    \
-               #__VA_ARGS__)
+    errnos_ask(e, want, (struct io_uring_sqe[]){first, {__VA_ARGS__}}, 2, true, ERRNOS_HERE)
 
 /* A call that is not an entry, on both sides: must succeed, with the same result. */
 #define BOTH(e, call)                                                                              \
@@ -131,7 +133,7 @@ static inline int32_t errnos_ask(struct errnos *e, int32_t want, const struct io
         side = (e)->sim;                                                                           \
         errnos_sim_ = (call);                                                                      \
         if (errnos_sim_ < 0 || ((e)->real && errnos_real_ != errnos_sim_))                         \
-            errnos_say(__FILE_NAME__, __LINE__, #call, "a side", errnos_real_, errnos_sim_);       \
+            errnos_say(ERRNOS_HERE, #call, "a side", errnos_real_, errnos_sim_);                   \
         errnos_sim_;                                                                               \
     }))
 

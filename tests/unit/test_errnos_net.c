@@ -48,7 +48,7 @@ static struct io_uring_sqe to_bind(int fd, const void *name, size_t name_bytes)
 #define ASK_BIND(want, fd, name)                                                                   \
     ({                                                                                             \
         const struct io_uring_sqe bind_ = to_bind(fd, &(name), sizeof(name));                      \
-        errnos_ask(e, want, &bind_, 1, true, __FILE_NAME__, __LINE__, "bind");                     \
+        errnos_ask(e, want, &bind_, 1, true, ERRNOS_HERE);                                         \
     })
 #define ASK_LISTEN(want, socket, backlog)                                                          \
     ASK_RAW(want, .opcode = TDW_OP_LISTEN, .fd = (socket), .len = (backlog))
@@ -95,7 +95,7 @@ static struct io_uring_sqe to_send(uint8_t opcode, int fd, struct message *m)
     ({                                                                                             \
         struct message message_ = {__VA_ARGS__};                                                   \
         const struct io_uring_sqe send_ = to_send(opcode, fd, &message_);                          \
-        errnos_ask(e, want, &send_, 1, true, __FILE_NAME__, __LINE__, tdw_opcode(opcode)->name);   \
+        errnos_ask(e, want, &send_, 1, true, ERRNOS_HERE);                                         \
     })
 
 static void datagrams_of(struct errnos *e, uint8_t opcode)
@@ -555,8 +555,7 @@ static struct io_uring_sqe transfer(int i, int fd, struct message *message)
     ({                                                                                             \
         struct message message_;                                                                   \
         const struct io_uring_sqe sqe_ = transfer(i, fd, &message_);                               \
-        errnos_ask(e, want, &sqe_, 1, false, __FILE_NAME__, __LINE__,                              \
-                   tdw_opcode(sqe_.opcode)->name);                                                 \
+        errnos_ask(e, want, &sqe_, 1, false, ERRNOS_HERE);                                         \
     })
 
 /* Nobody has the address, and whoever waits for the connection hears of it. */
