@@ -419,26 +419,35 @@ static int check_entry(const struct tdw_world *world, const struct tdw_op *op)
     return foreign(op) && foreign(op)->forbidden ? -EACCES : 0;
 }
 
-static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
+/* A time-out, an entry of a program's own ring, or one that nobody knows what to make of. */
+static void start_other(struct tdw_world *world, struct tdw_op *op,
+                        const struct tdw_sim_opcode *row)
 {
-    struct tdw_world *world = tdw__world(ring->loop);
-    const struct tdw_sim_opcode *row = world->rows[op->sqe.opcode];
-    int err = 0;
+    const int err = check_entry(world, op);
 
-    op->state = TDW_PENDING;
-    op->res = 0;
-    if (TDW_UNLIKELY(!row || op->sqe.flags & (FLAGS_UNKNOWN | IOSQE_BUFFER_SELECT) ||
-                     op->bits & TDW_OP_FOREIGN))
-        err = check_entry(world, op);
-    if (TDW_UNLIKELY(err < 0)) {
+    if (err < 0) {
         if (!row && !tdw__is_timeout(op))
             warn_unknown(world, op);
         tdw__post(op, err, op->flags, 0);
-    } else if (TDW_LIKELY(row != NULL)) {
+    } else if (row) {
         start_row(world, op, row);
     } else {
         tdw__timeout_start(op);
     }
+}
+
+static void sim_start(struct tdw_ring *ring, struct tdw_op *op)
+{
+    struct tdw_world *world = tdw__world(ring->loop);
+    const struct tdw_sim_opcode *row = world->rows[op->sqe.opcode];
+
+    op->state = TDW_PENDING;
+    op->res = 0;
+    if (TDW_LIKELY(row && !(op->sqe.flags & (FLAGS_UNKNOWN | IOSQE_BUFFER_SELECT)) &&
+                   !(op->bits & TDW_OP_FOREIGN)))
+        start_row(world, op, row);
+    else
+        start_other(world, op, row);
 }
 
 /* ── Step: the op's time has come ──────────────────────────────────────────────────────────── */
