@@ -186,9 +186,11 @@ static inline bool errnos_real_is_comparable(void)
 /* The table with both sides in a directory of its own, or with the simulated side alone. */
 static inline void errnos_check(errnos_table_fn *table, bool both)
 {
-    char dir[] = "/tmp/tdw-errnos-XXXXXX";
+    const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    char dir[512];
     int status = 77;
 
+    snprintf(dir, sizeof(dir), "%s/tdw-errnos-XXXXXX", base);
     errnos_report = mmap(NULL, sizeof(*errnos_report), PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(errnos_report, MAP_FAILED);
