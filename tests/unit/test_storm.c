@@ -130,7 +130,8 @@ static void any_option(uint64_t *r, int fd)
 {
     static const int names[] = {SO_RCVBUF,    SO_SNDBUF,    SO_REUSEADDR, SO_REUSEPORT,
                                 SO_KEEPALIVE, SO_OOBINLINE, SO_ERROR,     SO_RCVLOWAT};
-    const struct linger linger = {draw(r, 2), (int)draw(r, 2)};
+    const int on = (int)draw(r, 2), seconds = (int)draw(r, 2);
+    const struct linger linger = {on, seconds};
     const struct timeval wait = {0, (int)draw(r, 2000)};
     const int value = (int)draw(r, 5000);
     int got = 0;
@@ -162,14 +163,16 @@ static const uint32_t poll_events[] = {POLLIN,  POLLOUT, POLLIN | POLLOUT, POLLI
 static struct epoll_event any_event(uint64_t *r)
 {
     static const uint32_t flags[] = {0, 0, EPOLLET, EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE};
+    const uint32_t events = PICK(poll_events), flag = PICK(flags), data = draw(r, 9);
 
-    return (struct epoll_event){.events = PICK(poll_events) | PICK(flags), .data.u64 = draw(r, 9)};
+    return (struct epoll_event){.events = events | flag, .data.u64 = data};
 }
 
 static void any_timer(uint64_t *r, int fd)
 {
     const bool absolute = draw(r, 4) == 0;
-    struct itimerspec value = {{0, (long)draw(r, 3) * 300000}, {0, (long)draw(r, 900000)}}, old;
+    const long period = (long)draw(r, 3) * 300000, first = (long)draw(r, 900000);
+    struct itimerspec value = {{0, period}, {0, first}}, old;
 
     if (absolute)
         tdw_sys_clock_gettime(CLOCK_REALTIME, &value.it_value);
@@ -206,13 +209,15 @@ static void any_call(uint64_t *r, struct slot *slot)
     struct sockaddr_storage name;
     socklen_t bytes = sizeof name;
     struct epoll_event event;
-    int fds[2], queued = 0;
+    int fds[2], queued = 0, family, type;
 
     switch (draw(r, 22)) {
     case 0:
     case 1:
     case 2:
-        tdw_sys_socket(PICK(families), PICK(types) | (draw(r, 4) ? 0 : SOCK_NONBLOCK), 0);
+        family = PICK(families);
+        type = PICK(types);
+        tdw_sys_socket(family, type | (draw(r, 4) ? 0 : SOCK_NONBLOCK), 0);
         break;
     case 3:
         tdw_sys_socketpair(AF_UNIX, PICK(types), 0, fds);
@@ -279,7 +284,8 @@ static tdw_done_fn told; /* callbacks */
 
 static void message_begin(struct slot *slot, uint64_t *r, bool out)
 {
-    const int fds[3] = {any_fd(r), any_fd(r), any_fd(r)};
+    const int first = any_fd(r), second = any_fd(r), third = any_fd(r);
+    const int fds[3] = {first, second, third};
     const uint32_t count = draw(r, 4);
     struct cmsghdr *head = (void *)slot->control;
 
@@ -330,6 +336,7 @@ static int go_wait(struct slot *slot, uint64_t *r, uint64_t within, tdw_done_fn 
     const struct tdw_op *other = &slot->worker->slots[draw(r, SLOTS)].op;
     const int fd = any_fd(r);
     const uint64_t ns = draw(r, 3) ? draw(r, 2000000) : UINT64_MAX;
+    int how;
 
     switch (draw(r, 9)) {
     case 0:
@@ -344,13 +351,16 @@ static int go_wait(struct slot *slot, uint64_t *r, uint64_t within, tdw_done_fn 
     case 5:
         return GO(epoll_wait, fd, slot->events, 1 + draw(r, 4), ns);
     case 6:
-        for (int i = 0; i < 4; i++)
-            slot->polls[i] =
-                (struct pollfd){(int)draw(r, FDS + 1) - 1, (short)PICK(poll_events), 0};
+        for (int i = 0; i < 4; i++) {
+            slot->polls[i].fd = (int)draw(r, FDS + 1) - 1;
+            slot->polls[i].events = (short)PICK(poll_events);
+            slot->polls[i].revents = 0;
+        }
         return GO(ppoll, slot->polls, draw(r, 5), ns);
     case 7:
         slot->event = any_event(r);
-        return GO(epoll_ctl, fd, 1 + (int)draw(r, 3), any_fd(r), &slot->event);
+        how = 1 + (int)draw(r, 3);
+        return GO(epoll_ctl, fd, how, any_fd(r), &slot->event);
     default:
         return GO(waitpid, draw(r, 2) ? -1 : (int)draw(r, 12), &slot->status);
     }
@@ -361,6 +371,7 @@ static int go_other(struct slot *slot, uint64_t *r, uint64_t within, tdw_done_fn
     static const char *const names[] = {"a", "b", "c", "nobody"};
     const struct tdw_op *other = &slot->worker->slots[draw(r, SLOTS)].op;
     const int fd = any_fd(r);
+    int to;
 
     switch (draw(r, 9)) {
     case 0:
@@ -377,7 +388,8 @@ static int go_other(struct slot *slot, uint64_t *r, uint64_t within, tdw_done_fn
         slot->time = (struct __kernel_timespec){0, draw(r, 500000)};
         return GO(timeout, &slot->time, draw(r, 2) ? 0 : 1 << 6 /* multishot */);
     case 6:
-        return GO(splice, fd, -1, any_fd(r), -1, draw(r, BYTES), 0);
+        to = any_fd(r);
+        return GO(splice, fd, -1, to, -1, draw(r, BYTES), 0);
     case 7:
         return GO(resolve, PICK(names), &slot->resolved);
     default:
@@ -602,12 +614,16 @@ static void host_main(void *unused)
 static void disturb(uint64_t *r)
 {
     struct tdw_host *host = storm.hosts[draw(r, HOSTS)], *other = storm.hosts[draw(r, HOSTS)];
-    const struct tdw_link link = {.latency_ns = draw(r, 1000000),
-                                  .jitter_ns = draw(r, 2) * 50000,
-                                  .bytes_per_s = draw(r, 2) * (10000 + draw(r, 1000000)),
-                                  .queue_bytes = draw(r, 2) * 4000,
-                                  .drop = draw(r, 2) ? TDW_DROP_TAIL : TDW_DROP_NONE,
-                                  .down = draw(r, 3) == 0};
+    struct tdw_link link = {0};
+
+    /* One after the other: what initializes a structure, or is passed, is drawn in any order. */
+    link.latency_ns = draw(r, 1000000);
+    link.jitter_ns = draw(r, 2) * 50000;
+    if (draw(r, 2))
+        link.bytes_per_s = 10000 + draw(r, 1000000);
+    link.queue_bytes = draw(r, 2) * 4000;
+    link.drop = draw(r, 2) ? TDW_DROP_TAIL : TDW_DROP_NONE;
+    link.down = draw(r, 3) == 0;
 
     switch (draw(r, 8)) {
     case 0:
