@@ -498,15 +498,16 @@ struct tdw_end {
     uint64_t back_ns;      /* what the other end says takes so long; TDW_NEVER: it is cut off */
     uint64_t heard_ns;     /* when something last arrived */
     uint32_t window_bytes; /* what it is ready to receive beyond `taken` */
-    uint32_t user_timeout_ms;
-    uint32_t probes;  /* keepalive's */
-    uint8_t state;    /* enum tdw_tcp_state */
+    uint32_t peer_window_bytes; /* … and the other end */
+    uint32_t probes;            /* keepalive's */
+    uint8_t state;              /* enum tdw_tcp_state */
     bool interactive; /* it answers what it receives: its acknowledgements wait for the answer */
     bool linked;      /* in the list of its host */
     bool reset_sent;  /* an RST is on its way, or arrived */
     struct tdw_half out;
 
-    struct tdw_way *way;         /* to the other end */
+    struct tdw_way *way; /* to the other end */
+    uint32_t user_timeout_ms;
     struct tdw_op timer;         /* keepalive, TIME_WAIT, an unreachable address */
     struct tdw_socket *listener; /* SYN_RECEIVED: who will be asked to accept */
     struct tdw_port *port;

@@ -200,6 +200,7 @@ void tdw__tcp_options(struct tdw_end *end, const struct tdw_socket_options *opti
     end->out.send_bytes = options->send_bytes;
     end->user_timeout_ms = options->user_timeout_ms;
     end->window_bytes = options->receive_bytes / 2; /* tcp_adv_win_scale: half is for overhead */
+    tdw__other(end)->peer_window_bytes = end->window_bytes;
 }
 
 /* ── Timers: keepalive, TIME_WAIT, nobody there ────────────────────────────────────────────── */

@@ -383,17 +383,20 @@ static uint64_t news_delay_ns(struct tdw_end *end)
 void tdw__tcp_catch_up(struct tdw_end *end)
 {
     struct tdw_half *half = &end->out;
-    struct tdw_end *to = tdw__other(end);
-    const uint64_t now = end->loop->now_ns;
+    const uint64_t now = end->loop->now_ns, edge = half->taken + end->peer_window_bytes;
+    const bool acks = half->arrived > half->acked && half->arrived_ns + end->back_ns <= now;
+    const bool opens = edge > half->edge && half->taken_ns + end->back_ns <= now;
 
-    if (to->state == TDW_TCP_CLOSED || end->back_ns == TDW_NEVER)
+    if (!acks && !opens) /* usually: the other end is another line of the cache */
         return;
-    if (half->arrived > half->acked && half->arrived_ns + news_delay_ns(end) <= now) {
+    if (tdw__other(end)->state == TDW_TCP_CLOSED || end->back_ns == TDW_NEVER)
+        return;
+    if (acks && half->arrived_ns + news_delay_ns(end) <= now) {
         half->acked = half->arrived;
         half->probes = 0;
     }
-    if (half->taken_ns + end->back_ns <= now && half->taken + to->window_bytes > half->edge) {
-        half->edge = half->taken + to->window_bytes;
+    if (opens) {
+        half->edge = edge;
         half->probes = 0;
     }
 }
@@ -402,11 +405,10 @@ void tdw__tcp_catch_up(struct tdw_end *end)
 static bool has_news(struct tdw_end *end)
 {
     const struct tdw_half *half = &end->out;
-    const struct tdw_end *to = tdw__other(end);
-    const uint64_t edge = half->taken + to->window_bytes;
-    const uint64_t least = to->window_bytes / 2 < 2 * TDW_MSS ? to->window_bytes / 2 : 2 * TDW_MSS;
+    const uint64_t window = end->peer_window_bytes;
+    const uint64_t least = window / 2 < 2 * TDW_MSS ? window / 2 : 2 * TDW_MSS;
 
-    return half->arrived > half->acked || edge >= half->edge + least;
+    return half->arrived > half->acked || half->taken + window >= half->edge + least;
 }
 
 static uint32_t news_ordinal(const struct tdw_end *end)
@@ -426,11 +428,12 @@ static void doubt(struct tdw_end *end)
 {
     struct tdw_half *half = &end->out;
     const struct tdw_end *to = tdw__other(end);
-    const bool gone = to->state == TDW_TCP_CLOSED && !to->reset_sent;
     uint64_t due;
+    bool gone;
 
     if (half->transit.head || half->news.state != TDW_IDLE)
         return;
+    gone = to->state == TDW_TCP_CLOSED && !to->reset_sent;
     if (!gone && tdw__tcp_heard(end) && !end->user_timeout_ms)
         return;
     if (half->probes == 0)
@@ -446,19 +449,18 @@ static void doubt(struct tdw_end *end)
 void tdw__tcp_tell(struct tdw_end *end)
 {
     struct tdw_half *half = &end->out;
-    struct tdw_end *to = tdw__other(end);
     const uint64_t changed = half->arrived_ns > half->taken_ns ? half->arrived_ns : half->taken_ns;
 
     if (!half->wants_news || half->news_sent)
         return;
-    if (to->state == TDW_TCP_CLOSED || end->back_ns == TDW_NEVER || !has_news(end)) {
+    if (!has_news(end) || tdw__other(end)->state == TDW_TCP_CLOSED || end->back_ns == TDW_NEVER) {
         doubt(end);
         return;
     }
     tdw__work_cancel(&half->news);
     half->news_sent = true;
     half->news_acked = half->arrived;
-    half->news_edge = half->taken + to->window_bytes;
+    half->news_edge = half->taken + end->peer_window_bytes;
     half->news.ordinal = news_ordinal(end);
     tdw__work_at(&half->news, &end->connection->actor, end->host, TDW_OP_PACKET,
                  changed + news_delay_ns(end), run_news);
