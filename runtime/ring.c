@@ -554,7 +554,7 @@ void tdw__deliver(struct tdw_loop *loop, struct tdw_op *op)
     tdw__self = task;
     loop->last = task;
     loop->deliveries++;
-    if (TDW_LIKELY(!silent && !(task->bits & TDW_TASK_ENDED)))
+    if (TDW_LIKELY(!silent && !(task->bits & TDW_TASK_ENDED) && !ring->ending))
         op->done(op); /* the op may be gone afterwards */
     ring->chain = NULL;
     tdw__task_settle(task);

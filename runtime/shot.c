@@ -225,7 +225,7 @@ void tdw__deliver_shot(struct tdw_loop *loop, struct tdw_op *shot)
     tdw__self = task;
     loop->last = task;
     loop->deliveries++;
-    if (TDW_LIKELY(!(task->bits & TDW_TASK_ENDED)))
+    if (TDW_LIKELY(!(task->bits & TDW_TASK_ENDED) && !task->ring->ending))
         op->done(op); /* the op is still in flight, unless this was its process's end */
     task->ring->chain = NULL;
     if (shots->head) {

@@ -25,4 +25,10 @@ void tdw_proc_exit(int status);
  * process on the running task's host, or it has ended. Killing oneself is an exit. */
 int tdw_proc_kill(int pid);
 
+/* What SIGPIPE does to the running process: with `kills`, a write, writev, splice or sendfile into
+ * a pipe or stream socket that nobody reads ends it as that signal does by default, and the line
+ * behind it never runs; without, as at first, it is -EPIPE, as in a program that ignores SIGPIPE.
+ * Sends never raise it: io_uring gives them MSG_NOSIGNAL. */
+void tdw_proc_sigpipe(bool kills);
+
 #endif

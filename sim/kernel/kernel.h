@@ -58,7 +58,8 @@ struct tdw_process {
     struct tdw_registered registered;
     int32_t pid;
     int status;  /* as waitpid tells it */
-    bool waited; /* its parent has been told */
+    bool waited;        /* its parent has been told */
+    bool sigpipe_kills; /* tdw_proc_sigpipe */
     struct tdw_process *parent;
     struct tdw_waitq children;     /* ops that wait for one to end */
     struct tdw_process *next;      /* in the world, newest first */
@@ -138,6 +139,9 @@ struct tdw_foreign {
 struct tdw_op *tdw__target(const struct tdw_op *op, uint64_t user_data);
 /* The process is at its end, and its ops are out of every queue: what its rings hold goes back. */
 void tdw__urings_end(struct tdw_process *process);
+
+/* process.c: `op` answered -EPIPE: its process may have to die of it. */
+void tdw__process_sigpipe(struct tdw_process *process, const struct tdw_op *op);
 
 /* The process of the running task. */
 struct tdw_process *tdw__process(void);

@@ -195,6 +195,14 @@ struct tdw_process *tdw__process_find(const struct tdw_host *host, int pid)
     return process;
 }
 
+static void show_kill(const struct tdw_process *process)
+{
+    tdw__event(process->ring.loop, (struct tdw_event){.kind = TDW_E_CRASH,
+                                                      .off = (uint64_t)process->pid,
+                                                      .data = tdw__hash_text(process->ring.path),
+                                                      .name = process->ring.path});
+}
+
 int tdw_proc_kill(int pid)
 {
     struct tdw_process *self = tdw__process();
@@ -202,10 +210,7 @@ int tdw_proc_kill(int pid)
 
     if (!process)
         return -ESRCH;
-    tdw__event(self->ring.loop, (struct tdw_event){.kind = TDW_E_CRASH,
-                                                   .off = (uint64_t)pid,
-                                                   .data = tdw__hash_text(process->ring.path),
-                                                   .name = process->ring.path});
+    show_kill(process);
     if (process == self) {
         process->status = SIGKILL;
         process->ring.ending = true;
@@ -214,6 +219,35 @@ int tdw_proc_kill(int pid)
     tdw__process_end(process, SIGKILL);
     tdw__channels_orphan(self->ring.loop, &process->ring);
     return 0;
+}
+
+void tdw_proc_sigpipe(bool kills)
+{
+    tdw__process()->sigpipe_kills = kills;
+}
+
+static bool raises_sigpipe(const struct tdw_op *op)
+{
+    switch (op->sqe.opcode) {
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITEV:
+    case IORING_OP_WRITE_FIXED:
+    case IORING_OP_SPLICE:
+    case IORING_OP_TEE:
+    case TDW_OP_SENDFILE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void tdw__process_sigpipe(struct tdw_process *process, const struct tdw_op *op)
+{
+    if (!process->sigpipe_kills || process->ring.ending || !raises_sigpipe(op))
+        return;
+    show_kill(process);
+    process->status = SIGPIPE;
+    process->ring.ending = true; /* nothing of it is resumed: the next delivery ends it */
 }
 
 /* ── WAITPID ───────────────────────────────────────────────────────────────────────────────── */

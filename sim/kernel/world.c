@@ -492,6 +492,8 @@ static inline void take_effect(struct tdw_world *world, struct tdw_op *op,
         go_on(op, row, res);
         return;
     }
+    if (TDW_UNLIKELY(res == -EPIPE))
+        tdw__process_sigpipe(process, op);
     data = tdw__opcodes[op->sqe.opcode].buffer == TDW_B_NONE ? 0 : tdw__buffer_effect(op, res);
     if (TDW_UNLIKELY(op->flags & IORING_CQE_F_BUFFER))
         data = tdw__mix(data, op->flags); /* an event's own flags are the low half */
