@@ -92,6 +92,12 @@ static inline void real_ring_submit(struct real_ring *ring, const struct io_urin
     real_ring_enter(ring, 1);
 }
 
+static inline bool real_ring_is_empty(const struct real_ring *ring)
+{
+    return *real_ring_word(ring, ring->params.cq_off.head) ==
+           __atomic_load_n(real_ring_word(ring, ring->params.cq_off.tail), __ATOMIC_ACQUIRE);
+}
+
 /* The next completion, if one comes in time. */
 static inline bool real_ring_reap(struct real_ring *ring, struct io_uring_cqe *cqe, uint64_t ns)
 {
@@ -101,10 +107,15 @@ static inline bool real_ring_reap(struct real_ring *ring, struct io_uring_cqe *c
     unsigned *head = real_ring_word(ring, ring->params.cq_off.head);
     const struct io_uring_cqe *cqes = (const void *)(ring->rings + ring->params.cq_off.cqes);
 
-    if (*head == __atomic_load_n(real_ring_word(ring, ring->params.cq_off.tail), __ATOMIC_ACQUIRE))
-        syscall(SYS_io_uring_enter, ring->fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
-                &arg, sizeof(arg));
-    if (*head == __atomic_load_n(real_ring_word(ring, ring->params.cq_off.tail), __ATOMIC_ACQUIRE))
+    if (real_ring_is_empty(ring)) {
+        long ret;
+
+        do /* work of the ring's own interrupts it: a new worker, say */
+            ret = syscall(SYS_io_uring_enter, ring->fd, 0, 1,
+                          IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
+        while (ret < 0 && errno == EINTR && real_ring_is_empty(ring));
+    }
+    if (real_ring_is_empty(ring))
         return false;
     *cqe = cqes[*head & (ring->params.cq_entries - 1)];
     __atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
