@@ -190,11 +190,12 @@ void tdw__unix_unbind(struct tdw_socket *socket)
 int tdw__unix_name_of(struct tdw_socket *socket, bool peer, struct sockaddr_storage *address)
 {
     const struct tdw_unix *own = tdw__unix_of(socket);
+    const struct tdw_unix *from = !peer ? own : own->peer ? tdw__unix_of(own->peer) : NULL;
     const struct sockaddr_un none = {.sun_family = AF_UNIX};
-    const socklen_t bytes = peer ? own->peer_name_bytes : own->name_bytes;
+    const socklen_t bytes = from ? from->name_bytes : own->peer_name_bytes;
 
-    if (peer && !own->peer && socket->state != TDW_TCP_ESTABLISHED)
+    if (!from && socket->state != TDW_TCP_ESTABLISHED)
         return -ENOTCONN;
-    memcpy(address, bytes == 0 ? &none : peer ? &own->peer_name : &own->name, sizeof(none));
+    memcpy(address, bytes == 0 ? &none : from ? &from->name : &own->peer_name, sizeof(none));
     return bytes ? (int)bytes : TDW_UNIX_PATH_AT;
 }
