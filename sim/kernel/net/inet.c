@@ -129,7 +129,10 @@ int tdw__inet_bind(struct tdw_socket *socket, const struct sockaddr *address, so
     if (socket->port || socket->state != TDW_TCP_CLOSED)
         return -EINVAL;
     err = bind_to(socket, &to);
+    if (err == -EADDRINUSE) /* an address that a connection left goes all the same */
+        socket->local.ip = tdw__inet_any(socket->domain);
     socket->port_wanted = !err && to.port != 0;
+    socket->address_wanted = !err && !tdw__is_any(&to.ip);
     if (!err && socket->domain == AF_INET6 && !tdw__is_any(&to.ip) && !tdw__is_ipv4(&to.ip))
         socket->options.v6only = true; /* no IPv4 address can be its peer any more */
     return err;
@@ -176,6 +179,13 @@ int tdw__inet_autobind(struct tdw_socket *socket, const struct in6_addr *to)
     if (!err && tdw__is_any(&socket->local.ip))
         socket->local.ip = source;
     return err;
+}
+
+void tdw__inet_unbind(struct tdw_socket *socket)
+{
+    tdw__port_leave(socket);
+    if (!socket->address_wanted)
+        socket->local.ip = tdw__inet_any(socket->domain);
 }
 
 int tdw__inet_name(struct tdw_socket *socket, bool peer, struct sockaddr_storage *address)

@@ -282,8 +282,9 @@ struct tdw_socket {
     struct tdw_file *file; /* NULL: not accepted yet */
     int domain, type;
     struct tdw_port *port;
-    bool port_wanted; /* bound to this number by the program; else it goes with the connection */
-    bool by_ipv4;     /* TCP: has tried an IPv4 peer */
+    bool port_wanted;    /* bound to this number by the program; else it goes with the connection */
+    bool address_wanted; /* the same of its address; or its listener was */
+    bool by_ipv4;        /* TCP: has tried an IPv4 peer */
     struct tdw_address local, peer;
     struct tdw_flow *flow; /* datagrams: what it sends, or NULL */
 
@@ -418,6 +419,8 @@ int tdw__inet_control(const struct tdw_msg *msg, bool datagram);
 socklen_t tdw__inet_format(int domain, const struct tdw_address *from, struct sockaddr_storage *to);
 int tdw__inet_bind(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes);
 int tdw__inet_autobind(struct tdw_socket *socket, const struct in6_addr *to);
+/* A connection is over: the port and the address that it was given go with it. */
+void tdw__inet_unbind(struct tdw_socket *socket);
 int tdw__inet_name(struct tdw_socket *socket, bool peer, struct sockaddr_storage *address);
 
 /* ── Flows (flow.c) ────────────────────────────────────────────────────────────────────────── */

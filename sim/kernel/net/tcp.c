@@ -352,6 +352,7 @@ static void handshake_done(struct tdw_end *end)
         return;
     }
     child->options = listener->options;
+    child->address_wanted = listener->address_wanted;
     child->local = child->port->address = end->address;
     child->peer = tdw__other(end)->address;
     child->end = end;

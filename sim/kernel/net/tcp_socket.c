@@ -28,13 +28,6 @@ static uint8_t state_of(const struct tdw_socket *socket)
 
 static void stop_listening(struct tdw_socket *socket);
 
-/* The connection is over: the socket has what the program bound it to, if anything. */
-static void unbind(struct tdw_socket *socket)
-{
-    tdw__port_leave(socket);
-    socket->local = socket->port ? socket->port->address : (struct tdw_address){.port = 0};
-}
-
 /* connect(AF_UNSPEC): the socket is as new, but for its bound address. */
 static int disconnect(struct tdw_socket *socket)
 {
@@ -56,7 +49,7 @@ static int disconnect(struct tdw_socket *socket)
     if (cut)
         socket->error = ECONNRESET;
     if (cut || socket->tried != TDW_UNCONNECTED)
-        unbind(socket);
+        tdw__inet_unbind(socket);
     socket->tried = TDW_UNCONNECTED;
     socket->peer = (struct tdw_address){.port = 0};
     tdw__segments_free(tdw__socket_loop(socket), &socket->received);
@@ -178,6 +171,7 @@ static int tcp_connected(struct tdw_socket *socket)
 
 static int tcp_listen(struct tdw_socket *socket, int backlog)
 {
+    const struct in6_addr any = tdw__inet_any(socket->domain);
     int err;
 
     if (socket->tried != TDW_UNCONNECTED ||
@@ -189,9 +183,9 @@ static int tcp_listen(struct tdw_socket *socket, int backlog)
     if (socket->state == TDW_TCP_LISTEN)
         return 0;
     if (!socket->port) {
-        const struct tdw_address any = {.ip = tdw__inet_any(socket->domain)};
+        const struct tdw_address own = {.ip = socket->address_wanted ? socket->local.ip : any};
 
-        err = tdw__port_take(socket, any, &socket->port);
+        err = tdw__port_take(socket, own, &socket->port);
         if (err)
             return err;
         socket->local = socket->port->address;
@@ -438,7 +432,7 @@ static int tcp_shutdown(struct tdw_socket *socket, int how)
 
         tdw__tcp_broken(socket->end, ECONNRESET);
         tdw__tcp_settle(connection);
-        unbind(socket);
+        tdw__inet_unbind(socket);
         socket->tried = TDW_UNCONNECTED;
         return 0;
     }

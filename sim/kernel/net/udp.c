@@ -159,8 +159,9 @@ static int udp_connect(struct tdw_socket *socket, const struct sockaddr *address
         socket->peer.port = 0;
         if (socket->domain == AF_INET)
             socket->peer = (struct tdw_address){.port = 0};
-        tdw__port_leave(socket);
-        socket->local = socket->port ? socket->port->address : (struct tdw_address){.port = 0};
+        tdw__inet_unbind(socket);
+        if (!socket->port)
+            socket->local.port = 0;
         return 0;
     }
     err = bind_any(socket);
