@@ -5,8 +5,8 @@
  * A program is drawn from a seed: sockets of one or two families are made, bound, connected,
  * accepted, written, read, polled, shut down and closed, while up to a few ops wait. Each entry is
  * drawn once and laid over both sides' memory. After each, the completions (results and flags, by
- * op), the memory, the readiness of every descriptor and the bytes that wait in it must be the
- * same. sides.h says how the two sides are set up.
+ * op), the memory, the readiness of every descriptor, the bytes that wait in it and its names must
+ * be the same. sides.h says how the two sides are set up.
  *
  * What Linux leaves open is kept out of the programs: send buffers never fill up (their sizes are
  * counted differently), ports and names that the kernel picks are shown as one, there is no urgent
@@ -567,6 +567,11 @@ struct view {
     struct side_done done[DONE_MAX];
     uint32_t count;
     int ready[FDS_SEEN], waits[FDS_SEEN];
+    struct name {
+        int res;
+        socklen_t bytes;
+        struct sockaddr_storage address;
+    } names[FDS_SEEN][2]; /* its own, its peer's */
 };
 
 static int call(struct side *side, const struct action *a, struct memory *memory)
@@ -601,6 +606,39 @@ static int by_op(const void *a, const void *b)
     return x->id != y->id ? (x->id < y->id ? -1 : 1) : 0;
 }
 
+/* A name that the kernel picked: a NUL and five digits. */
+static bool is_picked(const struct sockaddr_un *name)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    return name->sun_path[0] == '\0' && strspn(name->sun_path + 1, digits) == 5;
+}
+
+/* A port or a name that the kernel picked is any. */
+static void forget_picked(struct sockaddr_storage *address)
+{
+    struct sockaddr_in *name = (void *)address; /* sin6_port is at its place */
+
+    if ((name->sin_family == AF_INET || name->sin_family == AF_INET6) &&
+        ntohs(name->sin_port) > PORT + 100)
+        name->sin_port = 0xffff;
+    if (name->sin_family == AF_UNIX && is_picked((void *)address))
+        memset(((struct sockaddr_un *)(void *)address)->sun_path + 1, '0', 5);
+}
+
+static void look_names(const struct side *side, int fd, struct name names[2])
+{
+    memset(names, 0, 2 * sizeof(names[0]));
+    for (int peer = 0; peer < 2; peer++) {
+        struct name *name = &names[peer];
+
+        name->bytes = sizeof(name->address);
+        name->res = peer ? SIDE_CALL(side, getpeername, fd, (void *)&name->address, &name->bytes)
+                         : SIDE_CALL(side, getsockname, fd, (void *)&name->address, &name->bytes);
+        forget_picked(&name->address);
+    }
+}
+
 static void look(const struct side *side, struct view *view)
 {
     struct pollfd fds[FDS_SEEN];
@@ -613,6 +651,7 @@ static void look(const struct side *side, struct view *view)
         view->waits[fd] = 0;
         if (SIDE_CALL(side, ioctl, fd, FIONREAD, &view->waits[fd]) < 0)
             view->waits[fd] = -1;
+        look_names(side, fd, view->names[fd]);
     }
 }
 
@@ -679,28 +718,6 @@ static void take_view(const struct program *program, struct side *side, struct v
     look(side, view);
 }
 
-/* A name that the kernel picked: a NUL and five digits. */
-static bool is_picked(const struct sockaddr_un *name)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    return name->sun_path[0] == '\0' && strspn(name->sun_path + 1, digits) == 5;
-}
-
-/* A port or a name that the kernel picked is any. */
-static void forget_picked(struct memory *memory)
-{
-    for (int i = 0; i < IDS; i++) {
-        struct sockaddr_in *name = (void *)&memory->ops[i].name; /* sin6_port is at its place */
-
-        if ((name->sin_family == AF_INET || name->sin_family == AF_INET6) &&
-            ntohs(name->sin_port) > PORT + 100)
-            name->sin_port = 0xffff;
-        if (name->sin_family == AF_UNIX && is_picked((void *)name))
-            memset(((struct sockaddr_un *)(void *)name)->sun_path + 1, '0', 5);
-    }
-}
-
 /* A sender may get its name after its message; Linux shows it then, and in sim the message says who
  * its sender was. */
 static bool named_later(const struct op_memory *sim, const struct op_memory *real)
@@ -717,6 +734,26 @@ static bool same_op(const struct op_memory *a, const struct op_memory *b, bool f
            (failed || memcmp(a->control, b->control, sizeof(a->control)) == 0) &&
            a->header.msg_controllen == b->header.msg_controllen &&
            a->header.msg_flags == b->header.msg_flags;
+}
+
+static void say_name(const char *side, const struct name *name)
+{
+    const unsigned char *bytes = (const unsigned char *)&name->address;
+
+    say(" %s %d, %u bytes", side, name->res, name->bytes);
+    for (int i = 0; i < 28; i++)
+        say("%s%02x", i % 4 ? "" : " ", bytes[i]);
+}
+
+static bool same_name(int fd, int peer, const struct name *sim, const struct name *real)
+{
+    if (memcmp(sim, real, sizeof(*sim)) == 0)
+        return true;
+    say("     %s of fd %d:", peer ? "peer" : "name", fd);
+    say_name("real", real);
+    say_name("; sim", sim);
+    say("\n");
+    return false;
 }
 
 /* Of an op that has failed, or waits, Linux may have written control bytes (the credentials of
@@ -749,6 +786,9 @@ static bool same(const struct pair *pair, uint32_t polls, uint32_t failed, const
                 real->ready[fd], real->waits[fd], sim->ready[fd], sim->waits[fd]);
             alike = false;
         }
+    for (int fd = 0; fd < FDS_SEEN; fd++)
+        for (int peer = 0; peer < 2; peer++)
+            alike &= same_name(fd, peer, &sim->names[fd][peer], &real->names[fd][peer]);
     for (int i = 0; i < IDS; i++)
         if (!same_op(&pair->sim_memory->ops[i], &pair->real_memory->ops[i], failed & 1u << i)) {
             const struct op_memory *s = &pair->sim_memory->ops[i];
@@ -884,8 +924,10 @@ static bool step_both(struct pair *pair, struct program *program, const struct a
     drop_needless(program, pair, &real, &sim);
     drop_needless(program, pair, &sim, &real);
     memcpy(pair->ready, real.ready, sizeof(pair->ready));
-    forget_picked(pair->sim_memory);
-    forget_picked(pair->real_memory);
+    for (int i = 0; i < IDS; i++) {
+        forget_picked(&pair->sim_memory->ops[i].name);
+        forget_picked(&pair->real_memory->ops[i].name);
+    }
     no_delay(pair, &real);
     for (uint32_t i = 0; i < real.count; i++)
         if (real.done[i].res >= 0)
