@@ -82,7 +82,6 @@ struct tdw_file *tdw__op_started_on(const struct tdw_op *op, void *object)
     case IORING_OP_READ_FIXED:
     case IORING_OP_WRITE_FIXED:
     case IORING_OP_POLL_ADD:
-    case IORING_OP_CONNECT:
     case IORING_OP_ACCEPT:
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
@@ -91,6 +90,8 @@ struct tdw_file *tdw__op_started_on(const struct tdw_op *op, void *object)
     case IORING_OP_RECV:
     case IORING_OP_RECVMSG:
         return object;
+    case IORING_OP_CONNECT:
+        return object ? tdw__connect_file(object) : NULL;
     case IORING_OP_SPLICE:
     case IORING_OP_TEE:
         return object ? ((const struct tdw_transfer *)object)->out : NULL;

@@ -5,6 +5,7 @@
  */
 #include "tests.h"
 #include <stdlib.h>
+#include <sys/un.h>
 #include <tidewheel/sys.h>
 
 static int seen[16];
@@ -322,6 +323,44 @@ static void wait_and_poll_stop_where_they_say(void **state)
     tdw_world_free(world);
 }
 
+/* ── A connect that began at its start ─────────────────────────────────────────────────────── */
+
+static void connect_and_listen(void *unused)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "/sock"};
+    const int listener = tdw_sys_socket(AF_UNIX, SOCK_STREAM, 0);
+    const int client = tdw_sys_socket(AF_UNIX, SOCK_STREAM, 0);
+    struct tdw_op connect = {0}, listen = {0};
+
+    (void)unused;
+    tdw_sys_bind(listener, (void *)&name, sizeof name);
+    TDW_GO(&connect, connect, client, (void *)&name, sizeof name);
+    memset(&name, 0, sizeof name); /* the kernel has its own copy */
+    TDW_GO(&listen, listen, listener, 1);
+    seen[1] = tdw_await(&listen);
+    seen[0] = tdw_await(&connect);
+}
+
+static void a_connect_may_come_behind_what_was_submitted_after_it(void **state)
+{
+    int refused = 0, accepted = 0;
+
+    (void)state;
+    body_to_run = connect_and_listen;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        const struct tdw_world_options options = {.seed = seed, .strategy = TDW_RANDOM};
+
+        memset(seen, 0x55, sizeof seen);
+        assert_int_equal(tdw_test_run(&options, body_main, NULL, NULL), 0);
+        assert_int_equal(seen[1], 0);
+        refused += seen[0] == -ECONNREFUSED;
+        accepted += seen[0] == 0;
+    }
+    assert_int_equal(refused + accepted, 40);
+    assert_true(refused > 0);
+    assert_true(accepted > 0);
+}
+
 int tests_edges(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +374,7 @@ int tests_edges(void)
         cmocka_unit_test(a_stopped_task_waits_for_no_pipe),
         cmocka_unit_test(a_watched_read_of_nothing_touches_nothing),
         cmocka_unit_test(wait_and_poll_stop_where_they_say),
+        cmocka_unit_test(a_connect_may_come_behind_what_was_submitted_after_it),
     };
 
     return cmocka_run_group_tests_name("edges", tests, NULL, NULL);

@@ -4,8 +4,8 @@
  *
  * The rows know no family: they find the socket behind a descriptor, check what io_uring checks,
  * and ask its protocol. An op waits in one of three queues of the socket: `readers` (receive,
- * accept), `writers` (send, connect), `changed` (polls). CONNECT begins at its start, as an inline
- * io_uring request does, and waits for the answer; BIND, LISTEN and SHUTDOWN never wait.
+ * accept), `writers` (send, connect), `changed` (polls). CONNECT begins when it takes effect, waits
+ * for the answer, and tells it one latency later; BIND, LISTEN and SHUTDOWN never wait.
  *
  * io_uring waits whether or not a descriptor is O_NONBLOCK; only flags of the entry say otherwise.
  *
@@ -352,49 +352,92 @@ static int32_t effect_shutdown(struct tdw_process *process, struct tdw_op *op, v
 
 /* ── CONNECT ───────────────────────────────────────────────────────────────────────────────── */
 
+/* The address is the kernel's own copy, made at the start, as io_uring makes it. */
+struct connecting {
+    struct tdw_file *file;
+    bool begun;
+    socklen_t bytes;
+    struct sockaddr_storage address;
+};
+
 static int start_connect(struct tdw_process *process, struct tdw_op *op, void **object)
 {
     const struct io_uring_sqe *sqe = &op->sqe;
     const struct sockaddr *address = tdw__pointer(sqe->addr);
-    struct tdw_socket *socket;
-    int err;
+    struct tdw_file *file = tdw__op_file(process, op);
+    struct connecting *connecting;
 
     if (sqe->len || sqe->rw_flags || sqe->buf_index)
         return -EINVAL;
-    err = tdw__start_socket(process, op, object);
-    if (err)
-        return err;
-    socket = tdw__socket_of(*object);
+    if (!file)
+        return -EBADF;
+    if (!tdw__socket_of(file))
+        return -ENOTSOCK;
     if (sqe->off > sizeof(struct sockaddr_storage))
         return -EINVAL;
     if (sqe->off > 0 && !address)
         return -EFAULT;
     if (sqe->off < sizeof(address->sa_family))
         return -EINVAL;
-    err = socket->protocol->connect(socket, address, (socklen_t)sqe->off);
-    return err == -EINPROGRESS ? 0 : err;
+    connecting = tdw__memory_get(process->ring.loop->memory, sizeof(*connecting));
+    if (!connecting)
+        return -ENOMEM;
+    file->refs++;
+    connecting->file = file;
+    connecting->bytes = (socklen_t)sqe->off;
+    memcpy(&connecting->address, address, connecting->bytes);
+    *object = connecting;
+    return 0;
 }
 
+struct tdw_file *tdw__connect_file(const void *object)
+{
+    return ((const struct connecting *)object)->file;
+}
+
+/* It waits once it has begun. */
 static struct tdw_waitq *blocked_connect(struct tdw_process *process, struct tdw_op *op,
                                          void *object)
 {
-    struct tdw_socket *socket = tdw__socket_of(object);
+    const struct connecting *connecting = object;
+    struct tdw_socket *socket = tdw__socket_of(connecting->file);
 
     (void)process;
-    return op->state == TDW_BLOCKED || socket->protocol->connected(socket) == -EINPROGRESS
+    if (op->state == TDW_BLOCKED)
+        return &socket->writers;
+    return connecting->begun && socket->protocol->connected(socket) == -EINPROGRESS
                ? &socket->writers
                : NULL;
 }
 
 static int32_t effect_connect(struct tdw_process *process, struct tdw_op *op, void *object)
 {
-    struct tdw_socket *socket = tdw__socket_of(object);
-    const int err = socket->protocol->connected(socket);
+    struct connecting *connecting = object;
+    struct tdw_socket *socket = tdw__socket_of(connecting->file);
+    int err;
 
     (void)process, (void)op;
+    if (!connecting->begun) {
+        err = socket->protocol->connect(socket, (const void *)&connecting->address,
+                                        connecting->bytes);
+        if (err < 0 && err != -EINPROGRESS)
+            return err;
+        connecting->begun = true;
+        if (err == -EINPROGRESS)
+            return TDW_AGAIN;
+    }
+    err = socket->protocol->connected(socket);
     if (err && (socket->tried == TDW_CONNECTING || socket->error == -err)) /* told only here */
         tdw__socket_error(socket);
     return err;
+}
+
+static void release_connect(struct tdw_process *process, void *object)
+{
+    struct connecting *connecting = object;
+
+    tdw__file_put(connecting->file);
+    tdw__memory_put(process->ring.loop->memory, connecting, sizeof(*connecting));
 }
 
 /* ── ACCEPT ────────────────────────────────────────────────────────────────────────────────── */
@@ -501,6 +544,6 @@ const struct tdw_sim_opcode tdw__row_listen = {
 const struct tdw_sim_opcode tdw__row_shutdown = {
     .start = start_shutdown, .effect = effect_shutdown, .release = tdw__release_fd};
 const struct tdw_sim_opcode tdw__row_connect = {start_connect, blocked_connect, effect_connect,
-                                                tdw__release_fd, false};
+                                                release_connect, false};
 const struct tdw_sim_opcode tdw__row_accept = {start_accept, blocked_accept, effect_accept,
                                                tdw__release_fd, false};
