@@ -330,6 +330,41 @@ static void senders_wait_for_room_and_for_the_end(void **state)
     SAW(SENDERS / 2 + 11, 11, SENDERS / 2 + 11, SENDERS / 2 + 11, 1);
 }
 
+static void polled_senders(void *unused)
+{
+    static const int order[] = {2, 0, 3, 1};
+    const struct sockaddr_un name = name_of(0);
+    const int sink = tdw_sys_socket(AF_UNIX, SOCK_DGRAM, 0), epoll = tdw_sys_epoll_create1(0);
+    struct epoll_event events[4];
+    int ends[4];
+
+    (void)unused;
+    tdw_sys_bind(sink, ADDRESS(name));
+    for (int i = 0; i < 4; i++) {
+        ends[i] = tdw_sys_socket(AF_UNIX, SOCK_DGRAM, 0);
+        tdw_connect(ends[i], ADDRESS(name));
+    }
+    while (tdw_send(ends[0], "x", 1, MSG_DONTWAIT) == 1)
+        ;
+    for (int i = 0; i < 4; i++) {
+        struct epoll_event event = {.events = EPOLLOUT | EPOLLET, .data.u32 = (uint32_t)order[i]};
+
+        tdw_sys_epoll_ctl(epoll, EPOLL_CTL_ADD, ends[order[i]], &event);
+    }
+    seen[0] = tdw_epoll_wait(epoll, events, 4, 0);
+    tdw_recv(sink, (char[1]){0}, 1, 0);
+    seen[1] = tdw_epoll_wait(epoll, events, 4, 0);
+    for (int i = 0; i < 4; i++)
+        seen[2 + i] = events[i].data.u32;
+}
+
+static void who_waits_for_room_is_told_newest_first(void **state)
+{
+    (void)state;
+    run(polled_senders);
+    SAW(0, 4, 1, 3, 0, 2);
+}
+
 /* ── Who is told of a connection ───────────────────────────────────────────────────────────── */
 
 enum { EPOLLS = 300, SECOND_NS = 1000000000 };
@@ -396,6 +431,7 @@ int tests_net_many(void)
         cmocka_unit_test(a_close_is_told_to_the_peer_and_to_nobody_else),
         cmocka_unit_test(thousands_of_names_are_found),
         cmocka_unit_test(senders_wait_for_room_and_for_the_end),
+        cmocka_unit_test(who_waits_for_room_is_told_newest_first),
         cmocka_unit_test(of_exclusive_watchers_the_oldest_is_told),
     };
 
