@@ -258,6 +258,15 @@ static void part(struct tdw_socket *socket, struct tdw_socket *old)
     }
 }
 
+/* Nor does it wait for the old one's room. */
+static void wait_no_more(struct tdw_socket *socket)
+{
+    if (tdw__node_alone(&of(socket)->waits))
+        return;
+    stop_waiting(socket);
+    tdw__socket_wake(socket, POLLOUT | POLLWRNORM | POLLWRBAND);
+}
+
 static int dgram_connect(struct tdw_socket *socket, const struct sockaddr *address, socklen_t bytes)
 {
     struct tdw_socket *const old = of(socket)->peer;
@@ -271,6 +280,7 @@ static int dgram_connect(struct tdw_socket *socket, const struct sockaddr *addre
         socket->state = TDW_TCP_CLOSED;
         if (parts)
             part(socket, old);
+        wait_no_more(socket);
         return 0;
     }
     err = tdw__unix_parse(address, bytes, &name);
@@ -287,6 +297,8 @@ static int dgram_connect(struct tdw_socket *socket, const struct sockaddr *addre
     join(socket, peer);
     if (parts && old != peer)
         part(socket, old);
+    if (old != peer)
+        wait_no_more(socket);
     return 0;
 }
 
