@@ -210,7 +210,9 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg, str
         return err == -EAFNOSUPPORT && socket->domain == AF_INET6 ? -EINVAL : err;
     if (to->port == 0)
         return -EINVAL;
-    return tdw__inet_reach(socket, &to->ip);
+    return socket->domain == AF_INET6 && socket->options.v6only && tdw__is_ipv4(&to->ip)
+               ? -ENETUNREACH
+               : 0;
 }
 
 /* The bytes of the message, behind room for the sender's address. */
@@ -272,6 +274,8 @@ static int64_t udp_send(struct tdw_socket *socket, struct tdw_msg *msg)
     err = destination(socket, msg, &to);
     if (!err)
         err = tdw__inet_control(msg, true);
+    if (!err)
+        err = tdw__inet_reach(socket, &to.ip);
     if (err)
         return err;
     if (socket->error)
