@@ -470,11 +470,17 @@ static int start_accept(struct tdw_process *process, struct tdw_op *op, void **o
     return sqe->addr && bytes && (int)*bytes < 0 ? -EINVAL : 0;
 }
 
+/* Nobody more will come. A TCP listener that is shut down does not listen any more, and what was
+ * shut before it listened is of no matter. */
+static bool is_shut(const struct tdw_socket *listener)
+{
+    return listener->domain == AF_UNIX && listener->shut & TDW_SHUT_READ;
+}
+
 static bool accept_waits(const struct tdw_op *op, const struct tdw_socket *socket)
 {
     return socket && !(op->sqe.ioprio & TDW_ACCEPT_DONTWAIT) && socket->state == TDW_TCP_LISTEN &&
-           !socket->accept_head &&
-           (!(socket->shut & TDW_SHUT_READ) || op->sqe.ioprio & IORING_ACCEPT_MULTISHOT);
+           !socket->accept_head && (!is_shut(socket) || op->sqe.ioprio & IORING_ACCEPT_MULTISHOT);
 }
 
 static struct tdw_waitq *blocked_accept(struct tdw_process *process, struct tdw_op *op,
@@ -504,9 +510,11 @@ static int accept_one(struct tdw_process *process, struct tdw_op *op, struct tdw
         return -ENOTSOCK;
     if (!listener->protocol->accept)
         return -EOPNOTSUPP;
-    if (op->sqe.ioprio & TDW_ACCEPT_DONTWAIT && listener->state == TDW_TCP_LISTEN &&
-        !listener->accept_head)
-        return -EAGAIN; /* also if it is shut down */
+    /* Also if it is shut down: then a worker tries, which minds O_NONBLOCK. */
+    if ((op->sqe.ioprio & TDW_ACCEPT_DONTWAIT ||
+         (is_shut(listener) && listener->file->flags & O_NONBLOCK)) &&
+        listener->state == TDW_TCP_LISTEN && !listener->accept_head)
+        return -EAGAIN;
     fd = listener->protocol->accept(listener, &child);
     if (fd < 0)
         return fd;
@@ -529,7 +537,7 @@ static int32_t effect_accept(struct tdw_process *process, struct tdw_op *op, voi
     struct tdw_socket *listener = tdw__socket_of(object);
     const int fd = accept_one(process, op, listener);
 
-    if (fd == -EAGAIN && !(op->sqe.ioprio & TDW_ACCEPT_DONTWAIT))
+    if (fd == -EAGAIN && accept_waits(op, listener))
         return TDW_AGAIN; /* another one was quicker */
     if (fd >= 0 && op->sqe.ioprio & IORING_ACCEPT_MULTISHOT)
         return tdw__post_more(op, fd, 0, 0) ? TDW_AGAIN : fd;
