@@ -100,6 +100,7 @@ struct program {
     int polled[IDS];  /* a poll's descriptor; -1: it was closed since */
     uint32_t readers; /* those that take something */
     uint32_t failed;  /* have not succeeded, so far */
+    uint32_t waited;  /* did not complete at once */
     bool epoll; /* there is one: nothing is read by READ, which Linux makes wait for an epoll */
 };
 
@@ -377,7 +378,7 @@ static void own_port(struct action *a, bool own)
     struct sockaddr_in *name = (void *)&a->name; /* sin6_port is at its place */
     const int port = PORT + (a->sqe.fd + 3) % 3;
 
-    if (name->sin_family != AF_INET && name->sin_family != AF_INET6)
+    if (name->sin_family == AF_UNIX) /* without a family it may be IPv4's */
         return;
     if (own)
         name->sin_port = htons((uint16_t)port);
@@ -626,6 +627,20 @@ static void forget_picked(struct sockaddr_storage *address)
         memset(((struct sockaddr_un *)(void *)address)->sun_path + 1, '0', 5);
 }
 
+/* Whose process it was: somebody's. */
+static void forget_sender(struct op_memory *op)
+{
+    struct cmsghdr *cmsg = (void *)op->control;
+    pid_t pid;
+
+    if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_CREDENTIALS ||
+        cmsg->cmsg_len < CMSG_LEN(sizeof(pid)))
+        return;
+    memcpy(&pid, CMSG_DATA(cmsg), sizeof(pid));
+    pid = pid != 0;
+    memcpy(CMSG_DATA(cmsg), &pid, sizeof(pid));
+}
+
 static void look_names(const struct side *side, int fd, struct name names[2])
 {
     memset(names, 0, 2 * sizeof(names[0]));
@@ -725,15 +740,24 @@ static bool named_later(const struct op_memory *sim, const struct op_memory *rea
     return sim->header.msg_namelen == 0 && real->name.ss_family == AF_UNIX;
 }
 
-static bool same_op(const struct op_memory *a, const struct op_memory *b, bool failed)
+/* Of an op that has failed, or waits, Linux may have written control bytes (the credentials of
+ * nobody), for which room is then lacking. */
+static bool same_control(const struct op_memory *sim, const struct op_memory *real, bool failed,
+                         bool waited)
+{
+    if (failed || (waited && real->header.msg_flags & MSG_CTRUNC))
+        return true;
+    return memcmp(sim->control, real->control, sizeof(sim->control)) == 0 &&
+           sim->header.msg_controllen == real->header.msg_controllen &&
+           sim->header.msg_flags == real->header.msg_flags;
+}
+
+static bool same_op(const struct op_memory *a, const struct op_memory *b)
 {
     if (!named_later(a, b) && (a->header.msg_namelen != b->header.msg_namelen ||
                                memcmp(&a->name, &b->name, sizeof(a->name)) != 0))
         return false;
-    return memcmp(a->data, b->data, sizeof(a->data)) == 0 && a->name_bytes == b->name_bytes &&
-           (failed || memcmp(a->control, b->control, sizeof(a->control)) == 0) &&
-           a->header.msg_controllen == b->header.msg_controllen &&
-           a->header.msg_flags == b->header.msg_flags;
+    return memcmp(a->data, b->data, sizeof(a->data)) == 0 && a->name_bytes == b->name_bytes;
 }
 
 static void say_name(const char *side, const struct name *name)
@@ -756,13 +780,10 @@ static bool same_name(int fd, int peer, const struct name *sim, const struct nam
     return false;
 }
 
-/* Of an op that has failed, or waits, Linux may have written control bytes (the credentials of
- * nobody).
- *
- * `polls`: ops that waited and are polls. What one tells is what its wake told it or what it sees
+/* `polls`: ops that waited and are polls. What one tells is what its wake told it or what it sees
  * when it looks again; either way something is ready, and all that is ready is compared below. */
-static bool same(const struct pair *pair, uint32_t polls, uint32_t failed, const struct view *sim,
-                 const struct view *real)
+static bool same(const struct pair *pair, const struct program *program, uint32_t polls,
+                 const struct view *sim, const struct view *real)
 {
     bool alike = sim->res == real->res && sim->count == real->count;
 
@@ -789,11 +810,12 @@ static bool same(const struct pair *pair, uint32_t polls, uint32_t failed, const
     for (int fd = 0; fd < FDS_SEEN; fd++)
         for (int peer = 0; peer < 2; peer++)
             alike &= same_name(fd, peer, &sim->names[fd][peer], &real->names[fd][peer]);
-    for (int i = 0; i < IDS; i++)
-        if (!same_op(&pair->sim_memory->ops[i], &pair->real_memory->ops[i], failed & 1u << i)) {
-            const struct op_memory *s = &pair->sim_memory->ops[i];
-            const struct op_memory *r = &pair->real_memory->ops[i];
+    for (int i = 0; i < IDS; i++) {
+        const struct op_memory *s = &pair->sim_memory->ops[i];
+        const struct op_memory *r = &pair->real_memory->ops[i];
 
+        if (!same_op(s, r) ||
+            !same_control(s, r, program->failed & 1u << i, program->waited & 1u << i)) {
             say("     memory of op %d: names %u %u, data %d, control %d; name %u %u control %zu "
                 "%zu flags %#x %#x (real, sim)\n",
                 i + 1, r->name_bytes, s->name_bytes, memcmp(s->data, r->data, DATA) != 0,
@@ -802,6 +824,7 @@ static bool same(const struct pair *pair, uint32_t polls, uint32_t failed, const
                 (unsigned)r->header.msg_flags, (unsigned)s->header.msg_flags);
             alike = false;
         }
+    }
     if (memcmp(pair->sim_memory->events, pair->real_memory->events,
                sizeof(pair->sim_memory->events)) != 0) {
         say("     epoll: real %#x, sim %#x\n", pair->real_memory->events[0].events,
@@ -900,6 +923,7 @@ static bool step_both(struct pair *pair, struct program *program, const struct a
     if (a->call == C_ENTRY) {
         program->waiting |= 1u << a->id;
         program->failed |= 1u << a->id;
+        program->waited &= ~(1u << a->id);
         program->polls &= ~(1u << a->id);
         program->readers &= ~(1u << a->id);
         if (takes(&a->sqe))
@@ -927,12 +951,14 @@ static bool step_both(struct pair *pair, struct program *program, const struct a
     for (int i = 0; i < IDS; i++) {
         forget_picked(&pair->sim_memory->ops[i].name);
         forget_picked(&pair->real_memory->ops[i].name);
+        forget_sender(&pair->sim_memory->ops[i]);
+        forget_sender(&pair->real_memory->ops[i]);
     }
     no_delay(pair, &real);
     for (uint32_t i = 0; i < real.count; i++)
         if (real.done[i].res >= 0)
             program->failed &= ~(1u << (real.done[i].id - 1));
-    alike = same(pair, program->polls & ~(1u << a->id), program->failed, &sim, &real);
+    alike = same(pair, program, program->polls & ~(1u << a->id), &sim, &real);
     for (uint32_t i = 0; i < real.count; i++) {
         if (!(real.done[i].flags & IORING_CQE_F_MORE))
             program->waiting &= ~(1u << (real.done[i].id - 1));
@@ -943,6 +969,7 @@ static bool step_both(struct pair *pair, struct program *program, const struct a
         say("     op %d: %d%s\n", (int)real.done[i].id, real.done[i].res,
             real.done[i].flags & IORING_CQE_F_MORE ? ", more" : "");
     }
+    program->waited |= program->waiting;
     report->steps++;
     return alike;
 }
