@@ -2,12 +2,10 @@
 /*
  * Clocks that drift and are stepped: what becomes of all that waits for them.
  *
- * The body of each test is the root task of host "main"; expected times are exact to the ns but for
- * the latency of a completion.
+ * Expected times are exact to the ns but for the latency of a completion.
  */
-#include "tests.h"
+#include "body.h"
 #include <sys/timerfd.h>
-#include <tidewheel/stackful.h>
 #include <tidewheel/sys.h>
 #include <time.h>
 
@@ -19,23 +17,6 @@ enum { WAITS = 5, FAST = 500000000 /* parts in 10^9: half as fast again */ };
 static uint64_t ended_ns[WAITS];
 static int32_t ended_with[WAITS];
 static int64_t shown_ns;
-
-static void root(void *body)
-{
-    void (**const task)(void *) = (void (**)(void *))body;
-
-    tdw_spawn_stackful("test", *task, NULL);
-}
-
-static void run(void (*body)(void *))
-{
-    const struct tdw_world_options calm = {.strategy = TDW_CALM, .watch_buffers = true};
-    struct tdw_after after;
-
-    memset(ended_ns, 0, sizeof ended_ns);
-    assert_int_equal(tdw_test_run(&calm, root, &body, &after), 0);
-    assert_string_equal(after.text, "");
-}
 
 static struct tdw_host *own_host(void)
 {

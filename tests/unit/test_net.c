@@ -6,7 +6,7 @@
  * test judges when the world has ended. Expected values are Linux's (asked on 6.18), times those of
  * the presets.
  */
-#include "tests.h"
+#include "body.h"
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -15,46 +15,15 @@
 #include <sys/un.h>
 #include <tidewheel/process.h>
 #include <tidewheel/register.h>
-#include <tidewheel/stackful.h>
 #include <tidewheel/sys.h>
 
 int tests_net(void);
 
 #define SECOND_NS ((uint64_t)1000000000)
 #define ADDRESS(name) (const struct sockaddr *)&(name), sizeof(name)
-enum { PORT = 80, NOT_SEEN = 0x5555 };
+enum { PORT = 80 };
 
-static int64_t seen[32];
 static char text[262144];
-
-static void (*body_to_run)(void *);
-static void body_main(void *unused)
-{
-    tdw_spawn_stackful("test", body_to_run, unused);
-}
-
-static uint64_t run(void (*body)(void *))
-{
-    const struct tdw_world_options calm = {.strategy = TDW_CALM, .watch_buffers = true};
-    struct tdw_after after;
-
-    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
-        seen[i] = NOT_SEEN;
-    body_to_run = body;
-    assert_int_equal(tdw_test_run(&calm, body_main, NULL, &after), 0);
-    assert_string_equal(after.text, "");
-    return after.now_ns;
-}
-
-/* What the body must have seen, in order. */
-#define SAW(...)                                                                                   \
-    do {                                                                                           \
-        const int64_t expected_[] = {__VA_ARGS__};                                                 \
-        for (size_t i_ = 0; i_ < sizeof expected_ / sizeof *expected_; i_++)                       \
-            if (seen[i_] != expected_[i_])                                                         \
-                fail_msg("seen[%zu] is %lld, not %lld", i_, (long long)seen[i_],                   \
-                         (long long)expected_[i_]);                                                \
-    } while (0)
 
 static struct sockaddr_in at(struct in_addr ip, int port)
 {

@@ -4,51 +4,21 @@
  *
  * As in test_net.c the body of each test is a stackful task, which notes what it saw in `seen`.
  */
-#include "tests.h"
+#include "body.h"
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/un.h>
-#include <tidewheel/stackful.h>
 #include <tidewheel/sys.h>
 
 int tests_net_many(void);
 
 #define ADDRESS(name) (const struct sockaddr *)&(name), sizeof(name)
-enum { PORT = 80, MANY = 3000, NOT_SEEN = 0x5555 };
+enum { PORT = 80, MANY = 3000 };
 
-static int64_t seen[16];
 static int fds[MANY][2];
-
-static void (*body_to_run)(void *);
-static void body_main(void *unused)
-{
-    tdw_spawn_stackful("test", body_to_run, unused);
-}
-
-static void run(void (*body)(void *))
-{
-    const struct tdw_world_options calm = {.strategy = TDW_CALM, .watch_buffers = true};
-    struct tdw_after after;
-
-    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
-        seen[i] = NOT_SEEN;
-    body_to_run = body;
-    assert_int_equal(tdw_test_run(&calm, body_main, NULL, &after), 0);
-    assert_string_equal(after.text, "");
-}
-
-/* What the body must have seen, in order. */
-#define SAW(...)                                                                                   \
-    do {                                                                                           \
-        const int64_t expected_[] = {__VA_ARGS__};                                                 \
-        for (size_t i_ = 0; i_ < sizeof expected_ / sizeof *expected_; i_++)                       \
-            if (seen[i_] != expected_[i_])                                                         \
-                fail_msg("seen[%zu] is %lld, not %lld", i_, (long long)seen[i_],                   \
-                         (long long)expected_[i_]);                                                \
-    } while (0)
 
 static int limit_to(rlim_t soft, rlim_t hard)
 {

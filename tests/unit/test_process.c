@@ -1,53 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Processes: how they end, what their parents are told, what becomes of what they held.
- *
- * The body of each test is a stackful task of host "main"; it notes what it saw in `seen`.
  */
-#include "tests.h"
+#include "body.h"
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <tidewheel/process.h>
-#include <tidewheel/stackful.h>
 #include <tidewheel/sys.h>
 
 int tests_process(void);
 
-static int64_t seen[16];
 static unsigned nseen;
 
 static void saw(int64_t value)
 {
-    assert_true(nseen < sizeof seen / sizeof *seen);
+    assert_true(nseen < SEEN);
     seen[nseen++] = value;
 }
 
-static void (*body_to_run)(void *);
-static void body_main(void *unused)
+static void judge(void (*body)(void *))
 {
-    tdw_spawn_stackful("test", body_to_run, unused);
-}
-
-static void run(void (*body)(void *))
-{
-    const struct tdw_world_options calm = {.strategy = TDW_CALM, .watch_buffers = true};
-    struct tdw_after after;
-
     nseen = 0;
-    body_to_run = body;
-    assert_int_equal(tdw_test_run(&calm, body_main, NULL, &after), 0);
-    assert_string_equal(after.text, "");
+    run(body);
 }
-
-#define SAW(...)                                                                                   \
-    do {                                                                                           \
-        const int64_t expected_[] = {__VA_ARGS__};                                                 \
-        assert_int_equal(nseen, sizeof expected_ / sizeof *expected_);                             \
-        assert_memory_equal(seen, expected_, sizeof expected_);                                    \
-    } while (0)
 
 /* A child whose root task is one stackful task: what waitpid tells of it. */
 static int status_of(void (*body)(void *), void *arg)
@@ -108,8 +85,8 @@ static void ends(void *unused)
 static void a_parent_is_told_how_its_children_ended(void **state)
 {
     (void)state;
-    run(ends);
-    SAW(0xff00, 0, -ECHILD, 0, -ESRCH, 1, SIGKILL);
+    judge(ends);
+    SAW(0xff00, 0, -ECHILD, 0, -ESRCH, 1, SIGKILL, NOT_SEEN);
     assert_true(WIFEXITED(0xff00) && WEXITSTATUS(0xff00) == 255);
 }
 
@@ -151,8 +128,8 @@ static void leaves(void *unused)
 static void a_kill_closes_descriptors_and_leaves_the_page_cache(void **state)
 {
     (void)state;
-    run(leaves);
-    SAW(0, 6);
+    judge(leaves);
+    SAW(0, 6, NOT_SEEN);
 }
 
 /* ── SIGPIPE ───────────────────────────────────────────────────────────────────────────────── */
@@ -197,7 +174,7 @@ static void broken_pipes(void *unused)
 static void a_broken_pipe_kills_who_does_not_ignore_it(void **state)
 {
     (void)state;
-    run(broken_pipes);
+    judge(broken_pipes);
     SAW(7 << 8, 7 << 8, 7 << 8, 7 << 8, SIGPIPE, SIGPIPE, 7 << 8, SIGPIPE);
 }
 

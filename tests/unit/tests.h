@@ -24,8 +24,8 @@ void tdw_test_count(unsigned tests);
     (tdw_test_count(sizeof(tests) / sizeof *(tests)),                                              \
      _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof *(tests), setup, teardown))
 
-/* opcodes_seen.c: an op of that opcode completed so; `tap` watches a world with that seed, and lives
- * as long; the begin and the end of a full run of `program`: 0 or -1. */
+/* opcodes_seen.c: an op of that opcode completed so; `tap` watches a world with that seed, and
+ * lives as long; the begin and the end of a full run of `program`: 0 or -1. */
 void tdw_test_seen(uint8_t opcode, int32_t res);
 void tdw_test_watch(struct tdw_world *world, struct tdw_tap *tap, uint64_t seed);
 int tdw_test_seen_begin(void);
