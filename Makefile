@@ -189,6 +189,7 @@ lint: deps-lint
 	    --suppress=missingIncludeSystem --suppress=uninitvar \
 	    --suppress=identicalInnerCondition:runtime/names.c \
 	    --suppress=autoVariables:runtime/switch_ucontext.c \
+	    --suppress=ctunullpointer:include/tidewheel/verbs.h \
 	    --suppress=pointerSize:sim/kernel/pool.c --suppress=memleak:traces/import_map.c \
 	    -I. -Iinclude -DTDW_VERSION='""' runtime sim traces cli
 

@@ -89,9 +89,9 @@ static bool control_known(const struct cmsghdr *cmsg, bool datagram)
 
 int tdw__inet_control(const struct tdw_msg *msg, bool datagram)
 {
-    const char *at = msg->control, *end = at + msg->control_bytes;
+    const char *at = msg->control, *end = at ? at + msg->control_bytes : at;
 
-    while (msg->control && at + sizeof(struct cmsghdr) <= end) {
+    while (at && at + sizeof(struct cmsghdr) <= end) {
         const struct cmsghdr *cmsg = (const void *)at;
 
         if (cmsg->cmsg_len < sizeof(*cmsg) || cmsg->cmsg_len > (size_t)(end - at) ||
