@@ -44,6 +44,11 @@ static uint64_t hash_flock(const struct flock *lock)
     return tdw__mix(range, (uint64_t)lock->l_type << 16 | (uint64_t)lock->l_whence);
 }
 
+static uint64_t hash_time(const struct __kernel_timespec *time)
+{
+    return time ? tdw__mix((uint64_t)time->tv_sec, (uint64_t)time->tv_nsec) : 0;
+}
+
 /* An address: the bytes are in network order but for the family, which is hashed by value. */
 static uint64_t hash_sockaddr(const struct sockaddr *address, uint64_t bytes)
 {
@@ -116,10 +121,10 @@ static uint64_t hash_word(const struct tdw_ring *ring, uint8_t kind, uint64_t wo
         return 0;
     case TDW_W_PATH:
         return pointer ? XXH3_64bits(pointer, strlen(pointer)) : 0;
-    case TDW_W_TIME: {
-        const struct __kernel_timespec *time = pointer;
-        return time ? tdw__mix((uint64_t)time->tv_sec, (uint64_t)time->tv_nsec) : 0;
-    }
+    case TDW_W_TIME:
+        return hash_time(pointer);
+    case TDW_W_NEWTIME:
+        return tdw__is_update(sqe) ? hash_time(pointer) : 0;
     case TDW_W_HOW:
         return pointer && sqe->len >= sizeof(struct open_how) ? hash_how(pointer) : 0;
     case TDW_W_BYTES:

@@ -605,5 +605,6 @@ void tdw__ring_withdraw_all(struct tdw_ring *ring)
 void tdw__ring_fini(struct tdw_ring *ring)
 {
     slots_put(ring);
-    ring->slots_used = 0;
+    ring->slots_used = ring->slots_max = 0;
+    ring->free_slot = TDW_NO_SLOT;
 }

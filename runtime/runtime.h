@@ -232,6 +232,12 @@ uint32_t tdw__ready_calm(const struct tdw_loop *loop);
 /* The table of opcodes, by number; rows without a name are all zeros. */
 extern const struct tdw_opcode tdw__opcodes[256];
 
+/* Does a TIMEOUT_REMOVE give a new time, in `off`? */
+static inline bool tdw__is_update(const struct io_uring_sqe *sqe)
+{
+    return sqe->timeout_flags & (IORING_TIMEOUT_UPDATE | IORING_LINK_TIMEOUT_UPDATE);
+}
+
 /* Run the item that comes next. False: nothing can come by the deadline. */
 bool tdw__loop_step(struct tdw_loop *loop, uint64_t deadline_ns);
 

@@ -74,6 +74,7 @@ enum tdw_word {
     TDW_W_VALUE,    /* a number: into the digest as it is */
     TDW_W_PATH,     /* a NUL-terminated string: into the digest by content */
     TDW_W_TIME,     /* struct __kernel_timespec, by content */
+    TDW_W_NEWTIME,  /* the same of a TIMEOUT_REMOVE, if it is an update */
     TDW_W_HOW,      /* struct open_how, by content */
     TDW_W_BYTES,    /* `len` bytes that the kernel takes in at the start */
     TDW_W_OFFSET,   /* an off_t, by content */
@@ -121,7 +122,7 @@ enum tdw_class {
     X(READ_FIXED, IORING_OP_READ_FIXED, ADDR, VALUE, IN, READ)                                     \
     X(WRITE_FIXED, IORING_OP_WRITE_FIXED, ADDR, VALUE, OUT, WRITE)                                 \
     X(TIMEOUT, IORING_OP_TIMEOUT, TIME, VALUE, NONE, TIMER)                                        \
-    X(TIMEOUT_REMOVE, IORING_OP_TIMEOUT_REMOVE, OP, VALUE, NONE, CALL)                             \
+    X(TIMEOUT_REMOVE, IORING_OP_TIMEOUT_REMOVE, OP, NEWTIME, NONE, CALL)                           \
     X(ASYNC_CANCEL, IORING_OP_ASYNC_CANCEL, OP, VALUE, NONE, CALL)                                 \
     X(LINK_TIMEOUT, IORING_OP_LINK_TIMEOUT, TIME, VALUE, NONE, TIMER)                              \
     X(POLL_REMOVE, IORING_OP_POLL_REMOVE, OP, ADDR, NONE, CALL)                                    \

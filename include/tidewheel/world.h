@@ -86,8 +86,8 @@ size_t tdw_world_diverged(const struct tdw_world *world);
 /* ── Hosts ─────────────────────────────────────────────────────────────────────────────────────
  * From a running task. A host has a disk; what is on it durably survives a crash.
  */
-/* The host called `name`, made if there is none. Each boot runs main(arg) as the root task; NULL:
- * as said before. Returns NULL when out of memory. */
+/* The host called `name`, made if there is none. Each boot runs main(arg) as the root task; no main:
+ * as said before. NULL if another host has that name as an alias, or memory is exhausted. */
 struct tdw_host *tdw_host(const char *name, void (*main)(void *), void *arg);
 /* 0, -EALREADY (it runs), -EINVAL (no main was said), -ENOMEM. */
 int tdw_host_boot(struct tdw_host *host);

@@ -21,6 +21,8 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
 {
     struct tdw_host *host = tdw__host_named(world, name);
 
+    if (host && strcmp(host->name, name) != 0)
+        return NULL; /* another one has it as an alias */
     if (!host) {
         host = tdw__memory_get(world->loop.memory, sizeof *host);
         if (!host)
@@ -32,8 +34,7 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
             if (host->disk)
                 tdw__disk_free(host->disk);
             tdw__net_host_fini(host);
-            tdw__memory_put(world->loop.memory, host, sizeof *host);
-            return NULL;
+            return NULL; /* its block stays: an address may have been entered for it */
         }
         tdw__clock_init(host);
         host->disk->seed = tdw__mix(world->options.seed, tdw__hash_text(name));

@@ -57,7 +57,7 @@ struct tdw_process {
     struct tdw_ring ring;
     struct tdw_registered registered;
     int32_t pid;
-    int status;  /* as waitpid tells it */
+    int status;         /* as waitpid tells it */
     bool waited;        /* its parent has been told */
     bool sigpipe_kills; /* tdw_proc_sigpipe */
     struct tdw_process *parent;
@@ -132,8 +132,9 @@ struct tdw_foreign {
     uint64_t user_data;
     void *stable; /* copies of what the entry points to, or NULL */
     size_t stable_bytes;
-    bool quiet; /* IOSQE_CQE_SKIP_SUCCESS */
-    bool forbidden; /* by a restriction of the ring */
+    struct msghdr *header; /* of a receive: the program's, for what there is to tell; or NULL */
+    bool quiet;            /* IOSQE_CQE_SKIP_SUCCESS */
+    bool forbidden;        /* by a restriction of the ring */
 };
 /* The op in flight that `op` names by `user_data`, or NULL. */
 struct tdw_op *tdw__target(const struct tdw_op *op, uint64_t user_data);

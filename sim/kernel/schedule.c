@@ -52,9 +52,8 @@ static bool is_ready(const struct tdw_world *world, const struct tdw_op *op)
  */
 static struct tdw_host *host_of(const struct tdw_op *op)
 {
-    return op->sqe.opcode >= TDW_OP_PACKET
-               ? (struct tdw_host *)(uintptr_t)op->sqe.addr
-               : tdw_of(op->task->ring, struct tdw_process, ring)->host;
+    return op->sqe.opcode >= TDW_OP_PACKET ? (struct tdw_host *)(uintptr_t)op->sqe.addr
+                                           : tdw_of(op->task->ring, struct tdw_process, ring)->host;
 }
 
 static bool thaw_one(const struct tdw_op *op)

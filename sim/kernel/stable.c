@@ -6,8 +6,9 @@
  * path, the vectors of a write, a time, an address, the header of a message that is sent. Here ops
  * look at it whenever they take effect, so of a program's own rings (uring.c) it is copied first,
  * into one block that lives as long as the op; which words of an entry are such, the table of
- * opcodes tells. What data is read from or written to stays the program's, and so does the header
- * of a message that is received, as on Linux: results go into it.
+ * opcodes tells. What data is read from or written to stays the program's. The header of a message
+ * that is received is copied, too, and what there is to tell is put into the program's own when the
+ * op completes; into that of a multishot receive nothing is, as on Linux.
  *
  * Ops of the runtime's own verbs are not copied: a task that waits keeps what it gave.
  *
@@ -16,9 +17,10 @@
 #include <limits.h>
 #include <sim/kernel/uring.h>
 #include <string.h>
+#include <linux/limits.h>
 #include <sys/uio.h>
 
-enum { CONTROL_MAX = 65536 };
+enum { CONTROL_MAX = 1 << 20 };
 
 /* Copies go to `to`, one behind the other; NULL: they are only counted. */
 struct copies {
@@ -61,12 +63,14 @@ static uint64_t copy_address(struct copies *copies, const void *address, uint64_
                                                     : (uintptr_t)address;
 }
 
-static uint64_t copy_header(struct copies *copies, const struct msghdr *from)
+static uint64_t copy_header(struct copies *copies, const struct msghdr *from, bool received)
 {
     struct msghdr header = *from;
 
-    header.msg_name = pointer_to(copy_address(copies, from->msg_name, from->msg_namelen));
     header.msg_iov = pointer_to(copy_vectors(copies, from->msg_iov, from->msg_iovlen));
+    if (received) /* its name and control bytes are written */
+        return copy(copies, &header, sizeof(header));
+    header.msg_name = pointer_to(copy_address(copies, from->msg_name, from->msg_namelen));
     if (from->msg_controllen <= CONTROL_MAX)
         header.msg_control = pointer_to(copy(copies, from->msg_control, from->msg_controllen));
     return copy(copies, &header, sizeof(header));
@@ -82,8 +86,14 @@ static uint64_t copy_word(struct copies *copies, const struct io_uring_sqe *sqe,
     switch (kind) {
     case TDW_W_PATH:
         return copy_text(copies, from);
+    case TDW_W_NEWTIME:
+        if (!tdw__is_update(sqe))
+            return word;
+        return copy(copies, from, sizeof(struct __kernel_timespec));
     case TDW_W_TIME:
         return copy(copies, from, sizeof(struct __kernel_timespec));
+    case TDW_W_BYTES:
+        return sqe->len <= XATTR_SIZE_MAX ? copy(copies, from, sqe->len) : word;
     case TDW_W_HOW:
         return sqe->len <= PATH_MAX ? copy(copies, from, sqe->len) : word;
     case TDW_W_IOVEC:
@@ -93,12 +103,11 @@ static uint64_t copy_word(struct copies *copies, const struct io_uring_sqe *sqe,
     case TDW_W_SOCKTO:
         return copy_address(copies, from, sqe->addr_len);
     case TDW_W_MSGHDR:
-        return sqe->opcode == IORING_OP_RECVMSG ? word : copy_header(copies, from);
+        return copy_header(copies, from, sqe->opcode == IORING_OP_RECVMSG);
     case TDW_W_EPEVENT:
         return copy(copies, from, sizeof(struct epoll_event));
-    case TDW_W_ADDR: /* the program's, or read when the op starts */
+    case TDW_W_ADDR: /* the program's, or none of an io_uring's */
     case TDW_W_VALUE:
-    case TDW_W_BYTES:
     case TDW_W_OFFSET:
     case TDW_W_FDS:
     case TDW_W_FLOCK:
@@ -134,12 +143,26 @@ int tdw__stable_take(struct tdw_foreign *foreign, struct tdw_memory *memory)
     foreign->stable_bytes = copies.bytes;
     if (copies.bytes == 0)
         return 0;
+    if (foreign->op.sqe.opcode == IORING_OP_RECVMSG &&
+        !(foreign->op.sqe.ioprio & IORING_RECV_MULTISHOT))
+        foreign->header = pointer_to(foreign->op.sqe.addr);
     foreign->stable = copies.to = tdw__memory_take(memory, copies.bytes);
     if (!foreign->stable)
         return -ENOMEM;
     copies.bytes = 0;
     copy_all(&copies, &foreign->op.sqe);
     return 0;
+}
+
+void tdw__stable_tell(const struct tdw_foreign *foreign)
+{
+    const struct msghdr *header = pointer_to(foreign->op.sqe.addr);
+
+    if (!foreign->header || foreign->op.res < 0)
+        return;
+    foreign->header->msg_namelen = header->msg_namelen;
+    foreign->header->msg_controllen = header->msg_controllen;
+    foreign->header->msg_flags = header->msg_flags;
 }
 
 void tdw__stable_put(struct tdw_foreign *foreign, struct tdw_memory *memory)

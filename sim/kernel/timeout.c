@@ -160,11 +160,11 @@ void tdw__timeouts_changed(struct tdw_host *host, const struct tdw_host_clock *b
             uint64_t place;
             __int128 left;
 
-            if (!op || op->state != TDW_PENDING || !tdw__is_timeout(op) ||
+            if (!op || op->state != TDW_PENDING || !tdw__is_timeout(op) || op->due_ns <= now ||
                 (step_ns && !is_moved_by_steps(op)))
                 continue;
             place = op->place;
-            left = tdw__clock_passes(before, op->due_ns > now ? op->due_ns - now : 0);
+            left = tdw__clock_passes(before, op->due_ns - now);
             left = left > step_ns ? left - step_ns : 0;
             tdw__schedule_remove(host->world, op);
             tdw__pend(op,
@@ -185,7 +185,7 @@ static int start_remove(struct tdw_process *process, struct tdw_op *op, void **o
     if (op->sqe.flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT) || op->sqe.buf_index ||
         op->sqe.len || op->sqe.splice_fd_in)
         return -EINVAL;
-    if (!(flags & UPDATES))
+    if (!tdw__is_update(&op->sqe))
         return flags ? -EINVAL : 0;
     if (flags & ~(uint32_t)(UPDATES | CLOCKS | IORING_TIMEOUT_ABS) || (flags & CLOCKS) == CLOCKS)
         return -EINVAL;
@@ -205,6 +205,8 @@ static int32_t update(struct tdw_op *op, struct tdw_op *target)
         target->sqe.off = 0; /* the count is forgotten, as on Linux */
     tdw__schedule_remove(tdw__world(ring->loop), target);
     tdw__pend(target, wait_ns(target, op->sqe.timeout_flags, ns));
+    if (target->sqe.timeout_flags & MULTISHOT)
+        target->place = ns;
     return 0;
 }
 
@@ -215,7 +217,7 @@ static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, voi
     (void)process, (void)object;
     if (!target || target->state != TDW_PENDING) /* it has ended, or waits for its turn yet */
         return -ENOENT;
-    if (op->sqe.timeout_flags & UPDATES)
+    if (tdw__is_update(&op->sqe))
         return update(op, target);
     return target->sqe.opcode == IORING_OP_TIMEOUT ? tdw__cancel(target, -ECANCELED) : -ENOENT;
 }

@@ -85,8 +85,8 @@ static const struct tdw_file_kind kind = {.name = "timerfd",
                                           .ready_queue = timerfd_queue,
                                           .close = timerfd_close};
 
-/* All periods that have passed by now are counted at once: a clock that was stepped ahead, or a host
- * that was paused, may leave very many. */
+/* All periods that have passed by now are counted at once: a clock that was stepped ahead, or a
+ * host that was paused, may leave very many. */
 static void expired(struct tdw_timer *timer)
 {
     struct tdw_timerfd *timerfd = tdw_of(timer, struct tdw_timerfd, timer);

@@ -16,7 +16,10 @@
 #include <poll.h>
 #include <stdlib.h>
 
-enum { OPCODES = TDW_OP_LISTEN + 1 };
+enum {
+    OPCODES = TDW_OP_LISTEN + 1,
+    RESTRICTIONS_MAX = IORING_RESTRICTION_LAST + IORING_REGISTER_LAST + IORING_OP_LAST,
+};
 
 /* ── The descriptor ────────────────────────────────────────────────────────────────────────── */
 
@@ -103,7 +106,7 @@ int tdw_uring_register_restrictions(struct io_uring *ring, struct io_uring_restr
         return -EBADFD;
     if (uring->limits.set)
         return -EBUSY;
-    if (!given || count == 0)
+    if (!given || count > RESTRICTIONS_MAX)
         return -EINVAL;
     for (unsigned i = 0; !err && i < count; i++)
         err = limit(&limits, &given[i]);

@@ -16,7 +16,7 @@
 
 int tests_uring(void);
 
-static int64_t seen[16];
+static int64_t seen[24];
 static unsigned nseen;
 
 static void saw(int64_t value)
@@ -165,13 +165,14 @@ static void an_op_is_used_anew_with_completions_left(void **state)
 
 /* ── What an entry points to is taken back as soon as it was submitted ─────────────────────── */
 
-enum { ENTRIES = 10 };
+enum { ENTRIES = 13 };
 
 struct given {
     char path[64], other[64], link[64], made[64];
     struct open_how how;
-    struct iovec iov[2], sent[1];
-    struct __kernel_timespec time;
+    struct iovec iov[2], sent[1], room[1];
+    struct __kernel_timespec time, hour, update;
+    char key[16], value[16];
     struct msghdr header;
     struct sockaddr_un name;
     struct epoll_event event;
@@ -186,6 +187,7 @@ static void takes_back(void *unused)
     const int client = tdw_sys_socket(AF_UNIX, SOCK_STREAM, 0);
     const int event = tdw_sys_eventfd(1, 0), epoll = tdw_sys_epoll_create1(0);
     struct io_uring_cqe *cqe;
+    struct msghdr *header = tdw_malloc(sizeof(*header)); /* the program's own: it is written to */
     struct io_uring ring;
     int pair[2];
 
@@ -198,11 +200,17 @@ static void takes_back(void *unused)
         .how = {.flags = O_CREAT | O_RDWR, .mode = 0640},
         .iov = {{text, 4}, {text + 4, 6}},
         .sent = {{text, 10}},
+        .room = {{read, sizeof(read)}},
         .time = {0, 1000},
+        .hour = {3600, 0},
+        .update = {0, 1000},
+        .key = "user.key",
+        .value = "the value",
         .name = {.sun_family = AF_UNIX, .sun_path = "/socket"},
         .event = {.events = EPOLLIN, .data.u64 = 77},
     };
     given->header = (struct msghdr){.msg_iov = given->sent, .msg_iovlen = 1};
+    *header = (struct msghdr){.msg_iov = given->room, .msg_iovlen = 1, .msg_flags = -1};
     tdw_sys_bind(listener, (struct sockaddr *)&given->name, sizeof(given->name));
     tdw_sys_listen(listener, 1);
     tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
@@ -219,7 +227,10 @@ static void takes_back(void *unused)
                           sizeof(given->name));
     io_uring_prep_epoll_ctl(io_uring_get_sqe(&ring), epoll, event, EPOLL_CTL_ADD, &given->event);
     io_uring_prep_nop(io_uring_get_sqe(&ring));
-    io_uring_prep_recv(io_uring_get_sqe(&ring), pair[1], read, sizeof(read), 0);
+    io_uring_prep_recvmsg(io_uring_get_sqe(&ring), pair[1], header, 0);
+    io_uring_prep_timeout(io_uring_get_sqe(&ring), &given->hour, 0, 0);
+    io_uring_prep_timeout_update(io_uring_get_sqe(&ring), &given->update, ENTRIES - 3, 0);
+    io_uring_prep_fsetxattr(io_uring_get_sqe(&ring), file, given->key, given->value, 0, 10);
     for (unsigned i = 0; i < ENTRIES; i++)
         ring.sq.sqes[i].user_data = i;
     saw(tdw_uring_submit(&ring));
@@ -232,7 +243,9 @@ static void takes_back(void *unused)
     }
     nseen += ENTRIES;
     tdw_uring_queue_exit(&ring);
-    saw(memcmp(read, text, 10));
+    saw(memcmp(read, text, 10) || header->msg_flags != 0);
+    saw(tdw_fgetxattr(file, "user.key", read, sizeof(read)));
+    saw(strcmp(read, "the value"));
     saw(tdw_pread(file, read, sizeof(read), 0));
     saw(memcmp(read, text, 10));
     saw(tdw_openat(AT_FDCWD, "/new", O_RDONLY, 0) > 0);
@@ -247,7 +260,7 @@ static void what_an_entry_points_to_may_be_taken_back(void **state)
             .seed = seed, .strategy = TDW_RANDOM, .schedule = seed & 1 ? TDW_ADVERSARY : TDW_TIMED};
 
         run(takes_back, &options);
-        assert_int_equal(nseen, 15);
+        assert_int_equal(nseen, 20);
         assert_int_equal(seen[0], ENTRIES);
         assert_int_equal(seen[1], 10);
         assert_true(seen[2] > 0);
@@ -258,10 +271,15 @@ static void what_an_entry_points_to_may_be_taken_back(void **state)
         for (unsigned i = 7; i < 10; i++)
             assert_int_equal(seen[i], 0);
         assert_int_equal(seen[10], 10);
-        assert_int_equal(seen[11], 0);
-        assert_int_equal(seen[12], 10);
+        assert_int_equal(seen[11], -ETIME);
+        assert_int_equal(seen[12], 0);
         assert_int_equal(seen[13], 0);
-        assert_int_equal(seen[14], 1);
+        assert_int_equal(seen[14], 0);
+        assert_int_equal(seen[15], 10);
+        assert_int_equal(seen[16], 0);
+        assert_int_equal(seen[17], 10);
+        assert_int_equal(seen[18], 0);
+        assert_int_equal(seen[19], 1);
     }
 }
 

@@ -224,6 +224,8 @@ static int add_name(struct tdw_host *host, const char *name)
     struct tdw_net *net = host->world->net;
     const char *text = tdw__intern(&host->world->loop, name);
 
+    if (!text)
+        return -ENOMEM;
     if (net->names_count * 2 >= net->names_max) {
         const uint32_t max = net->names_max ? net->names_max * 2 : 64;
         struct tdw_host_name *names = calloc(max, sizeof(*names));
@@ -237,8 +239,6 @@ static int add_name(struct tdw_host *host, const char *name)
         net->names = names;
         net->names_max = max;
     }
-    if (!text)
-        return -ENOMEM;
     *name_slot(net->names, net->names_max, text) = (struct tdw_host_name){text, host};
     net->names_count++;
     return 0;

@@ -111,6 +111,21 @@ static inline void tdw__node_out(struct tdw_node *node)
     tdw__node_init(node);
 }
 
+static inline void tdw__node_last(struct tdw_node *list, struct tdw_node *node)
+{
+    tdw__node_first(list->prev, node);
+}
+
+/* All of `list` goes to `to`, which is empty. */
+static inline void tdw__node_all(struct tdw_node *list, struct tdw_node *to)
+{
+    if (tdw__node_alone(list))
+        return;
+    *to = *list;
+    to->next->prev = to->prev->next = to;
+    tdw__node_init(list);
+}
+
 /* ── Tables (table.c) ──────────────────────────────────────────────────────────────────────── */
 
 /* An entry, inside of what it leads to. */

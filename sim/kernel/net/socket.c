@@ -526,7 +526,7 @@ static int accept_one(struct tdw_process *process, struct tdw_op *op, struct tdw
         /* A peer's address stays when the connection ends. */
         bytes = child->peer.port ? tdw__inet_name(child, true, &address)
                                  : child->protocol->name_of(child, true, &address);
-        tdw__address_out(&address, (socklen_t)bytes, tdw__pointer(op->sqe.addr),
+        tdw__address_out(&address, bytes > 0 ? (socklen_t)bytes : 0, tdw__pointer(op->sqe.addr),
                          tdw__pointer(op->sqe.off));
     }
     return tdw__socket_install(process, op, child, (int)op->sqe.accept_flags);

@@ -85,16 +85,23 @@ static void stop_waiting(struct tdw_socket *socket)
     of(socket)->waits_for = of(socket)->wanted = NULL;
 }
 
+/* A wake may look at any socket, and so move any into, out of, and between such lists: whoever is
+ * in this one now is put aside first, and then taken from the front. */
 static void look_again(struct tdw_node *list)
 {
-    struct tdw_node *next;
+    struct tdw_node aside;
 
-    for (struct tdw_node *node = list->next; node != list; node = next) {
+    tdw__node_init(&aside);
+    tdw__node_all(list, &aside);
+    while (!tdw__node_alone(&aside)) {
+        struct tdw_node *node = aside.next;
         struct tdw_socket *other = tdw_of(node, struct tdw_unix, waits)->socket;
 
-        next = node->next;
-        if (!of(other)->wanted)
-            stop_waiting(other);
+        tdw__node_out(node);
+        if (of(other)->wanted)
+            tdw__node_last(list, node);
+        else
+            of(other)->waits_for = NULL;
         tdw__socket_wake(other, POLLOUT | POLLWRNORM | POLLWRBAND);
     }
 }
@@ -208,7 +215,10 @@ static int unix_connected(struct tdw_socket *socket)
         return 0;
     if (!listener)
         return -ECONNREFUSED;
-    err = listener->state == TDW_TCP_LISTEN ? enqueue(socket, listener) : -ECONNREFUSED;
+    if (listener->state == TDW_TCP_LISTEN && !(listener->shut & TDW_SHUT_READ))
+        err = enqueue(socket, listener);
+    else
+        err = -ECONNREFUSED;
     if (err == -EAGAIN) {
         of(listener)->waited = true;
         return -EINPROGRESS;
