@@ -126,6 +126,7 @@ int tdw_host_pause(struct tdw_host *host)
     host->paused = true;
     host->world->paused++;
     show_pause(host);
+    tdw__tcp_ways_changed(host->world->net);
     return 0;
 }
 

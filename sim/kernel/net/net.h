@@ -581,7 +581,7 @@ void tdw__tcp_detach(struct tdw_end *end);
 void tdw__tcp_begin(struct tdw_connection *connection, struct tdw_socket *socket,
                     struct tdw_host *to);
 void tdw__tcp_link(struct tdw_end *end); /* into the list of its host */
-/* Ways have changed: what the connections of the world know of them. */
+/* Ways have changed, or a host is paused: what the connections of the world know of it. */
 void tdw__tcp_ways_changed(struct tdw_net *net);
 void tdw__tcp_options(struct tdw_end *end, const struct tdw_socket_options *options);
 /* Its timer runs out at `due_ns`; keepalive as its socket's options say. */

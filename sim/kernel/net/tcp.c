@@ -128,12 +128,14 @@ void tdw__tcp_broken(struct tdw_end *end, int error)
                      POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLERR | POLLHUP | POLLRDHUP);
 }
 
-/* Say that there is no such connection; at most once. */
+/* Say that there is no such connection; at most once. The other end need not ask any more. */
 static void reset_peer(struct tdw_end *end)
 {
     if (end->reset_sent || !end->host->up)
         return;
     end->reset_sent = true;
+    if (!tdw__other(end)->out.news_sent)
+        tdw__work_cancel(&tdw__other(end)->out.news);
     tdw__tcp_signal(end, TDW_SEG_RST);
 }
 
@@ -159,7 +161,7 @@ void tdw__tcp_ways_changed(struct tdw_net *net)
             struct tdw_end *end = &connection->ends[i];
 
             way_changed(end);
-            if (end->back_ns == TDW_NEVER || end->way->link.down)
+            if (!tdw__tcp_heard(end))
                 tdw__tcp_tell(end); /* a sender that waits has to find out */
         }
     }
@@ -352,6 +354,7 @@ static void handshake_done(struct tdw_end *end)
         return;
     }
     child->options = listener->options;
+    tdw__tcp_options(end, &child->options);
     child->address_wanted = listener->address_wanted;
     child->local = child->port->address = end->address;
     child->peer = tdw__other(end)->address;
