@@ -131,6 +131,7 @@ int tdw__await_own_within(uint64_t ns, const struct tdw_site *site);
 #define tdw_timeout(...) TDW_DO(timeout, __VA_ARGS__)
 #define tdw_link_timeout(...) TDW_DO(link_timeout, __VA_ARGS__)
 #define tdw_timeout_remove(...) TDW_DO(timeout_remove, __VA_ARGS__)
+#define tdw_timeout_update(...) TDW_DO(timeout_update, __VA_ARGS__)
 #define tdw_cancel(...) TDW_DO(cancel, __VA_ARGS__)
 #define tdw_cancel_fd(...) TDW_DO(cancel_fd, __VA_ARGS__)
 #define tdw_cancel_all(...) TDW_DO(cancel_all, ##__VA_ARGS__)

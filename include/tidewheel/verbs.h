@@ -275,6 +275,11 @@ static inline uint32_t tdw__file_index(uint32_t slot)
     V(timeout_remove, (struct tdw_op *op, const struct tdw_op *target),                            \
       tdw__prep(op, IORING_OP_TIMEOUT_REMOVE, -1, (void *)(uintptr_t)target->sqe.user_data, 0, 0,  \
                 0))                                                                                \
+    /* Give a TIMEOUT a new time from now on: 0, -ENOENT. */                                       \
+    V(timeout_update,                                                                              \
+      (struct tdw_op *op, const struct tdw_op *target, const struct __kernel_timespec *time),      \
+      tdw__prep(op, IORING_OP_TIMEOUT_REMOVE, -1, (void *)(uintptr_t)target->sqe.user_data, 0,     \
+                TDW__ADDR(time), IORING_TIMEOUT_UPDATE))                                           \
     /* Cancel one op: 0, it ends -ECANCELED · -EALREADY, too late, it ends by itself · -ENOENT, it \
      * completed. Safe whatever became of the target since, as long as its memory is readable      \
      * now. */                                                                                     \

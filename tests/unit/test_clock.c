@@ -156,11 +156,50 @@ static void a_step_moves_only_what_waits_for_the_time_of_day(void **state)
     }
 }
 
+/* A multishot time-out of an hour is updated to a second while the clock is fast; one at a time
+ * that has passed is due at once, whatever a step does. */
+static void update(void *unused)
+{
+    struct __kernel_timespec hour = in_seconds(3600), second = in_seconds(1), past = in_seconds(1);
+    struct tdw_op op = {0}, change = {0}, late = {0};
+
+    (void)unused;
+    tdw_host_drift(own_host(), FAST);
+    TDW_GO(&op, timeout, &hour, 1 << 6 /* IORING_TIMEOUT_MULTISHOT */);
+    TDW_GO(&change, timeout_remove, &op);
+    tdw_await(&change);
+    tdw_await(&op);
+    TDW_GO(&op, timeout, &hour, 1 << 6);
+    TDW_GO(&change, timeout_update, &op, &second);
+    ended_with[0] = tdw_await(&change);
+    for (int i = 0; i < 4; i++) {
+        ended_with[1] = tdw_await(&op);
+        ended_ns[i] = tdw_host_clock(own_host(), CLOCK_MONOTONIC);
+    }
+    tdw_cancel(&op);
+    TDW_GO(&late, timeout, &past, IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME);
+    tdw_host_step(own_host(), -100 * (int64_t)SECOND_NS);
+    tdw_await(&late);
+    ended_ns[4] = tdw_host_clock(own_host(), CLOCK_MONOTONIC);
+}
+
+static void an_updated_multishot_timeout_has_its_new_period(void **state)
+{
+    (void)state;
+    run(update);
+    assert_int_equal(ended_with[0], 0);
+    assert_int_equal(ended_with[1], -ETIME);
+    for (int i = 1; i < 4; i++)
+        assert_in_range(ended_ns[i] - ended_ns[i - 1], SECOND_NS, SECOND_NS + 1000);
+    assert_in_range(ended_ns[4], ended_ns[3], ended_ns[3] + SECOND_NS / 100);
+}
+
 int tests_clock(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clock_that_becomes_fast_ends_all_waits_early),
         cmocka_unit_test(a_step_moves_only_what_waits_for_the_time_of_day),
+        cmocka_unit_test(an_updated_multishot_timeout_has_its_new_period),
     };
 
     return cmocka_run_group_tests_name("clock", tests, NULL, NULL);

@@ -216,8 +216,8 @@ static void a_connect_fails_as_the_network_does(void **state)
 {
     (void)state;
     run(connect_errors);
-    SAW(-EPIPE, -ENOTCONN, POLLOUT | POLLHUP, -ECONNREFUSED, 0, -ENETUNREACH,
-        -EHOSTUNREACH, 3, -ETIMEDOUT, 127, -EAFNOSUPPORT, 0, -EISCONN);
+    SAW(-EPIPE, -ENOTCONN, POLLOUT | POLLHUP, -ECONNREFUSED, 0, -ENETUNREACH, -EHOSTUNREACH, 3,
+        -ETIMEDOUT, 127, -EAFNOSUPPORT, 0, -EISCONN);
 }
 
 static void full_backlog(void *unused)
@@ -891,6 +891,87 @@ static void what_a_cancelled_transfer_has_moved_is_told(void **state)
     assert_true(seen[5] < 0);
 }
 
+static int named_datagrams(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    const int fd = tdw_sys_socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
+    tdw_sys_bind(fd, ADDRESS(name));
+    return fd;
+}
+
+static void watch_room(int epoll, int fd)
+{
+    struct epoll_event event = {.events = EPOLLOUT, .data.fd = fd};
+
+    tdw_sys_epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* Who is woken for room in one queue is looked at, and found to wait for another one, too. */
+static void wakes_that_move_waiters(void *unused)
+{
+    struct sockaddr_un one = {.sun_family = AF_UNIX, .sun_path = "/one"};
+    struct sockaddr_un two = {.sun_family = AF_UNIX, .sun_path = "/two"};
+    const int at_one = named_datagrams("/one"), at_two = named_datagrams("/two");
+    const int fill = tdw_sys_socket(AF_UNIX, SOCK_DGRAM, 0);
+    const int both = tdw_sys_socket(AF_UNIX, SOCK_DGRAM, 0);
+    const int other = tdw_sys_socket(AF_UNIX, SOCK_DGRAM, 0), epoll = tdw_sys_epoll_create1(0);
+    struct tdw_op poll = {0}, first = {0}, second = {0};
+
+    (void)unused;
+    seen[0] = tdw_connect(both, ADDRESS(two));
+    watch_room(epoll, both);
+    watch_room(epoll, other);
+    TDW_GO(&poll, poll_multishot, epoll, POLLIN);
+    seen[1] = tdw_await(&poll);
+    while (tdw_sendto(fill, "x", 1, MSG_DONTWAIT, ADDRESS(one)) == 1)
+        ;
+    while (tdw_sendto(fill, "x", 1, MSG_DONTWAIT, ADDRESS(two)) == 1)
+        ;
+    TDW_GO(&first, sendto, both, "a", 1, 0, ADDRESS(one));
+    tdw_sleep(1000000);
+    TDW_GO(&second, sendto, other, "b", 1, 0, ADDRESS(one));
+    tdw_sleep(1000000);
+    seen[2] = tdw_recv(at_one, text, 1, 0);
+    seen[3] = tdw_recv(at_one, text, 1, 0);
+    seen[4] = tdw_await(&first);
+    seen[5] = tdw_await(&second);
+    tdw_cancel(&poll);
+    tdw_close(at_two);
+}
+
+static void a_wake_may_move_those_who_wait_for_room(void **state)
+{
+    (void)state;
+    run(wakes_that_move_waiters);
+    SAW(0, POLLIN, 1, 1, 1, 1);
+}
+
+static void shut_listener(void *unused)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "/listener"};
+    const int listener = tdw_sys_socket(AF_UNIX, SOCK_STREAM, 0);
+    struct tdw_op waits = {0};
+
+    (void)unused;
+    tdw_sys_bind(listener, ADDRESS(name));
+    tdw_sys_listen(listener, 0);
+    seen[0] = tdw_connect(tdw_sys_socket(AF_UNIX, SOCK_STREAM, 0), ADDRESS(name));
+    TDW_GO(&waits, connect, tdw_sys_socket(AF_UNIX, SOCK_STREAM, 0), ADDRESS(name));
+    tdw_sleep(1000000);
+    seen[1] = tdw_sys_shutdown(listener, SHUT_RD);
+    seen[2] = tdw_accept(listener, NULL, NULL, 0) > 0;
+    seen[3] = tdw_await(&waits);
+}
+
+static void a_waiting_connect_is_refused_when_the_listener_is_shut(void **state)
+{
+    (void)state;
+    run(shut_listener);
+    SAW(0, 0, 1, -ECONNREFUSED);
+}
+
 int tests_net(void)
 {
 #define TEST(name) cmocka_unit_test(name)
@@ -916,6 +997,8 @@ int tests_net(void)
         TEST(a_connection_outlives_a_cut_link),
         TEST(hosts_have_names_and_addresses),
         TEST(what_a_cancelled_transfer_has_moved_is_told),
+        TEST(a_wake_may_move_those_who_wait_for_room),
+        TEST(a_waiting_connect_is_refused_when_the_listener_is_shut),
     };
 #undef TEST
 

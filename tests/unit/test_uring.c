@@ -6,6 +6,7 @@
 #include "tests.h"
 #include <poll.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/un.h>
@@ -18,6 +19,7 @@ int tests_uring(void);
 
 static int64_t seen[24];
 static unsigned nseen;
+static struct tdw_digest digest; /* of the last run */
 
 static void saw(int64_t value)
 {
@@ -39,6 +41,7 @@ static void run(void (*body)(void *), const struct tdw_world_options *options)
     body_to_run = body;
     assert_int_equal(tdw_test_run(options, body_main, NULL, &after), 0);
     assert_int_equal(after.findings, 0);
+    digest = after.digest;
 }
 
 /* ── A process ends with entries in flight and an eventfd at its ring ──────────────────────── */
@@ -259,7 +262,15 @@ static void what_an_entry_points_to_may_be_taken_back(void **state)
         const struct tdw_world_options options = {
             .seed = seed, .strategy = TDW_RANDOM, .schedule = seed & 1 ? TDW_ADVERSARY : TDW_TIMED};
 
+        struct tdw_digest before;
+        void *elsewhere;
+
         run(takes_back, &options);
+        before = digest;
+        elsewhere = malloc(1000 + 64 * seed); /* what is pointed to is no part of a digest */
+        run(takes_back, &options);
+        free(elsewhere);
+        assert_true(tdw_digest_equal(before, digest));
         assert_int_equal(nseen, 20);
         assert_int_equal(seen[0], ENTRIES);
         assert_int_equal(seen[1], 10);
