@@ -144,6 +144,26 @@ void *tdw__memory_get(struct tdw_memory *memory, size_t bytes)
     return block ? memset(block, 0, class < CLASSES ? class * LINE : bytes) : NULL;
 }
 
+void *tdw__memory_grow(struct tdw_memory *memory, void *block, size_t bytes, size_t new_bytes)
+{
+    void *grown;
+
+    if (block && class_of(bytes) >= CLASSES) {
+        struct large *large = realloc((struct large *)block - 1, sizeof *large + new_bytes);
+
+        if (!large)
+            return NULL;
+        large->next->prev = large->prev->next = large;
+        return large + 1;
+    }
+    grown = tdw__memory_take(memory, new_bytes);
+    if (grown && block) {
+        memcpy(grown, block, bytes);
+        tdw__memory_put(memory, block, bytes);
+    }
+    return grown;
+}
+
 void tdw__memory_put(struct tdw_memory *memory, void *block, size_t bytes)
 {
     const size_t class = class_of(bytes);

@@ -51,12 +51,10 @@ static bool slots_grow(struct tdw_ring *ring)
 
     if (max == ring->slots_max)
         return false;
-    slots = tdw__memory_take(ring->loop->memory, max * sizeof *slots);
+    slots = tdw__memory_grow(ring->loop->memory, ring->slots, ring->slots_max * sizeof *slots,
+                             max * sizeof *slots);
     if (!slots)
         return false;
-    if (ring->slots_used > 0)
-        memcpy(slots, ring->slots, ring->slots_used * sizeof *slots);
-    slots_put(ring);
     ring->slots = slots;
     ring->slots_max = max;
     return true;

@@ -290,6 +290,8 @@ void tdw__memory_free(struct tdw_memory *memory);
 void *tdw__memory_get(struct tdw_memory *memory, size_t bytes);
 /* The same without the zeros, for what is filled at once. */
 void *tdw__memory_take(struct tdw_memory *memory, size_t bytes);
+/* A larger block with the same content; `block` (NULL: none) is gone, unless this returns NULL. */
+void *tdw__memory_grow(struct tdw_memory *memory, void *block, size_t bytes, size_t new_bytes);
 void tdw__memory_put(struct tdw_memory *memory, void *block, size_t bytes);
 
 struct tdw_stacks *tdw__stacks_new(size_t stack_bytes);
