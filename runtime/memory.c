@@ -158,7 +158,7 @@ void *tdw__memory_grow(struct tdw_memory *memory, void *block, size_t bytes, siz
     }
     grown = tdw__memory_take(memory, new_bytes);
     if (grown && block) {
-        memcpy(grown, block, bytes);
+        memcpy(grown, block, bytes < new_bytes ? bytes : new_bytes);
         tdw__memory_put(memory, block, bytes);
     }
     return grown;
