@@ -136,6 +136,8 @@ struct tdw_foreign {
     bool quiet;            /* IOSQE_CQE_SKIP_SUCCESS */
     bool forbidden;        /* by a restriction of the ring */
 };
+/* stable.c: where a receive tells what it has to tell beside its bytes. */
+struct msghdr *tdw__header_told(const struct tdw_op *op);
 /* The op in flight that `op` names by `user_data`, or NULL. */
 struct tdw_op *tdw__target(const struct tdw_op *op, uint64_t user_data);
 /* The process is at its end, and its ops are out of every queue: what its rings hold goes back. */

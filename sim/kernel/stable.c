@@ -7,8 +7,8 @@
  * look at it whenever they take effect, so of a program's own rings (uring.c) it is copied first,
  * into one block that lives as long as the op; which words of an entry are such, the table of
  * opcodes tells. What data is read from or written to stays the program's. The header of a message
- * that is received is copied, too, and what there is to tell is put into the program's own when the
- * op completes; into that of a multishot receive nothing is, as on Linux.
+ * that is received is copied, too, but what there is to tell is put into the program's own; into
+ * that of a multishot receive nothing is, as on Linux.
  *
  * Ops of the runtime's own verbs are not copied: a task that waits keeps what it gave.
  *
@@ -154,15 +154,11 @@ int tdw__stable_take(struct tdw_foreign *foreign, struct tdw_memory *memory)
     return 0;
 }
 
-void tdw__stable_tell(const struct tdw_foreign *foreign)
+struct msghdr *tdw__header_told(const struct tdw_op *op)
 {
-    const struct msghdr *header = pointer_to(foreign->op.sqe.addr);
+    const struct tdw_foreign *foreign = op->bits & TDW_OP_FOREIGN ? (const void *)op : NULL;
 
-    if (!foreign->header || foreign->op.res < 0)
-        return;
-    foreign->header->msg_namelen = header->msg_namelen;
-    foreign->header->msg_controllen = header->msg_controllen;
-    foreign->header->msg_flags = header->msg_flags;
+    return foreign && foreign->header ? foreign->header : pointer_to(op->sqe.addr);
 }
 
 void tdw__stable_put(struct tdw_foreign *foreign, struct tdw_memory *memory)

@@ -283,7 +283,6 @@ static void done(struct tdw_op *op)
     const bool last = tdw_op_idle(op);
     struct tdw_task *task = op->task;
 
-    tdw__stable_tell(foreign);
     if (!(foreign->quiet && op->res >= 0))
         complete(uring, (struct io_uring_cqe){
                             .user_data = foreign->user_data, .res = op->res, .flags = op->flags});

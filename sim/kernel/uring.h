@@ -39,10 +39,8 @@ struct tdw_uring {
     struct tdw_uring_limits limits;
 };
 
-/* stable.c: the entry's words point to copies from now on: 0, -ENOMEM. The op has completed: what
- * was told to copies is told to the program. And the copies go. */
+/* stable.c: the entry's words point to copies from now on: 0, -ENOMEM. And the copies go. */
 int tdw__stable_take(struct tdw_foreign *foreign, struct tdw_memory *memory);
-void tdw__stable_tell(const struct tdw_foreign *foreign);
 void tdw__stable_put(struct tdw_foreign *foreign, struct tdw_memory *memory);
 
 /* uring_register.c: a descriptor that stands for the ring; may the entry be submitted to it? */

@@ -22,7 +22,7 @@
 int tests_net_ring(void);
 
 enum {
-    PROGRAMS = 150, /* TDW_NET_PROGRAMS=n for more */
+    PROGRAMS = 400, /* TDW_NET_PROGRAMS=n for more */
     STEPS = 120,
     IDS = 8,     /* ops, in flight or not */
     WAITING = 4, /* of them in flight at most */

@@ -81,7 +81,7 @@ static int64_t receive_into(struct tdw_process *process, struct tdw_op *op,
                                                 .payloadlen = (uint32_t)moved,
                                                 .flags = (uint32_t)msg.flags_out};
     else if (header) {
-        struct msghdr *told = tdw__pointer(op->sqe.addr);
+        struct msghdr *told = tdw__header_told(op);
 
         if (told->msg_name)
             told->msg_namelen = msg.name_bytes;

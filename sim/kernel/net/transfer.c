@@ -313,7 +313,7 @@ static int32_t receive_some(struct tdw_process *process, struct tdw_op *op,
         return op->res > 0 ? op->res : (int32_t)moved;
     op->res += (int32_t)moved;
     if (has_msghdr(op))
-        header_out(&msg, tdw__pointer(op->sqe.addr));
+        header_out(&msg, tdw__header_told(op));
     if (socket->received.head)
         op->flags |= IORING_CQE_F_SOCK_NONEMPTY;
     if (msg.flags & MSG_WAITALL && socket->type != SOCK_DGRAM && moved > 0 &&
