@@ -94,7 +94,8 @@ static int32_t effect_madvise(struct tdw_process *process, struct tdw_op *op, vo
 }
 
 const struct tdw_sim_opcode tdw__row_sync_file_range = {start_sync_range, NULL, effect_sync_range,
-                                                        tdw__release_fd, false};
+                                                        tdw__release_fd, TDW_WHOLE};
 const struct tdw_sim_opcode tdw__row_fadvise = {start_fadvise, NULL, effect_fadvise,
-                                                tdw__release_fd, false};
-const struct tdw_sim_opcode tdw__row_madvise = {start_madvise, NULL, effect_madvise, NULL, false};
+                                                tdw__release_fd, TDW_WHOLE};
+const struct tdw_sim_opcode tdw__row_madvise = {start_madvise, NULL, effect_madvise, NULL,
+                                                TDW_WHOLE};

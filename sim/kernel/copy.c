@@ -268,6 +268,6 @@ static int32_t effect_copy(struct tdw_process *process, struct tdw_op *op, void 
 }
 
 const struct tdw_sim_opcode tdw__row_sendfile = {start_sendfile, blocked_sendfile, effect_sendfile,
-                                                 tdw__transfer_release, true};
+                                                 tdw__transfer_release, TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_copy_file_range = {start_copy, NULL, effect_copy,
-                                                        tdw__transfer_release, true};
+                                                        tdw__transfer_release, TDW_SPLITS};

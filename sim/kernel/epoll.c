@@ -432,7 +432,7 @@ static void release_wait(struct tdw_process *process, void *object)
 }
 
 const struct tdw_sim_opcode tdw__row_epoll_wait = {start_wait, blocked_wait, effect_wait,
-                                                   release_wait, false};
+                                                   release_wait, TDW_WHOLE};
 
 /* ── The calls ─────────────────────────────────────────────────────────────────────────────── */
 

@@ -125,4 +125,4 @@ static int32_t effect_flock(struct tdw_process *process, struct tdw_op *op, void
 }
 
 const struct tdw_sim_opcode tdw__row_flock = {start_flock, blocked_flock, effect_flock,
-                                              tdw__release_fd, false};
+                                              tdw__release_fd, TDW_WHOLE};

@@ -149,4 +149,5 @@ static void release_fsync(struct tdw_process *process, void *object)
     tdw__file_put(file);
 }
 
-const struct tdw_sim_opcode tdw__row_fsync = {start_fsync, NULL, effect_fsync, release_fsync, true};
+const struct tdw_sim_opcode tdw__row_fsync = {start_fsync, NULL, effect_fsync, release_fsync,
+                                              TDW_SPLITS};

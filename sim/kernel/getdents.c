@@ -94,4 +94,4 @@ static int32_t effect_getdents(struct tdw_process *process, struct tdw_op *op, v
 }
 
 const struct tdw_sim_opcode tdw__row_getdents = {start_getdents, NULL, effect_getdents,
-                                                 tdw__release_fd, false};
+                                                 tdw__release_fd, TDW_WHOLE};

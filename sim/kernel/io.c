@@ -400,17 +400,17 @@ static int32_t effect_writev(struct tdw_process *process, struct tdw_op *op, voi
 }
 
 const struct tdw_sim_opcode tdw__row_read = {start_read, blocked_read, effect_read, tdw__release_fd,
-                                             true};
+                                             TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_readv = {start_readv, blocked_readv, effect_readv,
-                                              tdw__release_fd, true};
+                                              tdw__release_fd, TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_read_fixed = {start_read_fixed, blocked_read, effect_read,
-                                                   tdw__release_fd, true};
+                                                   tdw__release_fd, TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_write_fixed = {start_write_fixed, blocked_write, effect_write,
-                                                    tdw__release_fd, true};
+                                                    tdw__release_fd, TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_write = {start_write, blocked_write, effect_write,
-                                              tdw__release_fd, true};
+                                              tdw__release_fd, TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_writev = {start_writev, blocked_writev, effect_writev,
-                                               tdw__release_fd, true};
+                                               tdw__release_fd, TDW_SPLITS};
 
 /* ── What reaches a device ─────────────────────────────────────────────────────────────────── */
 
@@ -505,7 +505,7 @@ static int32_t effect_fallocate(struct tdw_process *process, struct tdw_op *op, 
 }
 
 const struct tdw_sim_opcode tdw__row_fallocate = {start_fallocate, NULL, effect_fallocate,
-                                                  tdw__release_fd, true};
+                                                  tdw__release_fd, TDW_SPLITS};
 
 static int start_ftruncate(struct tdw_process *process, struct tdw_op *op, void **object)
 {
@@ -525,4 +525,4 @@ static int32_t effect_ftruncate(struct tdw_process *process, struct tdw_op *op, 
 }
 
 const struct tdw_sim_opcode tdw__row_ftruncate = {start_ftruncate, NULL, effect_ftruncate,
-                                                  tdw__release_fd, true};
+                                                  tdw__release_fd, TDW_SPLITS};

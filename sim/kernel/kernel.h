@@ -67,6 +67,13 @@ struct tdw_process {
     struct tdw_uring *urings;      /* of programs that have a loop of their own */
 };
 
+/* When the effect of a row is tried. */
+enum tdw_row_how {
+    TDW_WHOLE,  /* when it completes, and is not blocked */
+    TDW_SPLITS, /* or before (files) */
+    TDW_TRIES,  /* when it completes: it answers TDW_AGAIN if, and only if, it is blocked */
+};
+
 /* How the simulated kernel performs one opcode. The three functions are called in this order;
  * `process` is the one that submitted. */
 struct tdw_sim_opcode {
@@ -82,7 +89,7 @@ struct tdw_sim_opcode {
     int32_t (*effect)(struct tdw_process *process, struct tdw_op *op, void *object);
     /* Drop what start put into *object. NULL: nothing to do. */
     void (*release)(struct tdw_process *process, void *object);
-    bool splits; /* may take effect before it completes (files) */
+    enum tdw_row_how how;
 };
 
 /* Answers of an effect that is not the op's last. */

@@ -384,7 +384,7 @@ static void release_setlkw(struct tdw_process *process, void *object)
 }
 
 const struct tdw_sim_opcode tdw__row_setlkw = {start_setlkw, blocked_setlkw, effect_setlkw,
-                                               release_setlkw, false};
+                                               release_setlkw, TDW_WHOLE};
 
 /* ── Dropping ──────────────────────────────────────────────────────────────────────────────── */
 

@@ -376,10 +376,13 @@ static int32_t effect_symlinkat(struct tdw_process *process, struct tdw_op *op, 
     return err;
 }
 
-const struct tdw_sim_opcode tdw__row_statx = {start_statx, NULL, effect_statx, NULL, false};
-const struct tdw_sim_opcode tdw__row_unlinkat = {start_unlinkat, NULL, effect_unlinkat, NULL, true};
-const struct tdw_sim_opcode tdw__row_renameat = {start_renameat, NULL, effect_renameat, NULL, true};
-const struct tdw_sim_opcode tdw__row_mkdirat = {start_mkdirat, NULL, effect_mkdirat, NULL, true};
-const struct tdw_sim_opcode tdw__row_linkat = {start_linkat, NULL, effect_linkat, NULL, true};
+const struct tdw_sim_opcode tdw__row_statx = {start_statx, NULL, effect_statx, NULL, TDW_WHOLE};
+const struct tdw_sim_opcode tdw__row_unlinkat = {start_unlinkat, NULL, effect_unlinkat, NULL,
+                                                 TDW_SPLITS};
+const struct tdw_sim_opcode tdw__row_renameat = {start_renameat, NULL, effect_renameat, NULL,
+                                                 TDW_SPLITS};
+const struct tdw_sim_opcode tdw__row_mkdirat = {start_mkdirat, NULL, effect_mkdirat, NULL,
+                                                TDW_SPLITS};
+const struct tdw_sim_opcode tdw__row_linkat = {start_linkat, NULL, effect_linkat, NULL, TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_symlinkat = {start_symlinkat, NULL, effect_symlinkat, NULL,
-                                                  true};
+                                                  TDW_SPLITS};

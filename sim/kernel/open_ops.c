@@ -339,7 +339,7 @@ static int32_t effect_close(struct tdw_process *process, struct tdw_op *op, void
 }
 
 const struct tdw_sim_opcode tdw__row_openat = {start_open, blocked_open, effect_open, release_open,
-                                               true};
+                                               TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_openat2 = {start_open, blocked_open, effect_open, release_open,
-                                                true};
-const struct tdw_sim_opcode tdw__row_close = {start_close, NULL, effect_close, NULL, false};
+                                                TDW_SPLITS};
+const struct tdw_sim_opcode tdw__row_close = {start_close, NULL, effect_close, NULL, TDW_WHOLE};

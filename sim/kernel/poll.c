@@ -132,7 +132,7 @@ static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, voi
 }
 
 const struct tdw_sim_opcode tdw__row_poll_add = {start_poll, blocked_poll, effect_poll,
-                                                 tdw__release_fd, false};
+                                                 tdw__release_fd, TDW_WHOLE};
 const struct tdw_sim_opcode tdw__row_poll_remove = {.start = start_remove, .effect = effect_remove};
 
 /* ── PPOLL ─────────────────────────────────────────────────────────────────────────────────── */
@@ -256,4 +256,4 @@ static void release_ppoll(struct tdw_process *process, void *object)
 }
 
 const struct tdw_sim_opcode tdw__row_ppoll = {start_ppoll, blocked_ppoll, effect_ppoll,
-                                              release_ppoll, false};
+                                              release_ppoll, TDW_WHOLE};

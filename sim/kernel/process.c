@@ -306,4 +306,5 @@ static int32_t effect_wait(struct tdw_process *process, struct tdw_op *op, void 
     return child->pid;
 }
 
-const struct tdw_sim_opcode tdw__row_waitpid = {start_wait, blocked_wait, effect_wait, NULL, false};
+const struct tdw_sim_opcode tdw__row_waitpid = {start_wait, blocked_wait, effect_wait, NULL,
+                                                TDW_WHOLE};

@@ -192,6 +192,6 @@ static int32_t effect_message(struct tdw_process *process, struct tdw_op *op, vo
 }
 
 const struct tdw_sim_opcode tdw__row_msg_ring = {start_msg_ring, NULL, effect_msg_ring,
-                                                 tdw__release_fd, false};
+                                                 tdw__release_fd, TDW_WHOLE};
 const struct tdw_sim_opcode tdw__row_ring_message = {start_message, blocked_message, effect_message,
-                                                     NULL, false};
+                                                     NULL, TDW_WHOLE};

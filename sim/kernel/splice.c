@@ -442,6 +442,6 @@ static int32_t effect_tee(struct tdw_process *process, struct tdw_op *op, void *
 }
 
 const struct tdw_sim_opcode tdw__row_splice = {start_splice, blocked_splice, effect_splice,
-                                               tdw__transfer_release, true};
+                                               tdw__transfer_release, TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_tee = {start_tee, blocked_splice, effect_tee,
-                                            tdw__transfer_release, false};
+                                            tdw__transfer_release, TDW_WHOLE};

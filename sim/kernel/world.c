@@ -359,7 +359,7 @@ static inline uint64_t latency_of(struct tdw_world *world, struct tdw_op *op,
     const uint32_t value = draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND);
     uint64_t ns;
 
-    if (row->splits && process_of(op)->host->drive && object &&
+    if (row->how == TDW_SPLITS && process_of(op)->host->drive && object &&
         drive_ns(process_of(op)->host->drive, op, object, value, &ns))
         return ns * world->options.slowdown;
     return tdw__latency_ns(tdw__opcodes[op->sqe.opcode].class, value) * world->options.slowdown;
@@ -389,7 +389,7 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
         tdw__post(op, -ECANCELED, op->flags, 0);
     } else if (queue) {
         block(queue, op, latency);
-    } else if (row->splits) {
+    } else if (row->how == TDW_SPLITS) {
         const uint64_t quarters = draw(world, op, TDW_CHOOSE_EFFECT, TDW_EFFECT_BOUND);
 
         /* After the effect, `place` is the time until it completes. */
@@ -473,7 +473,8 @@ static inline void take_effect(struct tdw_world *world, struct tdw_op *op,
 {
     struct tdw_process *process = process_of(op);
     void *object = tdw__slot(&process->ring, op)->object;
-    struct tdw_waitq *queue = row->blocked ? row->blocked(process, op, object) : NULL;
+    struct tdw_waitq *queue =
+        row->blocked && row->how != TDW_TRIES ? row->blocked(process, op, object) : NULL;
     uint64_t data;
     int32_t res;
 

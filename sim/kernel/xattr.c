@@ -280,9 +280,9 @@ static void release_xattr(struct tdw_process *process, void *object)
 }
 
 const struct tdw_sim_opcode tdw__row_setxattr = {start_xattr, NULL, effect_xattr, release_xattr,
-                                                 true};
+                                                 TDW_SPLITS};
 const struct tdw_sim_opcode tdw__row_getxattr = {start_xattr, NULL, effect_xattr, release_xattr,
-                                                 false};
+                                                 TDW_WHOLE};
 
 /* ── Calls ─────────────────────────────────────────────────────────────────────────────────── */
 

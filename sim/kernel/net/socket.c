@@ -552,6 +552,6 @@ const struct tdw_sim_opcode tdw__row_listen = {
 const struct tdw_sim_opcode tdw__row_shutdown = {
     .start = start_shutdown, .effect = effect_shutdown, .release = tdw__release_fd};
 const struct tdw_sim_opcode tdw__row_connect = {start_connect, blocked_connect, effect_connect,
-                                                release_connect, false};
+                                                release_connect, TDW_WHOLE};
 const struct tdw_sim_opcode tdw__row_accept = {start_accept, blocked_accept, effect_accept,
-                                               tdw__release_fd, false};
+                                               tdw__release_fd, TDW_WHOLE};

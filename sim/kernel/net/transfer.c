@@ -331,8 +331,8 @@ static int32_t effect_receive(struct tdw_process *process, struct tdw_op *op, vo
 }
 
 const struct tdw_sim_opcode tdw__row_send = {start_send, blocked_send, effect_send, tdw__release_fd,
-                                             false};
+                                             TDW_TRIES};
 const struct tdw_sim_opcode tdw__row_send_zc = {start_send, blocked_send, effect_send_zc,
-                                                tdw__release_fd, false};
+                                                tdw__release_fd, TDW_WHOLE};
 const struct tdw_sim_opcode tdw__row_receive = {start_receive, blocked_receive, effect_receive,
-                                                tdw__release_fd, false};
+                                                tdw__release_fd, TDW_WHOLE};
