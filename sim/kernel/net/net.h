@@ -373,7 +373,10 @@ void tdw__socket_free(struct tdw_socket *socket);
 int tdw__socket_install(struct tdw_process *process, const struct tdw_op *op,
                         struct tdw_socket *socket, int flags);
 /* The socket of `file`, or NULL. */
-struct tdw_socket *tdw__socket_of(const struct tdw_file *file);
+static inline struct tdw_socket *tdw__socket_of(const struct tdw_file *file)
+{
+    return file->kind == &tdw__kind_socket ? file->socket : NULL;
+}
 /* sim/kernel/net/socket.c: what SOCKET and its like do, for the ops and for sys.c. */
 int tdw__socket_open(struct tdw_process *process, const struct tdw_op *op, int domain, int type,
                      int protocol);

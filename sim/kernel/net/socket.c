@@ -63,11 +63,6 @@ void tdw__socket_free(struct tdw_socket *socket)
     tdw__memory_put(loop->memory, socket, sizeof(*socket));
 }
 
-struct tdw_socket *tdw__socket_of(const struct tdw_file *file)
-{
-    return file->kind == &tdw__kind_socket ? file->socket : NULL;
-}
-
 int tdw__socket_install(struct tdw_process *process, const struct tdw_op *op,
                         struct tdw_socket *socket, int flags)
 {

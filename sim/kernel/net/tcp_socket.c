@@ -317,7 +317,7 @@ static int64_t tcp_send(struct tdw_socket *socket, struct tdw_msg *msg)
         return -EOPNOTSUPP;
     if (end && end->state == TDW_TCP_SYN_SENT)
         return -EAGAIN;
-    err = end && is_open(end) ? tdw__inet_control(msg, false) : 0;
+    err = msg->control && end && is_open(end) ? tdw__inet_control(msg, false) : 0;
     if (err)
         return err;
     if (socket->error)
