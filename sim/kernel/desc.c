@@ -19,8 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FDS_FIRST = 64 };
-
 /* ── Open files ────────────────────────────────────────────────────────────────────────────── */
 
 struct tdw_file *tdw__file_new(struct tdw_disk *disk, const struct tdw_file_kind *kind, int flags,
@@ -117,22 +115,27 @@ void tdw__io_take(struct tdw_io *io, void *to, size_t bytes)
 
 /* ── Descriptors ───────────────────────────────────────────────────────────────────────────── */
 
+static uint32_t words_of(uint32_t bits)
+{
+    return (bits + 63) / 64;
+}
+
 /* A table and its bits are one block, of so many bytes. */
 static size_t table_bytes(uint32_t size)
 {
-    return size * sizeof(struct tdw_file *) + size / 8;
+    return size * sizeof(struct tdw_file *) + words_of(size) * sizeof(uint64_t);
 }
 
 static void table_free(struct tdw_files *files)
 {
-    if (files->fds)
+    if (files->fds != files->few)
         tdw__memory_put(files->disk->memory, files->fds, table_bytes(files->fds_size));
 }
 
 /* Room for descriptors below `size`. */
 static int table_grow(struct tdw_files *files, uint32_t size)
 {
-    uint32_t new_size = files->fds_size ? files->fds_size : FDS_FIRST;
+    uint32_t new_size = files->fds_size;
     struct tdw_file **fds;
     uint64_t *cloexec;
 
@@ -144,10 +147,8 @@ static int table_grow(struct tdw_files *files, uint32_t size)
     if (!fds)
         return -ENOMEM;
     cloexec = (uint64_t *)(fds + new_size);
-    if (files->fds_size > 0) {
-        memcpy(fds, files->fds, files->fds_size * sizeof(*fds));
-        memcpy(cloexec, files->cloexec, files->fds_size / 64 * sizeof(*cloexec));
-    }
+    memcpy(fds, files->fds, files->fds_size * sizeof(*fds));
+    memcpy(cloexec, files->cloexec, words_of(files->fds_size) * sizeof(*cloexec));
     table_free(files);
     files->fds = fds;
     files->cloexec = cloexec;
@@ -251,15 +252,14 @@ static struct tdw_files *table_new(struct tdw_disk *disk)
 
     if (!files)
         return NULL;
+    files->fds = files->few;
+    files->cloexec = &files->few_cloexec;
+    files->fds_size = TDW_FDS_FEW;
     files->refs = 1;
     files->fds_limit = TDW_FDS_SOFT;
     files->fds_limit_max = TDW_FDS_HARD;
     files->umask = 022;
     files->disk = disk;
-    if (table_grow(files, 1)) {
-        tdw__memory_put(disk->memory, files, sizeof(*files));
-        return NULL;
-    }
     disk->tables++;
     return files;
 }
@@ -305,7 +305,7 @@ struct tdw_files *tdw__files_clone(const struct tdw_files *files)
         if (copy->fds[fd])
             copy->fds[fd]->refs++;
     }
-    memcpy(copy->cloexec, files->cloexec, files->fds_size / 64 * sizeof(uint64_t));
+    memcpy(copy->cloexec, files->cloexec, words_of(files->fds_size) * sizeof(uint64_t));
     copy->fds_limit = files->fds_limit;
     copy->fds_limit_max = files->fds_limit_max;
     copy->fd_free = files->fd_free;

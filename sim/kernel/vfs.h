@@ -420,15 +420,19 @@ struct tdw_file {
 extern const struct tdw_file_kind tdw__kind_reg, tdw__kind_dir, tdw__kind_device, tdw__kind_path,
     tdw__kind_ring;
 
+enum { TDW_FDS_FEW = 6 };
+
 /* A process's descriptors, root, working directory and umask. */
 struct tdw_files {
+    struct tdw_file **fds;
+    uint32_t fds_size;
+    uint32_t fd_free;                  /* no descriptor below it is free */
+    struct tdw_file *few[TDW_FDS_FEW]; /* what `fds` is at first: one cache line with it */
+    uint64_t few_cloexec;
     uint32_t refs;
     uint32_t fds_limit;     /* no descriptor >= it is given out */
     uint32_t fds_limit_max; /* what it may be raised to */
-    uint32_t fds_size;
-    uint32_t fd_free; /* no descriptor below it is free */
     uint32_t umask;
-    struct tdw_file **fds;
     uint64_t *cloexec; /* one bit for each */
     struct tdw_disk *disk;
     struct tdw_inode *root, *cwd;
