@@ -19,6 +19,7 @@
  */
 #include <tidewheel/uring.h>
 #include <sim/kernel/uring.h>
+#include <sim/kernel/world.h>
 #include <string.h>
 
 enum {
@@ -298,11 +299,14 @@ static void done(struct tdw_op *op)
 
 /* ── Submit ────────────────────────────────────────────────────────────────────────────────── */
 
-/* One entry becomes an op: 0, -EAGAIN (the ring of the process is full, or memory). */
+enum { REFUSED = 1 }; /* it completes with an error, and is the last of its batch */
+
+/* One entry becomes an op: 0, REFUSED, -EAGAIN (the ring of the process is full, or memory). */
 static int submit_one(struct tdw_uring *uring, const struct io_uring_sqe *sqe)
 {
     struct tdw_loop *loop = uring->task->ring->loop;
     struct tdw_foreign *foreign = tdw__memory_get(loop->memory, sizeof(*foreign));
+    bool refused;
     int err;
 
     if (!foreign)
@@ -317,6 +321,7 @@ static int submit_one(struct tdw_uring *uring, const struct io_uring_sqe *sqe)
     foreign->forbidden = !tdw__uring_may_submit(uring, sqe);
     if (sqe->opcode >= TDW_OP_FIRST) /* none of a kernel's */
         foreign->op.sqe.opcode = UINT8_MAX;
+    refused = tdw__check_entry(tdw__world(loop), &foreign->op) < 0;
     foreign->next = uring->ops;
     if (foreign->next)
         foreign->next->prev = foreign;
@@ -324,11 +329,11 @@ static int submit_one(struct tdw_uring *uring, const struct io_uring_sqe *sqe)
     err = tdw__stable_take(foreign, loop->memory) ? -EAGAIN : tdw__submit(&foreign->op, &site);
     if (err == -EINVAL) { /* a linked time-out in front of everything: the kernel completes it so */
         complete(uring, (struct io_uring_cqe){.user_data = sqe->user_data, .res = -EINVAL});
-        err = 1;
+        err = REFUSED;
     }
     if (err)
         foreign_free(loop, foreign);
-    return err < 0 ? err : 0;
+    return err ? err : refused ? REFUSED : 0;
 }
 
 int tdw_uring_submit(struct io_uring *ring)
@@ -345,10 +350,12 @@ int tdw_uring_submit(struct io_uring *ring)
         const unsigned index = uring->array[uring->words.sq_head & uring->words.sq_mask];
 
         err = submit_one(uring, &uring->sqes[index]);
-        if (!err) {
+        if (err >= 0) {
             uring->words.sq_head++;
             count++;
         }
+        if (err == REFUSED && ring->flags & IORING_SETUP_SUBMIT_ALL)
+            err = 0;
     }
     uring->task->ring->chain = NULL; /* a chain ends with its batch */
     return count > 0 ? count : err;

@@ -407,7 +407,7 @@ static void start_row(struct tdw_world *world, struct tdw_op *op, const struct t
 }
 
 /* What an entry is refused for before anybody looks what it asks for, in Linux's order. */
-static int check_entry(const struct tdw_world *world, const struct tdw_op *op)
+int tdw__check_entry(const struct tdw_world *world, const struct tdw_op *op)
 {
     const uint8_t opcode = op->sqe.opcode;
     const bool known = world->rows[opcode] || tdw__is_timeout(op);
@@ -423,7 +423,7 @@ static int check_entry(const struct tdw_world *world, const struct tdw_op *op)
 static void start_other(struct tdw_world *world, struct tdw_op *op,
                         const struct tdw_sim_opcode *row)
 {
-    const int err = check_entry(world, op);
+    const int err = tdw__check_entry(world, op);
 
     if (err < 0) {
         if (!row && !tdw__is_timeout(op))

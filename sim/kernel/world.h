@@ -87,6 +87,8 @@ static inline bool tdw__is_timeout(const struct tdw_op *op)
 }
 void tdw__timeout_start(struct tdw_op *op);
 void tdw__timeout_fires(struct tdw_op *op);
+/* world.c: is the entry refused before anybody looks what it asks for? 0, -errno. */
+int tdw__check_entry(const struct tdw_world *world, const struct tdw_op *op);
 /* A host's clocks were bent (they were `before`), or the real one was stepped by `step_ns`. */
 void tdw__timeouts_changed(struct tdw_host *host, const struct tdw_host_clock *before,
                            int64_t step_ns);

@@ -294,6 +294,50 @@ static void what_an_entry_points_to_may_be_taken_back(void **state)
     }
 }
 
+/* ── A refused entry ends its batch ────────────────────────────────────────────────────────── */
+
+static unsigned batch_flags;
+
+static void batches(void *unused)
+{
+    struct io_uring_cqe *cqe;
+    struct io_uring ring;
+
+    (void)unused;
+    saw(tdw_uring_queue_init(8, &ring, batch_flags));
+    for (unsigned i = 0; i < 4; i++) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+        io_uring_prep_nop(sqe);
+        sqe->user_data = i;
+        if (i == 1)
+            sqe->flags = 1 << 7; /* no flag of any kernel's */
+    }
+    saw(tdw_uring_submit(&ring));
+    saw(tdw_uring_submit(&ring));
+    for (int i = 0; i < 4; i++) {
+        tdw_uring_wait_cqe(&ring, &cqe);
+        seen[nseen + cqe->user_data] = cqe->res;
+        tdw_uring_cqe_seen(&ring, cqe);
+    }
+    nseen += 4;
+    tdw_uring_queue_exit(&ring);
+}
+
+static void a_refused_entry_ends_its_batch(void **state)
+{
+    const struct tdw_world_options calm = {.strategy = TDW_CALM};
+    const int64_t first[] = {0, 2, 2, 0, -EINVAL, 0, 0}, all[] = {0, 4, 0, 0, -EINVAL, 0, 0};
+
+    (void)state;
+    batch_flags = 0;
+    run(batches, &calm);
+    assert_memory_equal(seen, first, sizeof first);
+    batch_flags = IORING_SETUP_SUBMIT_ALL;
+    run(batches, &calm);
+    assert_memory_equal(seen, all, sizeof all);
+}
+
 int tests_uring(void)
 {
 #define TEST(name) cmocka_unit_test(name)
@@ -302,6 +346,7 @@ int tests_uring(void)
         TEST(a_wait_may_tie_with_what_it_waits_for),
         TEST(an_op_is_used_anew_with_completions_left),
         TEST(what_an_entry_points_to_may_be_taken_back),
+        TEST(a_refused_entry_ends_its_batch),
     };
 #undef TEST
 
