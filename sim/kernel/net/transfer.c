@@ -214,7 +214,7 @@ static int32_t send_some(struct tdw_process *process, struct tdw_op *op, struct 
     if (moved < 0)
         return op->res > 0 ? op->res : (int32_t)moved;
     op->res += (int32_t)moved;
-    if (msg.flags & MSG_WAITALL && socket->type != SOCK_DGRAM && (size_t)moved < wanted &&
+    if ((size_t)moved < wanted && msg.flags & MSG_WAITALL && socket->type != SOCK_DGRAM &&
         !msg.io.nowait)
         return TDW_AGAIN;
     return op->res;
