@@ -13,6 +13,7 @@
  * times, blocks, sizes of directories, the order of their entries. Not drawn: O_DIRECT (depends
  * on addresses), set-id bits, positions of directories other than 0.
  */
+#include "dice.h"
 #include "files_rig.h"
 #include "tests.h"
 #include <dirent.h>
@@ -46,28 +47,6 @@ enum {
 };
 
 /* ── Drawing ───────────────────────────────────────────────────────────────────────────────── */
-
-struct dice {
-    uint64_t state;
-};
-
-static uint64_t roll(struct dice *dice)
-{
-    uint64_t x = dice->state += 0x9e3779b97f4a7c15u;
-
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-static uint32_t below(struct dice *dice, uint32_t bound)
-{
-    return (uint32_t)(roll(dice) % bound);
-}
-
-#define PICK(dice, ...)                                                                            \
-    (((const int64_t[]){__VA_ARGS__})[below(                                                       \
-        (dice), (uint32_t)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))])
 
 /* clang-format off */
 #define CALLS(X)                                                                                   \

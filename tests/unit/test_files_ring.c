@@ -15,6 +15,7 @@
  * The real side is a child process with nothing open but its ring, in a scratch directory. Where
  * there is no io_uring the test is skipped.
  */
+#include "dice.h"
 #include "files_rig.h"
 #include "real_ring.h"
 #include "tests.h"
@@ -50,28 +51,6 @@ enum {
 };
 
 /* ── Drawing ───────────────────────────────────────────────────────────────────────────────── */
-
-struct dice {
-    uint64_t state;
-};
-
-static uint64_t roll(struct dice *dice)
-{
-    uint64_t x = dice->state += 0x9e3779b97f4a7c15u;
-
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-static uint32_t below(struct dice *dice, uint32_t bound)
-{
-    return (uint32_t)(roll(dice) % bound);
-}
-
-#define PICK(dice, ...)                                                                            \
-    (((const int64_t[]){__VA_ARGS__})[below(                                                       \
-        (dice), (uint32_t)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))])
 
 /* One side's memory. */
 struct memory {

@@ -14,6 +14,7 @@
  * closed may be told more often on one side, since its file cannot be looked at. One difference is
  * left, in a program of thousands: sockets that are passed in a circle are collected by Linux.
  */
+#include "dice.h"
 #include "sides.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,23 +36,6 @@ enum {
 };
 
 /* ── Drawing ───────────────────────────────────────────────────────────────────────────────── */
-
-struct dice {
-    uint64_t state;
-};
-
-static uint32_t below(struct dice *dice, uint32_t bound)
-{
-    uint64_t x = dice->state += 0x9e3779b97f4a7c15u;
-
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)((x ^ x >> 31) % bound);
-}
-
-#define PICK(dice, ...)                                                                            \
-    (((const int64_t[]){__VA_ARGS__})[below(                                                       \
-        (dice), (uint32_t)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))])
 
 /* One side's memory: each op has its own. */
 struct memory {
