@@ -198,49 +198,39 @@ struct in6_addr tdw__source_ip(const struct tdw_host *host, const struct in6_add
 /* ── Names ─────────────────────────────────────────────────────────────────────────────────── */
 
 struct tdw_host_name {
-    const char *text; /* interned; NULL: free */
+    struct tdw_hashed hashed;
     struct tdw_host *host;
+    struct tdw_host_name *next; /* of the host */
+    const char *text;           /* interned */
 };
-
-static struct tdw_host_name *name_slot(struct tdw_host_name *names, uint32_t max, const char *text)
-{
-    uint32_t at = (uint32_t)tdw__hash_text(text) & (max - 1);
-
-    while (names[at].text && strcmp(names[at].text, text) != 0)
-        at = (at + 1) & (max - 1);
-    return &names[at];
-}
 
 struct tdw_host *tdw__host_named(const struct tdw_world *world, const char *name)
 {
-    const struct tdw_net *net = world->net;
+    struct tdw_hashed *entry = tdw__table_chain(&world->net->names, tdw__hash_text(name));
 
-    return net->names_max ? name_slot(net->names, net->names_max, name)->host : NULL;
+    for (; entry; entry = entry->next)
+        if (strcmp(tdw_of(entry, struct tdw_host_name, hashed)->text, name) == 0)
+            return tdw_of(entry, struct tdw_host_name, hashed)->host;
+    return NULL;
 }
 
 /* One more name of the host, which nobody has. */
-static int add_name(struct tdw_host *host, const char *name)
+static int add_name(struct tdw_host *host, const char *text)
 {
-    struct tdw_net *net = host->world->net;
-    const char *text = tdw__intern(&host->world->loop, name);
+    struct tdw_loop *loop = &host->world->loop;
+    struct tdw_table *names = &host->world->net->names;
+    struct tdw_host_name *name;
 
-    if (!text)
+    text = tdw__intern(loop, text);
+    name = text && tdw__table_room(loop, names) == 0 ? tdw__memory_get(loop->memory, sizeof(*name))
+                                                     : NULL;
+    if (!name)
         return -ENOMEM;
-    if (net->names_count * 2 >= net->names_max) {
-        const uint32_t max = net->names_max ? net->names_max * 2 : 64;
-        struct tdw_host_name *names = calloc(max, sizeof(*names));
-
-        if (!names)
-            return -ENOMEM;
-        for (uint32_t i = 0; i < net->names_max; i++)
-            if (net->names[i].text)
-                *name_slot(names, max, net->names[i].text) = net->names[i];
-        free(net->names);
-        net->names = names;
-        net->names_max = max;
-    }
-    *name_slot(net->names, net->names_max, text) = (struct tdw_host_name){text, host};
-    net->names_count++;
+    name->host = host;
+    name->text = text;
+    name->next = host->net->host_names;
+    host->net->host_names = name;
+    tdw__table_put(names, &name->hashed, tdw__hash_text(text));
     return 0;
 }
 
@@ -418,9 +408,7 @@ void tdw__net_reset(struct tdw_world *world)
         memset(net->ways, 0, net->ways_max * sizeof(*net->ways));
     if (net->addresses_count)
         memset(net->addresses, 0, net->addresses_max * sizeof(*net->addresses));
-    if (net->names_count)
-        memset(net->names, 0, net->names_max * sizeof(*net->names));
-    net->ways_count = net->addresses_count = net->names_count = net->hosts = 0;
+    net->ways_count = net->addresses_count = net->hosts = 0;
     net->link = *tdw_link_preset("lan");
 }
 
@@ -429,9 +417,9 @@ void tdw__net_fini(struct tdw_world *world)
     if (!world->net)
         return;
     tdw__net_reset(world);
+    tdw__table_free(&world->loop, &world->net->names);
     free(world->net->ways);
     free(world->net->addresses);
-    free(world->net->names);
     free(world->net);
 }
 
@@ -460,11 +448,20 @@ int tdw__net_host_init(struct tdw_host *host)
 
 void tdw__net_host_fini(struct tdw_host *host)
 {
-    if (host->net) {
-        tdw__table_free(&host->world->loop, &host->net->ports);
-        tdw__table_free(&host->world->loop, &host->net->names);
+    struct tdw_loop *loop = &host->world->loop;
+    struct tdw_net_host *net = host->net;
+
+    if (!net)
+        return;
+    while (net->host_names) {
+        struct tdw_host_name *name = net->host_names;
+
+        net->host_names = name->next;
+        tdw__table_take(&host->world->net->names, &name->hashed);
+        tdw__memory_put(loop->memory, name, sizeof(*name));
     }
-    if (host->net)
-        tdw__memory_put(host->world->loop.memory, host->net, sizeof(*host->net));
+    tdw__table_free(loop, &net->ports);
+    tdw__table_free(loop, &net->names);
+    tdw__memory_put(loop->memory, net, sizeof(*net));
     host->net = NULL;
 }

@@ -194,8 +194,8 @@ struct tdw_net {
         struct tdw_host *host;
     } * addresses;
     struct tdw_way **ways;
-    struct tdw_host_name *names; /* of hosts */
-    uint32_t addresses_count, addresses_max, ways_count, ways_max, names_count, names_max;
+    struct tdw_table names; /* of hosts */
+    uint32_t addresses_count, addresses_max, ways_count, ways_max;
     uint32_t hosts;                     /* numbered so far */
     struct tdw_connection *connections; /* all of them */
     struct tdw_datagram *datagrams;     /* on their way */
@@ -204,11 +204,12 @@ struct tdw_net {
 /* What a host has of it. */
 struct tdw_net_host {
     struct in6_addr ipv4, ipv6;
-    struct tdw_table ports;  /* that are taken, by number */
-    struct tdw_table names;  /* of unix sockets */
-    struct tdw_end *ends;    /* of connections */
-    struct tdw_node locals;  /* unix sockets, newest first */
-    struct tdw_node waiting; /* of them: those that wait for room at several others */
+    struct tdw_table ports;           /* that are taken, by number */
+    struct tdw_table names;           /* of unix sockets */
+    struct tdw_host_name *host_names; /* its own */
+    struct tdw_end *ends;             /* of connections */
+    struct tdw_node locals;           /* unix sockets, newest first */
+    struct tdw_node waiting;          /* of them: those that wait for room at several others */
     uint32_t number;
     uint16_t port_next[2]; /* where the search for a free port goes on: streams, datagrams */
     uint32_t autobound;    /* abstract unix names given out */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables of what a host may have thousands of: port numbers in use, names of unix sockets.
+ * Tables of what there may be thousands of: port numbers in use, names of unix sockets, of hosts.
  *
  * A table is an array of chains, as many as entries, roughly. An entry stands inside of what it
  * leads to and has a key, whose low bits pick its chain; two entries may have one key. A walk along

@@ -14,11 +14,6 @@
 
 #define UNREACHABLE_NS 3060000000u /* three probes for a neighbour that does not answer */
 
-static struct tdw_loop *loop_of(const struct tdw_end *end)
-{
-    return &end->host->world->loop;
-}
-
 /* ── Connecting ────────────────────────────────────────────────────────────────────────────── */
 
 static uint8_t state_of(const struct tdw_socket *socket)
@@ -285,7 +280,7 @@ static int64_t take_in(struct tdw_end *end, struct tdw_msg *msg, uint64_t max)
         uint32_t spare = tail ? tail->room - tail->off - tail->bytes : 0;
 
         if (spare == 0) {
-            tail = tdw__segment_new(loop_of(end), room_for(part));
+            tail = tdw__segment_new(end->loop, room_for(part));
             if (!tail)
                 return done > 0 ? done : -ENOMEM;
             tdw__segments_push(&half->unsent, tail);
@@ -490,7 +485,7 @@ static void close_end(struct tdw_end *end, struct tdw_socket *socket)
         end->out.cork = false;
         finish(end);
         if (end->state == TDW_TCP_FIN_WAIT)
-            tdw__tcp_arm(end, loop_of(end)->now_ns + TDW_TCP_MINUTE_NS);
+            tdw__tcp_arm(end, end->loop->now_ns + TDW_TCP_MINUTE_NS);
     }
     tdw__tcp_settle(end->connection);
 }
