@@ -229,13 +229,12 @@ void tdw__net_host_fini(struct tdw_host *host);
 
 /* An address that is taken: by a socket, or by what is left of its connection. */
 struct tdw_port {
-    struct tdw_port *next, *prev; /* of its number, oldest first */
+    struct tdw_node node; /* in a list of its number, oldest first */
     struct tdw_port_number *number;
     struct tdw_host *host;
     struct tdw_socket *socket; /* NULL: a connection in TIME_WAIT, or one that nobody holds */
     struct tdw_address address;
     bool datagram, reuse_addr, reuse_port, listens, v6only;
-    bool accepted; /* of a connection that has its listener's port */
 };
 
 /* 0: *port is the socket's from now on; -EADDRINUSE, -ENOMEM. Number 0: any that is free. */

@@ -24,9 +24,7 @@
 
 struct tdw_port_number {
     struct tdw_hashed hashed;
-    struct list {
-        struct tdw_port *first, *last;
-    } asked, accepted;
+    struct tdw_node asked, accepted;
 };
 
 static uint64_t key_of(bool datagram, uint16_t number)
@@ -73,21 +71,27 @@ static bool conflicts(const struct tdw_port *a, const struct tdw_port *b)
     return !(a->reuse_addr && b->reuse_addr) || (!a->datagram && b->listens);
 }
 
+static const struct tdw_port *port_at(struct tdw_node *node)
+{
+    return tdw_of(node, struct tdw_port, node);
+}
+
+static bool conflicts_in(struct tdw_node *list, const struct tdw_port *port)
+{
+    for (struct tdw_node *node = list->next; node != list; node = node->next)
+        if (conflicts(port, port_at(node)))
+            return true;
+    return false;
+}
+
 /* With any of the same number? */
 static bool conflicts_with_any(const struct tdw_port *port)
 {
-    const struct tdw_port_number *number =
-        find_number(port->host, port->datagram, port->address.port);
+    struct tdw_port_number *number = find_number(port->host, port->datagram, port->address.port);
 
     if (!number)
         return false;
-    for (const struct tdw_port *other = number->asked.first; other; other = other->next)
-        if (conflicts(port, other))
-            return true;
-    for (const struct tdw_port *other = number->accepted.first; other; other = other->next)
-        if (conflicts(port, other))
-            return true;
-    return false;
+    return conflicts_in(&number->asked, port) || conflicts_in(&number->accepted, port);
 }
 
 static int free_number(struct tdw_host *host, bool datagram)
@@ -112,31 +116,29 @@ static struct tdw_port_number *take_number(struct tdw_host *host, bool datagram,
     if (number || tdw__table_room(loop, &host->net->ports))
         return number;
     number = tdw__memory_get(loop->memory, sizeof(*number));
-    if (number)
-        tdw__table_put(&host->net->ports, &number->hashed, key_of(datagram, port));
+    if (!number)
+        return NULL;
+    tdw__node_init(&number->asked);
+    tdw__node_init(&number->accepted);
+    tdw__table_put(&host->net->ports, &number->hashed, key_of(datagram, port));
     return number;
 }
 
 /* The last record of the number is gone. */
 static void give_number(struct tdw_host *host, struct tdw_port_number *number)
 {
-    if (number->asked.first || number->accepted.first)
+    if (!tdw__node_alone(&number->asked) || !tdw__node_alone(&number->accepted))
         return;
     tdw__table_take(&host->net->ports, &number->hashed);
     tdw__memory_put(host->world->loop.memory, number, sizeof(*number));
 }
 
-static struct list *list_of(const struct tdw_port *port)
-{
-    return port->accepted ? &port->number->accepted : &port->number->asked;
-}
-
-static struct tdw_port *insert(const struct tdw_port *port)
+/* `accepted`: of a connection that has its listener's port. */
+static struct tdw_port *insert(const struct tdw_port *port, bool accepted)
 {
     struct tdw_loop *loop = &port->host->world->loop;
     struct tdw_port_number *number = take_number(port->host, port->datagram, port->address.port);
     struct tdw_port *record = number ? tdw__memory_get(loop->memory, sizeof(*record)) : NULL;
-    struct list *list;
 
     if (!record) {
         if (number)
@@ -145,14 +147,7 @@ static struct tdw_port *insert(const struct tdw_port *port)
     }
     *record = *port;
     record->number = number;
-    list = list_of(record);
-    record->next = NULL;
-    record->prev = list->last; /* oldest first: what a walk finds depends on nothing else */
-    if (list->last)
-        list->last->next = record;
-    else
-        list->first = record;
-    list->last = record;
+    tdw__node_last(accepted ? &number->accepted : &number->asked, &record->node);
     return record;
 }
 
@@ -175,7 +170,7 @@ int tdw__port_take(struct tdw_socket *socket, struct tdw_address address, struct
     } else if (conflicts_with_any(&record)) {
         return -EADDRINUSE;
     }
-    *port = insert(&record);
+    *port = insert(&record, false);
     return *port ? 0 : -ENOMEM;
 }
 
@@ -185,24 +180,15 @@ struct tdw_port *tdw__port_share(const struct tdw_port *port, struct tdw_socket 
 
     record.socket = socket;
     record.listens = false;
-    record.accepted = true;
-    return insert(&record);
+    return insert(&record, true);
 }
 
 void tdw__port_give(struct tdw_port *port)
 {
     struct tdw_port_number *number = port->number;
     struct tdw_host *host = port->host;
-    struct list *list = list_of(port);
 
-    if (port->next)
-        port->next->prev = port->prev;
-    else
-        list->last = port->prev;
-    if (port->prev)
-        port->prev->next = port->next;
-    else
-        list->first = port->next;
+    tdw__node_out(&port->node);
     tdw__memory_put(host->world->loop.memory, port, sizeof(*port));
     give_number(host, number);
 }
@@ -251,13 +237,16 @@ struct tdw_socket *tdw__port_find(struct tdw_host *host, bool datagram,
                                   const struct tdw_address *to, const struct tdw_address *from,
                                   uint64_t actor)
 {
-    const struct tdw_port_number *number = find_number(host, datagram, to->port);
-    const struct tdw_port *first = number ? number->asked.first : NULL;
+    struct tdw_port_number *number = find_number(host, datagram, to->port);
+    struct tdw_node *list;
     uint32_t count = 0, pick;
     int best = 0;
 
-    for (const struct tdw_port *port = first; port; port = port->next) {
-        const int score = fits(port, datagram, to, from);
+    if (!number)
+        return NULL;
+    list = &number->asked;
+    for (struct tdw_node *node = list->next; node != list; node = node->next) {
+        const int score = fits(port_at(node), datagram, to, from);
 
         if (score > best) {
             best = score;
@@ -270,8 +259,8 @@ struct tdw_socket *tdw__port_find(struct tdw_host *host, bool datagram,
     pick = tdw__choose(
         &host->world->loop,
         &(struct tdw_choice){.kind = TDW_CHOOSE_WAITER, .actor = actor, .bound = count});
-    for (const struct tdw_port *port = first; port; port = port->next)
-        if (fits(port, datagram, to, from) == best && pick-- == 0)
-            return port->socket;
+    for (struct tdw_node *node = list->next; node != list; node = node->next)
+        if (fits(port_at(node), datagram, to, from) == best && pick-- == 0)
+            return port_at(node)->socket;
     return NULL;
 }
