@@ -6,6 +6,7 @@
  * up to date. Nothing here runs unless somebody listens or something is wrong.
  */
 #include <runtime/event.h>
+#include <tidewheel/world.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -116,4 +117,29 @@ void tdw__digest_text(struct tdw_digest digest, char text[33])
 {
     snprintf(text, 33, "%016llx%016llx", (unsigned long long)digest.hi,
              (unsigned long long)digest.lo);
+}
+void tdw_mark(const char *name, uint64_t value)
+{
+    tdw__event(tdw__self->ring->loop, (struct tdw_event){
+                                          .kind = TDW_E_MARK,
+                                          .actor = tdw__self->actor,
+                                          .off = value,
+                                          .data = tdw__hash_text(name),
+                                          .name = name,
+                                      });
+}
+
+int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t data, int64_t res)
+{
+    tdw__event(tdw__self->ring->loop, (struct tdw_event){
+                                          .kind = TDW_E_SYS,
+                                          .opcode = call,
+                                          .fd = fd,
+                                          .actor = tdw__self->actor,
+                                          .off = off,
+                                          .len = len,
+                                          .data = tdw__mix2(data ^ TDW_K0, (uint64_t)res ^ TDW_K1),
+                                          .res = (int32_t)res,
+                                      });
+    return (int)res;
 }

@@ -51,6 +51,10 @@ __attribute__((always_inline)) static inline void tdw__event(struct tdw_loop *lo
 /* As people and files have it: 32 hexadecimal digits, the high half first. */
 void tdw__digest_text(struct tdw_digest digest, char text[33]);
 
+/* A call that never waits happened: an event, nothing else. `call` is enum tdw_sys_call. Returns
+ * `res`, so that calls can end with it. */
+int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t data, int64_t res);
+
 /* Something is wrong with the program: an event, and the run's failure if it is the first. */
 void tdw__finding_v(struct tdw_loop *loop, const struct tdw_task *task, const struct tdw_site *site,
                     const char *format, va_list args);

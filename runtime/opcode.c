@@ -64,8 +64,8 @@ static uint64_t hash_sockaddr(const struct sockaddr *address, uint64_t bytes)
 static uint64_t hash_msghdr(const struct msghdr *message, bool received)
 {
     const uint64_t lengths = hash_iovec(message->msg_iov, (uint32_t)message->msg_iovlen);
-    const uint64_t name = received ? message->msg_namelen
-                                   : hash_sockaddr(message->msg_name, message->msg_namelen);
+    const uint64_t name =
+        received ? message->msg_namelen : hash_sockaddr(message->msg_name, message->msg_namelen);
 
     return tdw__mix(name, tdw__mix(lengths, message->msg_controllen));
 }

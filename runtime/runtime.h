@@ -48,6 +48,8 @@ struct tdw_backend_ops {
     void (*ended)(struct tdw_ring *ring);
     /* The op is final: drop what was taken for it at its start. */
     void (*release)(struct tdw_ring *ring, struct tdw_op *op, void *object);
+    /* What a program asks of this kernel without waiting (calls.h). */
+    const struct tdw_calls *calls;
 };
 
 /* ── Slots: the ops in flight ──────────────────────────────────────────────────────────────────

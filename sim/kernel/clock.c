@@ -116,7 +116,7 @@ uint64_t tdw__clock_at(const struct tdw_host *host, int clock, uint64_t ns)
 
 /* ── What tests and programs do to it ──────────────────────────────────────────────────────── */
 
-int tdw_host_drift(struct tdw_host *host, int32_t ppb)
+int tdw__sim_host_drift(struct tdw_host *host, int32_t ppb)
 {
     const struct tdw_host_clock before = host->clock;
 
@@ -129,7 +129,7 @@ int tdw_host_drift(struct tdw_host *host, int32_t ppb)
     return 0;
 }
 
-void tdw_host_step(struct tdw_host *host, int64_t ns)
+void tdw__sim_host_step(struct tdw_host *host, int64_t ns)
 {
     rebase(host);
     host->clock.realtime_ns += (uint64_t)ns;
@@ -137,7 +137,7 @@ void tdw_host_step(struct tdw_host *host, int64_t ns)
     tdw__timeouts_changed(host, &host->clock, ns);
 }
 
-uint64_t tdw_host_clock(const struct tdw_host *host, int clock)
+uint64_t tdw__sim_host_clock(const struct tdw_host *host, int clock)
 {
     return tdw__clock_ns(host, clock);
 }
@@ -156,7 +156,7 @@ static int do_gettime(int clock, struct timespec *now)
     return 0;
 }
 
-int tdw_sys_clock_gettime(int clock, struct timespec *now)
+int tdw__sim_sys_clock_gettime(int clock, struct timespec *now)
 {
     const int res = do_gettime(clock, now);
 
@@ -174,12 +174,13 @@ static int do_settime(int clock, const struct timespec *now)
         return -EFAULT;
     if (now->tv_sec < 0 || now->tv_nsec < 0 || now->tv_nsec > 999999999)
         return -EINVAL;
-    tdw_host_step(host, (int64_t)((uint64_t)now->tv_sec * 1000000000u + (uint64_t)now->tv_nsec -
-                                  tdw__clock_ns(host, CLOCK_REALTIME)));
+    tdw__sim_host_step(host,
+                       (int64_t)((uint64_t)now->tv_sec * 1000000000u + (uint64_t)now->tv_nsec -
+                                 tdw__clock_ns(host, CLOCK_REALTIME)));
     return 0;
 }
 
-int tdw_sys_clock_settime(int clock, const struct timespec *now)
+int tdw__sim_sys_clock_settime(int clock, const struct timespec *now)
 {
     const int res = do_settime(clock, now);
 

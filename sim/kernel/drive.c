@@ -126,7 +126,7 @@ static uint64_t service_ns(const struct tdw_drive *drive, enum tdw_request reque
     return knot[0] + (knot[1] - knot[0]) * (place % KNOT_PLACES) / KNOT_PLACES;
 }
 
-int tdw_host_device(struct tdw_host *host, const struct tdw_device *device)
+int tdw__sim_host_device(struct tdw_host *host, const struct tdw_device *device)
 {
     struct tdw_drive *drive = NULL;
 

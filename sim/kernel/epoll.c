@@ -464,12 +464,12 @@ static int do_create(int flags)
     return fd;
 }
 
-int tdw_sys_epoll_create1(int flags)
+int tdw__sim_sys_epoll_create1(int flags)
 {
     return tdw__sys_event(TDW_SYS_EPOLL_CREATE, -1, (uint64_t)flags, 0, 0, do_create(flags));
 }
 
-int tdw_sys_epoll_ctl(int epfd, int what, int fd, const struct epoll_event *event)
+int tdw__sim_sys_epoll_ctl(int epfd, int what, int fd, const struct epoll_event *event)
 {
     struct tdw_files *files = tdw__process()->files;
 

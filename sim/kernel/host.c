@@ -27,6 +27,7 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
         host = tdw__memory_get(world->loop.memory, sizeof *host);
         if (!host)
             return NULL;
+        host->calls = &tdw__sim_calls;
         host->world = world;
         host->name = tdw__intern(&world->loop, name);
         host->disk = tdw__disk_new(world->loop.memory);
@@ -48,7 +49,7 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
     return host;
 }
 
-struct tdw_host *tdw_host(const char *name, void (*main)(void *), void *arg)
+struct tdw_host *tdw__sim_host(const char *name, void (*main)(void *), void *arg)
 {
     return tdw__host_in(tdw__world(tdw__self->ring->loop), name, main, arg);
 }
@@ -63,7 +64,7 @@ static void show(const struct tdw_host *host, uint8_t kind)
                                    });
 }
 
-int tdw_host_boot(struct tdw_host *host)
+int tdw__sim_host_boot(struct tdw_host *host)
 {
     struct tdw_process *process;
     char path[128];
@@ -84,13 +85,13 @@ int tdw_host_boot(struct tdw_host *host)
     return tdw__process_start(process, host->main, host->arg);
 }
 
-int tdw_host_crash(struct tdw_host *host)
+int tdw__sim_host_crash(struct tdw_host *host)
 {
     if (!host->up)
         return -ESRCH;
     if (tdw__self && tdw__process()->host == host)
         return -EDEADLK;
-    tdw_host_resume(host); /* what was put aside is taken back like all else */
+    tdw__sim_host_resume(host); /* what was put aside is taken back like all else */
     show(host, TDW_E_CRASH);
     host->up = false; /* nothing leaves it any more */
     for (struct tdw_process *p = host->world->processes; p; p = p->next)
@@ -115,7 +116,7 @@ static void show_pause(const struct tdw_host *host)
                                    });
 }
 
-int tdw_host_pause(struct tdw_host *host)
+int tdw__sim_host_pause(struct tdw_host *host)
 {
     if (!host->up)
         return -ESRCH;
@@ -130,7 +131,7 @@ int tdw_host_pause(struct tdw_host *host)
     return 0;
 }
 
-int tdw_host_resume(struct tdw_host *host)
+int tdw__sim_host_resume(struct tdw_host *host)
 {
     if (!host->paused)
         return -EALREADY;
@@ -141,17 +142,17 @@ int tdw_host_resume(struct tdw_host *host)
     return 0;
 }
 
-bool tdw_host_running(const struct tdw_host *host)
+bool tdw__sim_host_running(const struct tdw_host *host)
 {
     return host->up;
 }
 
-struct tdw_disk *tdw_host_disk(struct tdw_host *host)
+struct tdw_disk *tdw__sim_host_disk(struct tdw_host *host)
 {
     return host->disk;
 }
 
-void tdw_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t file_bytes)
+void tdw__sim_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t file_bytes)
 {
     host->disk->bytes_max = bytes;
     host->disk->file_bytes_max = file_bytes ? file_bytes : TDW_FILE_BYTES_MAX;
@@ -160,7 +161,7 @@ void tdw_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t file_b
 void tdw__hosts_free(struct tdw_world *world)
 {
     for (struct tdw_host *host = world->hosts; host; host = host->next) {
-        tdw_host_resume(host);
+        tdw__sim_host_resume(host);
         host->up = false;
     }
     while (world->processes) {

@@ -14,6 +14,7 @@
 #ifndef TDW_KERNEL_H
 #define TDW_KERNEL_H
 
+#include <runtime/calls.h>
 #include <runtime/event.h>
 #include <runtime/runtime.h>
 #include <tidewheel/world.h>
@@ -160,9 +161,12 @@ struct tdw_process *tdw__process(void);
  * memory is exhausted. */
 struct tdw_process *tdw__process_fork(struct tdw_process *parent, void (*main)(void *), void *arg);
 
-/* A call that never waits happened: an event, nothing else. `call` is enum tdw_sys_call. Returns
- * `res`, so that calls can end with it. */
-int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t data, int64_t res);
+/* Its plain calls (calls.h), each in the file of its subsystem; calls.c has the table. */
+#define TDW_SIM_CALL(result, name, parameters, arguments) result tdw__sim_##name parameters;
+#define TDW_SIM_CALL_VOID(name, parameters, arguments) void tdw__sim_##name parameters;
+TDW_CALLS_TABLE(TDW_SIM_CALL, TDW_SIM_CALL_VOID)
+int tdw__sim_sys_fcntl(int fd, int cmd, uintptr_t arg);
+extern const struct tdw_calls tdw__sim_calls;
 
 /* ── Clocks and timers (clock.c, timer.c) ──────────────────────────────────────────────────── */
 

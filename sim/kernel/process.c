@@ -27,7 +27,7 @@ struct tdw_allocation {
     struct tdw_allocation *next, *prev;
 };
 
-void *tdw_malloc(size_t bytes)
+void *tdw__sim_malloc(size_t bytes)
 {
     struct tdw_process *process = tdw__process();
     struct tdw_allocation *block = calloc(1, sizeof *block + bytes);
@@ -41,7 +41,7 @@ void *tdw_malloc(size_t bytes)
     return block + 1;
 }
 
-void tdw_free(void *pointer)
+void tdw__sim_free(void *pointer)
 {
     struct tdw_process *process = tdw__process();
     struct tdw_allocation *block;
@@ -133,7 +133,7 @@ struct tdw_process *tdw__process_fork(struct tdw_process *parent, void (*main)(v
     return process;
 }
 
-int tdw_proc_spawn(const char *name, void (*main)(void *), void *arg)
+int tdw__sim_proc_spawn(const char *name, void (*main)(void *), void *arg)
 {
     struct tdw_process *parent = tdw__process();
     struct tdw_files *files = tdw__files_clone(parent->files);
@@ -175,7 +175,7 @@ void tdw__process_ended(struct tdw_ring *ring)
     tdw__channels_orphan(ring->loop, ring);
 }
 
-void tdw_proc_exit(int status)
+void tdw__sim_proc_exit(int status)
 {
     struct tdw_task *task = tdw__self;
     struct tdw_process *process = tdw__process();
@@ -203,7 +203,7 @@ static void show_kill(const struct tdw_process *process)
                                                       .name = process->ring.path});
 }
 
-int tdw_proc_kill(int pid)
+int tdw__sim_proc_kill(int pid)
 {
     struct tdw_process *self = tdw__process();
     struct tdw_process *process = tdw__process_find(self->host, pid);
@@ -221,7 +221,7 @@ int tdw_proc_kill(int pid)
     return 0;
 }
 
-void tdw_proc_sigpipe(bool kills)
+void tdw__sim_proc_sigpipe(bool kills)
 {
     tdw__process()->sigpipe_kills = kills;
 }

@@ -306,7 +306,7 @@ static int do_register(struct tdw_process *process, const struct io_uring_buf_re
     return 0;
 }
 
-int tdw_ring_register_buf_ring(const struct io_uring_buf_reg *reg, unsigned flags)
+int tdw__sim_ring_register_buf_ring(const struct io_uring_buf_reg *reg, unsigned flags)
 {
     const int res = do_register(tdw__process(), reg, flags);
 
@@ -314,7 +314,7 @@ int tdw_ring_register_buf_ring(const struct io_uring_buf_reg *reg, unsigned flag
                           reg ? reg->ring_entries : 0, flags, res);
 }
 
-int tdw_ring_unregister_buf_ring(int id)
+int tdw__sim_ring_unregister_buf_ring(int id)
 {
     struct tdw_process *process = tdw__process();
     struct tdw_buffer_group *group = group_find(&process->registered, (uint32_t)id);

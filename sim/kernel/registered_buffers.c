@@ -107,26 +107,26 @@ static int event(uint8_t call, uint64_t off, const struct iovec *buffers, uint32
     return tdw__sys_event(call, -1, off, count, data, res);
 }
 
-int tdw_ring_register_buffers(const struct iovec *buffers, unsigned count)
+int tdw__sim_ring_register_buffers(const struct iovec *buffers, unsigned count)
 {
     return event(TDW_SYS_REGISTER_BUFFERS, 0, buffers, count,
                  buffers || count == 0 ? do_register(&tdw__process()->registered, buffers, count)
                                        : -EFAULT);
 }
 
-int tdw_ring_register_buffers_sparse(unsigned count)
+int tdw__sim_ring_register_buffers_sparse(unsigned count)
 {
     return event(TDW_SYS_REGISTER_BUFFERS, 1, NULL, count,
                  count > 0 ? do_register(&tdw__process()->registered, NULL, count) : -EINVAL);
 }
 
-int tdw_ring_register_buffers_update(unsigned off, const struct iovec *buffers, unsigned count)
+int tdw__sim_ring_register_buffers_update(unsigned off, const struct iovec *buffers, unsigned count)
 {
     return event(TDW_SYS_REGISTER_BUFFERS_UPDATE, off, buffers, count,
                  do_update(&tdw__process()->registered, off, buffers, count));
 }
 
-int tdw_ring_unregister_buffers(void)
+int tdw__sim_ring_unregister_buffers(void)
 {
     return event(TDW_SYS_UNREGISTER_BUFFERS, 0, NULL, 0,
                  do_unregister(&tdw__process()->registered));

@@ -276,24 +276,24 @@ static int do_unregister(struct tdw_process *process)
     return 0;
 }
 
-int tdw_ring_register_files(const int *fds, unsigned count)
+int tdw__sim_ring_register_files(const int *fds, unsigned count)
 {
     return event(TDW_SYS_REGISTER_FILES, 0, fds, count,
                  fds || count == 0 ? do_register(tdw__process(), fds, count) : -EFAULT);
 }
 
-int tdw_ring_register_files_sparse(unsigned count)
+int tdw__sim_ring_register_files_sparse(unsigned count)
 {
     return event(TDW_SYS_REGISTER_FILES, 1, NULL, count,
                  count > 0 ? do_register(tdw__process(), NULL, count) : -EINVAL);
 }
 
-int tdw_ring_unregister_files(void)
+int tdw__sim_ring_unregister_files(void)
 {
     return event(TDW_SYS_UNREGISTER_FILES, 0, NULL, 0, do_unregister(tdw__process()));
 }
 
-int tdw_ring_register_files_update(unsigned off, const int *fds, unsigned count)
+int tdw__sim_ring_register_files_update(unsigned off, const int *fds, unsigned count)
 {
     int res = count == 0 ? -EINVAL : check_update(&tdw__process()->registered, off, count);
 
@@ -302,7 +302,7 @@ int tdw_ring_register_files_update(unsigned off, const int *fds, unsigned count)
     return event(TDW_SYS_REGISTER_FILES_UPDATE, off, fds, count, res);
 }
 
-int tdw_ring_register_file_alloc_range(unsigned off, unsigned count)
+int tdw__sim_ring_register_file_alloc_range(unsigned off, unsigned count)
 {
     struct tdw_registered *r = &tdw__process()->registered;
     int res = 0;

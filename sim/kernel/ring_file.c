@@ -66,7 +66,7 @@ static int do_ring_fd(struct tdw_process *process)
     return fd;
 }
 
-int tdw_ring_fd(void)
+int tdw__sim_ring_fd(void)
 {
     return tdw__sys_event(TDW_SYS_RING_FD, -1, 0, 0, 0, do_ring_fd(tdw__process()));
 }

@@ -2,15 +2,14 @@
 /*
  * System calls that never wait (include/tidewheel/sys.h), on the running task's process.
  *
- * Each call is a static function that answers 0 or more, or -errno, and a public one around it
- * that makes it an event: number, descriptor, two words, the hash of the path. Nothing here
- * blocks, takes virtual time, or touches errno.
+ * Each call is a static function that answers 0 or more, or -errno, and one around it, which the
+ * table of calls names, that makes it an event: number, descriptor, two words, the hash of the
+ * path. Nothing here blocks, takes virtual time, or touches errno.
  */
 #define XXH_INLINE_ALL
 #include <tidewheel/sys.h>
 #include <sim/kernel/vfs.h>
 #include <linux/magic.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -18,17 +17,6 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 #include <xxhash.h>
-
-const char *tdw_sys_name(uint8_t call)
-{
-    static const char *const names[] = {
-#define TDW_SYS_NAME(NAME, number, name) [number] = name,
-        TDW_SYS_CALLS(TDW_SYS_NAME)
-#undef TDW_SYS_NAME
-    };
-
-    return call < sizeof(names) / sizeof(*names) && names[call] ? names[call] : "?";
-}
 
 static struct tdw_files *files(void)
 {
@@ -97,7 +85,7 @@ static int64_t do_lseek(int fd, int64_t offset, int whence)
     }
 }
 
-int64_t tdw_sys_lseek(int fd, int64_t offset, int whence)
+int64_t tdw__sim_sys_lseek(int fd, int64_t offset, int whence)
 {
     const int64_t res = do_lseek(fd, offset, whence);
 
@@ -139,22 +127,15 @@ static int fcntl_lock(struct tdw_file *file, int cmd, struct flock *lock)
     return tdw__lock_set(tdw__process(), file, cmd, lock);
 }
 
-int tdw_sys_fcntl(int fd, int cmd, ...)
+int tdw__sim_sys_fcntl(int fd, int cmd, uintptr_t word)
 {
     const bool locks = cmd == F_SETLK || cmd == F_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_GETLK;
     struct tdw_file *file = tdw__fd(files(), fd);
-    struct flock *lock = NULL;
+    struct flock *lock = locks ? tdw__pointer(word) : NULL;
+    const int arg = locks ? 0 : (int)word;
     uint64_t off = 0, len = 0;
-    int arg = 0, res;
-    va_list rest;
+    int res;
 
-    va_start(rest, cmd);
-    if (locks)
-        lock = va_arg(rest, struct flock *);
-    else if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC || cmd == F_SETFD || cmd == F_SETFL ||
-             cmd == F_SETPIPE_SZ)
-        arg = va_arg(rest, int);
-    va_end(rest);
     if (lock) {
         off = (uint64_t)lock->l_start ^ (uint64_t)lock->l_type << 56;
         len = (uint64_t)lock->l_len ^ (uint64_t)lock->l_whence << 56;
@@ -174,12 +155,12 @@ int tdw_sys_fcntl(int fd, int cmd, ...)
     return tdw__sys_event(TDW_SYS_FCNTL, fd, off, len, (uint64_t)cmd, res);
 }
 
-int tdw_sys_dup(int fd)
+int tdw__sim_sys_dup(int fd)
 {
     return tdw__sys_event(TDW_SYS_DUP, fd, 0, 0, 0, tdw__fd_dup(files(), fd, 0, false));
 }
 
-int tdw_sys_dup2(int fd, int to)
+int tdw__sim_sys_dup2(int fd, int to)
 {
     int res;
 
@@ -190,13 +171,13 @@ int tdw_sys_dup2(int fd, int to)
     return tdw__sys_event(TDW_SYS_DUP2, fd, (uint64_t)to, 0, 0, res);
 }
 
-int tdw_sys_dup3(int fd, int to, int flags)
+int tdw__sim_sys_dup3(int fd, int to, int flags)
 {
     return tdw__sys_event(TDW_SYS_DUP3, fd, (uint64_t)to, (uint64_t)flags, 0,
                           tdw__fd_dup3(files(), fd, to, flags));
 }
 
-int tdw_sys_pipe2(int fds[2], int flags)
+int tdw__sim_sys_pipe2(int fds[2], int flags)
 {
     int got[2] = {-1, -1};
     const int res = tdw__pipe_open(files(), got, flags);
@@ -208,7 +189,7 @@ int tdw_sys_pipe2(int fds[2], int flags)
     return tdw__sys_event(TDW_SYS_PIPE2, got[0], (uint64_t)got[1], (uint64_t)flags, 0, res);
 }
 
-int tdw_sys_eventfd(unsigned value, int flags)
+int tdw__sim_sys_eventfd(unsigned value, int flags)
 {
     return tdw__sys_event(TDW_SYS_EVENTFD, -1, value, (uint64_t)flags, 0,
                           tdw__eventfd_open(files(), value, flags));
@@ -223,7 +204,7 @@ static int do_flock(int fd, int operation)
     return tdw__flock(file, operation);
 }
 
-int tdw_sys_flock(int fd, int operation)
+int tdw__sim_sys_flock(int fd, int operation)
 {
     return tdw__sys_event(TDW_SYS_FLOCK, fd, 0, (uint64_t)operation, 0, do_flock(fd, operation));
 }
@@ -263,7 +244,7 @@ static int do_truncate(const char *path, int64_t length)
     return tdw__inode_resize(inode, (uint64_t)length, now());
 }
 
-int tdw_sys_truncate(const char *path, int64_t length)
+int tdw__sim_sys_truncate(const char *path, int64_t length)
 {
     return tdw__sys_event(TDW_SYS_TRUNCATE, -1, (uint64_t)length, 0, hash_path(path),
                           do_truncate(path, length));
@@ -288,13 +269,13 @@ static int do_access(int dirfd, const char *path, int mode, int flags)
     return 0;
 }
 
-int tdw_sys_access(const char *path, int mode)
+int tdw__sim_sys_access(const char *path, int mode)
 {
     return tdw__sys_event(TDW_SYS_ACCESS, -1, 0, (uint64_t)mode, hash_path(path),
                           do_access(AT_FDCWD, path, mode, 0));
 }
 
-int tdw_sys_faccessat(int dirfd, const char *path, int mode, int flags)
+int tdw__sim_sys_faccessat(int dirfd, const char *path, int mode, int flags)
 {
     return tdw__sys_event(TDW_SYS_FACCESSAT, dirfd, (uint64_t)flags, (uint64_t)mode,
                           hash_path(path), do_access(dirfd, path, mode, flags));
@@ -320,14 +301,14 @@ static int do_readlink(int dirfd, const char *path, char *buffer, size_t bytes)
     return (int)length;
 }
 
-int tdw_sys_readlink(const char *path, char *buffer, size_t bytes)
+int tdw__sim_sys_readlink(const char *path, char *buffer, size_t bytes)
 {
     const int res = path && !*path ? -ENOENT : do_readlink(AT_FDCWD, path, buffer, bytes);
 
     return tdw__sys_event(TDW_SYS_READLINK, -1, 0, bytes, hash_path(path), res);
 }
 
-int tdw_sys_readlinkat(int dirfd, const char *path, char *buffer, size_t bytes)
+int tdw__sim_sys_readlinkat(int dirfd, const char *path, char *buffer, size_t bytes)
 {
     return tdw__sys_event(TDW_SYS_READLINKAT, dirfd, 0, bytes, hash_path(path),
                           do_readlink(dirfd, path, buffer, bytes));
@@ -386,7 +367,7 @@ static int do_mknod(const char *path, mode_t mode, dev_t device)
     return err;
 }
 
-int tdw_sys_mknod(const char *path, mode_t mode, dev_t device)
+int tdw__sim_sys_mknod(const char *path, mode_t mode, dev_t device)
 {
     return tdw__sys_event(TDW_SYS_MKNOD, -1, mode, device, hash_path(path),
                           do_mknod(path, mode, device));
@@ -403,7 +384,7 @@ static int set_mode(int err, struct tdw_inode *inode, mode_t mode)
     return 0;
 }
 
-int tdw_sys_chmod(const char *path, mode_t mode)
+int tdw__sim_sys_chmod(const char *path, mode_t mode)
 {
     struct tdw_inode *inode;
     const int err = find(AT_FDCWD, path, TDW_WALK_FOLLOW, &inode);
@@ -411,7 +392,7 @@ int tdw_sys_chmod(const char *path, mode_t mode)
     return tdw__sys_event(TDW_SYS_CHMOD, -1, 0, mode, hash_path(path), set_mode(err, inode, mode));
 }
 
-int tdw_sys_fchmod(int fd, mode_t mode)
+int tdw__sim_sys_fchmod(int fd, mode_t mode)
 {
     struct tdw_inode *inode;
     const int err = find_fd(fd, &inode);
@@ -433,7 +414,7 @@ static int set_owner(int err, struct tdw_inode *inode, uid_t owner, gid_t group)
     return 0;
 }
 
-int tdw_sys_chown(const char *path, uid_t owner, gid_t group)
+int tdw__sim_sys_chown(const char *path, uid_t owner, gid_t group)
 {
     struct tdw_inode *inode;
     const int err = find(AT_FDCWD, path, TDW_WALK_FOLLOW, &inode);
@@ -442,7 +423,7 @@ int tdw_sys_chown(const char *path, uid_t owner, gid_t group)
                           set_owner(err, inode, owner, group));
 }
 
-int tdw_sys_fchown(int fd, uid_t owner, gid_t group)
+int tdw__sim_sys_fchown(int fd, uid_t owner, gid_t group)
 {
     struct tdw_inode *inode;
     const int err = find_fd(fd, &inode);
@@ -494,7 +475,7 @@ static int do_utimensat(int dirfd, const char *path, const struct timespec times
     return 0;
 }
 
-int tdw_sys_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
+int tdw__sim_sys_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
     return tdw__sys_event(TDW_SYS_UTIMENSAT, dirfd, 0, (uint64_t)flags, hash_path(path),
                           do_utimensat(dirfd, path, times, flags));
@@ -502,19 +483,19 @@ int tdw_sys_utimensat(int dirfd, const char *path, const struct timespec times[2
 
 /* ── The process ───────────────────────────────────────────────────────────────────────────── */
 
-int tdw_sys_getcwd(char *buffer, size_t bytes)
+int tdw__sim_sys_getcwd(char *buffer, size_t bytes)
 {
     return tdw__sys_event(TDW_SYS_GETCWD, -1, 0, bytes, 0,
                           tdw__names_path(files()->cwd, files()->root, buffer, bytes));
 }
 
-int tdw_sys_chdir(const char *path)
+int tdw__sim_sys_chdir(const char *path)
 {
     return tdw__sys_event(TDW_SYS_CHDIR, -1, 0, 0, hash_path(path),
                           tdw__files_chdir(files(), path));
 }
 
-int tdw_sys_chroot(const char *path)
+int tdw__sim_sys_chroot(const char *path)
 {
     return tdw__sys_event(TDW_SYS_CHROOT, -1, 0, 0, hash_path(path),
                           tdw__files_chroot(files(), path));
@@ -535,7 +516,7 @@ static int do_fchdir(int fd)
     return 0;
 }
 
-int tdw_sys_fchdir(int fd)
+int tdw__sim_sys_fchdir(int fd)
 {
     return tdw__sys_event(TDW_SYS_FCHDIR, fd, 0, 0, 0, do_fchdir(fd));
 }
@@ -559,7 +540,7 @@ static int fill_statfs(int err, struct statfs *result)
     return 0;
 }
 
-int tdw_sys_statfs(const char *path, struct statfs *result)
+int tdw__sim_sys_statfs(const char *path, struct statfs *result)
 {
     struct tdw_inode *inode;
     const int err = find(AT_FDCWD, path, TDW_WALK_FOLLOW, &inode);
@@ -567,14 +548,14 @@ int tdw_sys_statfs(const char *path, struct statfs *result)
     return tdw__sys_event(TDW_SYS_STATFS, -1, 0, 0, hash_path(path), fill_statfs(err, result));
 }
 
-int tdw_sys_fstatfs(int fd, struct statfs *result)
+int tdw__sim_sys_fstatfs(int fd, struct statfs *result)
 {
     const int err = tdw__fd_any(files(), fd) ? 0 : -EBADF;
 
     return tdw__sys_event(TDW_SYS_FSTATFS, fd, 0, 0, 0, fill_statfs(err, result));
 }
 
-int tdw_sys_umask(mode_t mask)
+int tdw__sim_sys_umask(mode_t mask)
 {
     const int old = (int)files()->umask;
 
@@ -590,7 +571,7 @@ static int do_getrlimit(int resource, struct rlimit *limit)
     return 0;
 }
 
-int tdw_sys_getrlimit(int resource, struct rlimit *limit)
+int tdw__sim_sys_getrlimit(int resource, struct rlimit *limit)
 {
     return tdw__sys_event(TDW_SYS_GETRLIMIT, -1, (uint64_t)resource, 0, 0,
                           do_getrlimit(resource, limit));
@@ -606,13 +587,13 @@ static int do_setrlimit(int resource, const struct rlimit *limit)
     return 0;
 }
 
-int tdw_sys_setrlimit(int resource, const struct rlimit *limit)
+int tdw__sim_sys_setrlimit(int resource, const struct rlimit *limit)
 {
     return tdw__sys_event(TDW_SYS_SETRLIMIT, -1, limit->rlim_cur, limit->rlim_max, 0,
                           do_setrlimit(resource, limit));
 }
 
-int tdw_sys_getpid(void)
+int tdw__sim_sys_getpid(void)
 {
     return tdw__sys_event(TDW_SYS_GETPID, -1, 0, 0, 0, tdw__process()->pid);
 }

@@ -150,7 +150,7 @@ static int do_create(int clock, int flags)
     return fd;
 }
 
-int tdw_sys_timerfd_create(int clock, int flags)
+int tdw__sim_sys_timerfd_create(int clock, int flags)
 {
     return tdw__sys_event(TDW_SYS_TIMERFD_CREATE, clock, (uint64_t)flags, 0, 0,
                           do_create(clock, flags));
@@ -229,8 +229,8 @@ static int do_settime(int fd, int flags, const struct itimerspec *value, struct 
     return 0;
 }
 
-int tdw_sys_timerfd_settime(int fd, int flags, const struct itimerspec *value,
-                            struct itimerspec *old)
+int tdw__sim_sys_timerfd_settime(int fd, int flags, const struct itimerspec *value,
+                                 struct itimerspec *old)
 {
     const int res = do_settime(fd, flags, value, old);
 
@@ -238,7 +238,7 @@ int tdw_sys_timerfd_settime(int fd, int flags, const struct itimerspec *value,
                           value ? (uint64_t)value->it_value.tv_nsec : 0, (uint64_t)flags, res);
 }
 
-int tdw_sys_timerfd_gettime(int fd, struct itimerspec *value)
+int tdw__sim_sys_timerfd_gettime(int fd, struct itimerspec *value)
 {
     int res;
     const struct tdw_timerfd *timerfd = at(fd, &res);

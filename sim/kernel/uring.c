@@ -108,7 +108,7 @@ static struct tdw_uring *uring_new(unsigned sq, unsigned cq)
 {
     const size_t bytes = sizeof(struct tdw_uring) + sq * sizeof(struct io_uring_sqe) +
                          cq * sizeof(struct io_uring_cqe) + sq * sizeof(unsigned);
-    struct tdw_uring *uring = tdw_malloc(bytes);
+    struct tdw_uring *uring = tdw__sim_malloc(bytes);
 
     if (!uring)
         return NULL;
@@ -203,7 +203,7 @@ void tdw_uring_queue_exit(struct io_uring *ring)
         tdw__pause(uring->task);
     forget(tdw__process(), uring);
     tdw__uring_fd_close(ring->ring_fd);
-    tdw_free(uring);
+    tdw__sim_free(uring);
     memset(ring, 0, sizeof(*ring));
     ring->ring_fd = -1;
 }

@@ -119,30 +119,33 @@ int tdw_uring_register_restrictions(struct io_uring *ring, struct io_uring_restr
 
 int tdw_uring_register_buffers(struct io_uring *ring, const struct iovec *buffers, unsigned count)
 {
-    return may_register(ring, IORING_REGISTER_BUFFERS) ? tdw_ring_register_buffers(buffers, count)
-                                                       : -EACCES;
+    return may_register(ring, IORING_REGISTER_BUFFERS)
+               ? tdw__sim_ring_register_buffers(buffers, count)
+               : -EACCES;
 }
 
 int tdw_uring_register_buffers_sparse(struct io_uring *ring, unsigned count)
 {
-    return may_register(ring, IORING_REGISTER_BUFFERS2) ? tdw_ring_register_buffers_sparse(count)
-                                                        : -EACCES;
+    return may_register(ring, IORING_REGISTER_BUFFERS2)
+               ? tdw__sim_ring_register_buffers_sparse(count)
+               : -EACCES;
 }
 
 int tdw_uring_unregister_buffers(struct io_uring *ring)
 {
-    return may_register(ring, IORING_UNREGISTER_BUFFERS) ? tdw_ring_unregister_buffers() : -EACCES;
+    return may_register(ring, IORING_UNREGISTER_BUFFERS) ? tdw__sim_ring_unregister_buffers()
+                                                         : -EACCES;
 }
 
 int tdw_uring_register_files(struct io_uring *ring, const int *files, unsigned count)
 {
-    return may_register(ring, IORING_REGISTER_FILES) ? tdw_ring_register_files(files, count)
+    return may_register(ring, IORING_REGISTER_FILES) ? tdw__sim_ring_register_files(files, count)
                                                      : -EACCES;
 }
 
 int tdw_uring_register_files_sparse(struct io_uring *ring, unsigned count)
 {
-    return may_register(ring, IORING_REGISTER_FILES2) ? tdw_ring_register_files_sparse(count)
+    return may_register(ring, IORING_REGISTER_FILES2) ? tdw__sim_ring_register_files_sparse(count)
                                                       : -EACCES;
 }
 
@@ -150,32 +153,34 @@ int tdw_uring_register_files_update(struct io_uring *ring, unsigned off, const i
                                     unsigned count)
 {
     return may_register(ring, IORING_REGISTER_FILES_UPDATE)
-               ? tdw_ring_register_files_update(off, files, count)
+               ? tdw__sim_ring_register_files_update(off, files, count)
                : -EACCES;
 }
 
 int tdw_uring_unregister_files(struct io_uring *ring)
 {
-    return may_register(ring, IORING_UNREGISTER_FILES) ? tdw_ring_unregister_files() : -EACCES;
+    return may_register(ring, IORING_UNREGISTER_FILES) ? tdw__sim_ring_unregister_files() : -EACCES;
 }
 
 int tdw_uring_register_file_alloc_range(struct io_uring *ring, unsigned off, unsigned count)
 {
     return may_register(ring, IORING_REGISTER_FILE_ALLOC_RANGE)
-               ? tdw_ring_register_file_alloc_range(off, count)
+               ? tdw__sim_ring_register_file_alloc_range(off, count)
                : -EACCES;
 }
 
 int tdw_uring_register_buf_ring(struct io_uring *ring, struct io_uring_buf_reg *reg, unsigned flags)
 {
-    return may_register(ring, IORING_REGISTER_PBUF_RING) ? tdw_ring_register_buf_ring(reg, flags)
-                                                         : -EACCES;
+    return may_register(ring, IORING_REGISTER_PBUF_RING)
+               ? tdw__sim_ring_register_buf_ring(reg, flags)
+               : -EACCES;
 }
 
 int tdw_uring_unregister_buf_ring(struct io_uring *ring, int group)
 {
-    return may_register(ring, IORING_UNREGISTER_PBUF_RING) ? tdw_ring_unregister_buf_ring(group)
-                                                           : -EACCES;
+    return may_register(ring, IORING_UNREGISTER_PBUF_RING)
+               ? tdw__sim_ring_unregister_buf_ring(group)
+               : -EACCES;
 }
 
 /* ── An eventfd ────────────────────────────────────────────────────────────────────────────── */

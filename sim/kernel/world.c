@@ -599,6 +599,7 @@ const struct tdw_backend_ops tdw__sim_backend = {
     .counted = tdw__timeouts_count,
     .ended = tdw__process_ended,
     .release = sim_release,
+    .calls = &tdw__sim_calls,
 };
 
 /* ── Worlds ────────────────────────────────────────────────────────────────────────────────── */
@@ -685,7 +686,7 @@ int tdw_world_run(struct tdw_world *world, void (*main)(void *), void *arg)
 {
     struct tdw_host *host = tdw__host_in(world, "main", main, arg);
 
-    if (!host || tdw_host_boot(host) < 0)
+    if (!host || tdw__sim_host_boot(host) < 0)
         return -ENOMEM;
     return tdw_loop_run(&world->loop);
 }
@@ -713,30 +714,4 @@ uint64_t tdw_world_now(const struct tdw_world *world)
 uint32_t tdw_world_findings(const struct tdw_world *world)
 {
     return world->loop.findings;
-}
-
-void tdw_mark(const char *name, uint64_t value)
-{
-    tdw__event(tdw__self->ring->loop, (struct tdw_event){
-                                          .kind = TDW_E_MARK,
-                                          .actor = tdw__self->actor,
-                                          .off = value,
-                                          .data = tdw__hash_text(name),
-                                          .name = name,
-                                      });
-}
-
-int tdw__sys_event(uint8_t call, int fd, uint64_t off, uint64_t len, uint64_t data, int64_t res)
-{
-    tdw__event(tdw__self->ring->loop, (struct tdw_event){
-                                          .kind = TDW_E_SYS,
-                                          .opcode = call,
-                                          .fd = fd,
-                                          .actor = tdw__self->actor,
-                                          .off = off,
-                                          .len = len,
-                                          .data = tdw__mix2(data ^ TDW_K0, (uint64_t)res ^ TDW_K1),
-                                          .res = (int32_t)res,
-                                      });
-    return (int)res;
 }

@@ -35,6 +35,7 @@ struct tdw_host_clock {
 };
 
 struct tdw_host {
+    const struct tdw_calls *calls; /* the first member of any kernel's host */
     struct tdw_world *world;
     bool up; /* powered */
     bool paused;

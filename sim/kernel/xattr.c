@@ -374,36 +374,36 @@ static uint64_t hash_text(const char *text)
     return text ? XXH3_64bits(text, strlen(text)) : 0;
 }
 
-int64_t tdw_sys_listxattr(const char *path, char *to, size_t room)
+int64_t tdw__sim_sys_listxattr(const char *path, char *to, size_t room)
 {
     return tdw__sys_event(TDW_SYS_LISTXATTR, -1, 0, room, hash_text(path),
                           path ? do_list(-1, path, TDW_WALK_FOLLOW, to, room) : -EFAULT);
 }
 
-int64_t tdw_sys_llistxattr(const char *path, char *to, size_t room)
+int64_t tdw__sim_sys_llistxattr(const char *path, char *to, size_t room)
 {
     return tdw__sys_event(TDW_SYS_LLISTXATTR, -1, 0, room, hash_text(path),
                           path ? do_list(-1, path, 0, to, room) : -EFAULT);
 }
 
-int64_t tdw_sys_flistxattr(int fd, char *to, size_t room)
+int64_t tdw__sim_sys_flistxattr(int fd, char *to, size_t room)
 {
     return tdw__sys_event(TDW_SYS_FLISTXATTR, fd, 0, room, 0, do_list(fd, NULL, 0, to, room));
 }
 
-int tdw_sys_removexattr(const char *path, const char *name)
+int tdw__sim_sys_removexattr(const char *path, const char *name)
 {
     return tdw__sys_event(TDW_SYS_REMOVEXATTR, -1, hash_text(name), 0, hash_text(path),
                           path ? do_remove(-1, path, TDW_WALK_FOLLOW, name) : -EFAULT);
 }
 
-int tdw_sys_lremovexattr(const char *path, const char *name)
+int tdw__sim_sys_lremovexattr(const char *path, const char *name)
 {
     return tdw__sys_event(TDW_SYS_LREMOVEXATTR, -1, hash_text(name), 0, hash_text(path),
                           path ? do_remove(-1, path, 0, name) : -EFAULT);
 }
 
-int tdw_sys_fremovexattr(int fd, const char *name)
+int tdw__sim_sys_fremovexattr(int fd, const char *name)
 {
     return tdw__sys_event(TDW_SYS_FREMOVEXATTR, fd, hash_text(name), 0, 0,
                           do_remove(fd, NULL, 0, name));

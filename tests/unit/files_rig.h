@@ -11,6 +11,7 @@
 
 #include "tests.h"
 #include <sim/kernel/vfs.h>
+#include <sim/kernel/world.h>
 #include <tidewheel/sys.h>
 #include <string.h>
 
@@ -38,6 +39,7 @@ static inline void rig_init(struct rig *rig, struct tdw_disk *disk)
     rig->disk = disk ? disk : tdw__disk_new(tdw__memory_new());
     rig->loop.memory = tdw__memory_new();
     rig->process.ring.loop = &rig->loop;
+    rig->loop.backend = &tdw__sim_backend; /* for plain calls: no op goes through it */
     rig->process.files = tdw__files_new(rig->disk);
     rig->process.pid = 77;
     rig->task.ring = &rig->process.ring;

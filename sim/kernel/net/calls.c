@@ -31,14 +31,14 @@ static uint64_t hash_address(const struct sockaddr *address, socklen_t bytes)
                     address->sa_family);
 }
 
-int tdw_sys_socket(int domain, int type, int protocol)
+int tdw__sim_sys_socket(int domain, int type, int protocol)
 {
     const int fd = tdw__socket_open(tdw__process(), NULL, domain, type, protocol);
 
     return tdw__sys_event(TDW_SYS_SOCKET, domain, (uint64_t)type, (uint64_t)protocol, 0, fd);
 }
 
-int tdw_sys_socketpair(int domain, int type, int protocol, int fds[2])
+int tdw__sim_sys_socketpair(int domain, int type, int protocol, int fds[2])
 {
     int made[2] = {-1, -1};
     const int res = tdw__socket_pair(tdw__process(), domain, type, protocol, made);
@@ -50,7 +50,7 @@ int tdw_sys_socketpair(int domain, int type, int protocol, int fds[2])
     return tdw__sys_event(TDW_SYS_SOCKETPAIR, made[0], (uint64_t)type, (uint64_t)made[1], 0, res);
 }
 
-int tdw_sys_bind(int fd, const struct sockaddr *address, socklen_t bytes)
+int tdw__sim_sys_bind(int fd, const struct sockaddr *address, socklen_t bytes)
 {
     int res;
     struct tdw_socket *socket = socket_at(fd, &res);
@@ -62,7 +62,7 @@ int tdw_sys_bind(int fd, const struct sockaddr *address, socklen_t bytes)
     return tdw__sys_event(TDW_SYS_BIND, fd, 0, bytes, hash_address(address, bytes), res);
 }
 
-int tdw_sys_listen(int fd, int backlog)
+int tdw__sim_sys_listen(int fd, int backlog)
 {
     int res;
     struct tdw_socket *socket = socket_at(fd, &res);
@@ -72,7 +72,7 @@ int tdw_sys_listen(int fd, int backlog)
     return tdw__sys_event(TDW_SYS_LISTEN, fd, (uint64_t)backlog, 0, 0, res);
 }
 
-int tdw_sys_shutdown(int fd, int how)
+int tdw__sim_sys_shutdown(int fd, int how)
 {
     int res;
     struct tdw_socket *socket = socket_at(fd, &res);
@@ -82,7 +82,7 @@ int tdw_sys_shutdown(int fd, int how)
     return tdw__sys_event(TDW_SYS_SHUTDOWN, fd, (uint64_t)how, 0, 0, res);
 }
 
-int tdw_sys_setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
+int tdw__sim_sys_setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
 {
     const uint64_t data = value && (int)bytes > 0 && bytes <= 256 ? XXH3_64bits(value, bytes) : 0;
     int res;
@@ -94,7 +94,7 @@ int tdw_sys_setsockopt(int fd, int level, int name, const void *value, socklen_t
                           data, res);
 }
 
-int tdw_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *bytes)
+int tdw__sim_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *bytes)
 {
     int res;
     struct tdw_socket *socket = socket_at(fd, &res);
@@ -127,12 +127,12 @@ static int name_of(uint8_t call, int fd, struct sockaddr *address, socklen_t *by
     return tdw__sys_event(call, fd, 0, 0, 0, res);
 }
 
-int tdw_sys_getsockname(int fd, struct sockaddr *address, socklen_t *bytes)
+int tdw__sim_sys_getsockname(int fd, struct sockaddr *address, socklen_t *bytes)
 {
     return name_of(TDW_SYS_GETSOCKNAME, fd, address, bytes);
 }
 
-int tdw_sys_getpeername(int fd, struct sockaddr *address, socklen_t *bytes)
+int tdw__sim_sys_getpeername(int fd, struct sockaddr *address, socklen_t *bytes)
 {
     return name_of(TDW_SYS_GETPEERNAME, fd, address, bytes);
 }
@@ -188,7 +188,7 @@ static int do_ioctl(struct tdw_file *file, unsigned long request, void *arg)
     return 0;
 }
 
-int tdw_sys_ioctl(int fd, unsigned long request, void *arg)
+int tdw__sim_sys_ioctl(int fd, unsigned long request, void *arg)
 {
     struct tdw_file *file = tdw__fd(tdw__process()->files, fd);
     const int res = file ? do_ioctl(file, request, arg) : -EBADF;

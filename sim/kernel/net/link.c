@@ -142,7 +142,7 @@ static int add_address(struct tdw_host *host, const struct in6_addr *ip)
     return 0;
 }
 
-int tdw_host_address(struct tdw_host *host, const char *address)
+int tdw__sim_host_address(struct tdw_host *host, const char *address)
 {
     struct in6_addr ip;
     struct in_addr ipv4;
@@ -156,7 +156,7 @@ int tdw_host_address(struct tdw_host *host, const char *address)
     return tdw__is_local(&ip) ? -EADDRINUSE : add_address(host, &ip);
 }
 
-struct in_addr tdw_host_ipv4(const struct tdw_host *host)
+struct in_addr tdw__sim_host_ipv4(const struct tdw_host *host)
 {
     struct in_addr ip;
 
@@ -164,7 +164,7 @@ struct in_addr tdw_host_ipv4(const struct tdw_host *host)
     return ip;
 }
 
-struct in6_addr tdw_host_ipv6(const struct tdw_host *host)
+struct in6_addr tdw__sim_host_ipv6(const struct tdw_host *host)
 {
     return host->net->ipv6;
 }
@@ -234,7 +234,7 @@ static int add_name(struct tdw_host *host, const char *text)
     return 0;
 }
 
-int tdw_host_alias(struct tdw_host *host, const char *name)
+int tdw__sim_host_alias(struct tdw_host *host, const char *name)
 {
     return tdw__host_named(host->world, name) ? -EEXIST : add_name(host, name);
 }
@@ -258,7 +258,7 @@ static int32_t effect_resolve(struct tdw_process *process, struct tdw_op *op, vo
     *to = (struct tdw_resolved){.has = 0};
     if (!host)
         return -ENOENT;
-    *to = (struct tdw_resolved){tdw_host_ipv4(host), tdw_host_ipv6(host), 3};
+    *to = (struct tdw_resolved){tdw__sim_host_ipv4(host), tdw__sim_host_ipv6(host), 3};
     if (strcmp(name, "localhost") == 0) {
         to->ipv4.s_addr = htonl(INADDR_LOOPBACK);
         to->ipv6 = in6addr_loopback;
@@ -324,7 +324,7 @@ struct tdw_way *tdw__way(struct tdw_host *from, struct tdw_host *to)
     return way;
 }
 
-int tdw_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_link *link)
+int tdw__sim_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_link *link)
 {
     struct tdw_way *way = tdw__way(from, to);
 
@@ -336,7 +336,7 @@ int tdw_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_li
     return 0;
 }
 
-void tdw_link_default(const struct tdw_link *link)
+void tdw__sim_link_default(const struct tdw_link *link)
 {
     struct tdw_net *net = tdw__process()->host->world->net;
 

@@ -19,8 +19,8 @@
  *
  * A sender that waits with nothing on its way asks with probes (tcp_send_probe0), 200 ms after each
  * other, then twice that. While the other end is there they change nothing, so they are only made
- * when they may: the other end or its host is gone or paused, the way is down, or a user time-out is
- * set.
+ * when they may: the other end or its host is gone or paused, the way is down, or a user time-out
+ * is set.
  *
  * There is no congestion window: a direction sends what the receiver's window allows. Silly windows
  * are avoided on the receiver's side (RFC 9293, 3.8.6.2), small segments on the sender's (RFC 896).
