@@ -53,7 +53,7 @@ ALL_LDFLAGS = $(LDFLAGS)
 ifneq ($(ZSTD),yes)
 ALL_CPPFLAGS += -DTDW_NO_ZSTD
 endif
-LIBS = $(if $(filter yes,$(ZSTD)),-lzstd)
+LIBS = -luring $(if $(filter yes,$(ZSTD)),-lzstd)
 ifdef SAN
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 ALL_LDFLAGS += -fsanitize=$(SAN)
@@ -71,7 +71,7 @@ SWITCH_SRC := runtime/switch_ucontext.c
 endif
 COMPRESS_SRC := traces/compress_$(if $(filter yes,$(ZSTD)),zstd,none).c
 
-LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c)) $(SWITCH_SRC) \
+LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c runtime/real/*.c)) $(SWITCH_SRC) \
            $(wildcard sim/kernel/*.c sim/kernel/net/*.c) $(wildcard sim/explore/*.c) $(wildcard faults/*.c) \
            $(filter-out traces/compress_%.c,$(wildcard traces/*.c)) $(COMPRESS_SRC)
 CLI_SRC := $(wildcard cli/*.c)

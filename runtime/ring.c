@@ -325,7 +325,7 @@ static void chain_go_on(struct tdw_ring *ring, uint32_t link, bool lives)
         }
         ring->slots[link].link = TDW_NO_SLOT; /* so that its own post goes no further */
         if (next->state != TDW_HELD)
-            ring->loop->backend->withdraw(ring, next);
+            ring->loop->backend->withdraw(ring, next, -ECANCELED, NULL); /* a timer: at once */
         tdw__post(next, -ECANCELED, 0, 0);
         link = after;
     }
@@ -471,7 +471,7 @@ static bool gives_back(const struct tdw_op *op)
     return op->sqe.opcode == IORING_OP_SEND_ZC || op->sqe.opcode == IORING_OP_SENDMSG_ZC;
 }
 
-int tdw__cancel(struct tdw_op *op, int32_t res)
+int tdw__cancel(struct tdw_op *op, int32_t res, struct tdw_op *asker)
 {
     struct tdw_ring *ring = op->task->ring;
     uint32_t flags;
@@ -492,7 +492,7 @@ int tdw__cancel(struct tdw_op *op, int32_t res)
     case TDW_PENDING:
         if (is_private(op))
             return tdw__private_cancel(op, res);
-        ret = ring->loop->backend->withdraw(ring, op);
+        ret = ring->loop->backend->withdraw(ring, op, res, asker);
         if (ret < 0)
             return ret;
         if (op->res > 0 && !(op->bits & TDW_OP_SHOTS)) /* what was moved so far is told */
@@ -519,8 +519,11 @@ void tdw__link_timeout_fires(struct tdw_op *timer)
     int ret;
 
     leave_chain(ring, slot); /* first: the op may end later than the timer */
-    ret = tdw__cancel(op, quiet ? -ETIME : -ECANCELED);
-    tdw__post(timer, ret == 0 ? -ETIME : ret, 0, 0);
+    ret = tdw__cancel(op, quiet ? -ETIME : -ECANCELED, quiet ? NULL : timer);
+    if (ret == -EINPROGRESS && !quiet)
+        timer->state = TDW_EFFECTED; /* too late to stop it; the backend posts it */
+    else
+        tdw__post(timer, ret == 0 || ret == -EINPROGRESS ? -ETIME : ret, 0, 0);
 }
 
 /* ── Deliver ───────────────────────────────────────────────────────────────────────────────── */

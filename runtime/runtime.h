@@ -38,14 +38,18 @@ struct tdw_backend_ops {
     /* Go on with an op that `next` returned in another state than posted. */
     void (*step)(struct tdw_loop *loop, struct tdw_op *op);
     /* Take `op`, held by no queue of the runtime's, out of the backend, so that it can be posted.
-     * 0, or -EALREADY: it can no longer be stopped and ends by itself. */
-    int (*withdraw)(struct tdw_ring *ring, struct tdw_op *op);
+     * 0; -EALREADY: it can no longer be stopped and ends by itself; -EINPROGRESS: it was asked to
+     * end, answers `res` if that works, and posts `asker` (unless NULL) when it is known what the
+     * cancellation came to. */
+    int (*withdraw)(struct tdw_ring *ring, struct tdw_op *op, int32_t res, struct tdw_op *asker);
     /* The same for an op whose process was killed: cannot fail, nothing is posted. */
     void (*forget)(struct tdw_ring *ring, struct tdw_op *op);
     /* A completion came while time-outs count them. */
     void (*counted)(struct tdw_ring *ring);
     /* The last task of the ring ended, or a step said that the ring ends with it. */
     void (*ended)(struct tdw_ring *ring);
+    /* Of any thread: make the loop look at what tdw_ring_wake counted. */
+    void (*wake)(struct tdw_loop *loop);
     /* The op is final: drop what was taken for it at its start. */
     void (*release)(struct tdw_ring *ring, struct tdw_op *op, void *object);
     /* What a program asks of this kernel without waiting (calls.h). */
@@ -136,6 +140,8 @@ struct tdw_loop {
     uint64_t steps, steps_max; /* items run; the limit after which the run is a livelock */
     struct tdw_ring *rings;
     uint32_t tasks_alive;                  /* of all rings */
+    uint32_t wakes;                        /* that nobody has waited for yet */
+    struct tdw_sync wakers;                /* ops of verb `wake` */
     bool stop;                             /* leave the loop after this step */
     uint64_t switches, frames, deliveries; /* counted for `tdw models` */
     struct tdw_names *names;               /* interned strings, and ordinals by key */
@@ -169,8 +175,12 @@ struct tdw_op *tdw__find(const struct tdw_ring *ring, uint64_t user_data);
 void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data);
 
 /* Cancel `op` as ASYNC_CANCEL does: 0, and it completes with `res` (-ECANCELED; -ETIME for a
- * deadline) · -EALREADY, it ends by itself · -ENOENT, it completed. */
-int tdw__cancel(struct tdw_op *op, int32_t res);
+ * deadline) · -EALREADY, it ends by itself · -ENOENT, it completed · -EINPROGRESS, a real kernel
+ * was asked, and `asker`, unless it is NULL, is posted by the backend with one of the others. */
+int tdw__cancel(struct tdw_op *op, int32_t res, struct tdw_op *asker);
+
+/* `count` wakes have come for the loop: the ops that wait for one complete, or the next to come. */
+void tdw__wakes(struct tdw_loop *loop, uint32_t count);
 
 /* A linked time-out's time has come: stop the op in front of it. */
 void tdw__link_timeout_fires(struct tdw_op *timer);

@@ -12,6 +12,7 @@
  * a walk along the queue where a choice names another than the oldest.
  */
 #include <runtime/event.h>
+#include <tidewheel/loop.h>
 
 /* ── Queues ────────────────────────────────────────────────────────────────────────────────── */
 
@@ -435,6 +436,44 @@ void tdw__channels_orphan(struct tdw_loop *loop, const struct tdw_ring *dead)
     }
 }
 
+/* ── Wakes by other threads ────────────────────────────────────────────────────────────────── */
+
+static void wake_start(struct tdw_op *op)
+{
+    struct tdw_loop *loop = op->task->ring->loop;
+    const uint32_t wakes = loop->wakes;
+
+    op->sqe.addr = (uintptr_t)&loop->wakers; /* where a cancellation finds it */
+    if (wakes == 0) {
+        block(&loop->wakers.waiters, op);
+        return;
+    }
+    loop->wakes = 0;
+    tdw__post(op, (int32_t)(wakes & INT32_MAX), 0, 0);
+}
+
+void tdw__wakes(struct tdw_loop *loop, uint32_t count)
+{
+    struct tdw_op *op = loop->wakers.waiters;
+
+    if (!op) {
+        loop->wakes += count;
+        return;
+    }
+    loop->wakers.waiters = NULL; /* whoever waits again from now on waits for the next */
+    while (op) {
+        struct tdw_op *next = op->next;
+
+        tdw__post(op, (int32_t)(count & INT32_MAX), 0, 0);
+        op = next;
+    }
+}
+
+void tdw_ring_wake(struct tdw_loop *loop)
+{
+    loop->backend->wake(loop);
+}
+
 /* ── Start, cancel, withdraw: by opcode ────────────────────────────────────────────────────── */
 
 void tdw__private_start(struct tdw_ring *ring, struct tdw_op *op)
@@ -481,6 +520,9 @@ void tdw__private_start(struct tdw_ring *ring, struct tdw_op *op)
             tdw__post(op, 0, 0, 0);
         else
             block(&((struct tdw_token *)object_of(op))->object.waiters, op);
+        return;
+    case TDW_OP_WAKE:
+        wake_start(op);
         return;
     default:
         tdw__post(op, -EINVAL, 0, 0);

@@ -299,7 +299,7 @@ void tdw_stop(struct tdw_task *task)
         struct tdw_op *op = ring->slots[i].op;
 
         if (op && op->task == task && op->sqe.opcode != TDW_OP_START)
-            tdw__cancel(op, -ECANCELED);
+            tdw__cancel(op, -ECANCELED, NULL);
     }
 }
 

@@ -39,7 +39,7 @@ check_directions() {
     rule 'direction' 'rooms depend downwards: include knows no room' \
         '#include <(runtime|sim|faults|traces|cli)/' include/tidewheel/*.h
     rule 'direction' 'runtime is below sim, faults, traces, cli' \
-        '#include <(sim|faults|traces|cli)/' runtime/*.c runtime/*.h
+        '#include <(sim|faults|traces|cli)/' runtime/*.[ch] runtime/real/*.[ch]
     rule 'direction' 'sim/kernel is below explore, faults, traces, cli' \
         '#include <(sim/explore|faults|traces|cli)/' sim/kernel/*.[ch] sim/kernel/net/*.[ch]
     rule 'direction' 'traces is below explore and cli' '#include <(sim/explore|cli)/' traces/*.c traces/*.h
@@ -77,7 +77,7 @@ if [ "$found" -ne 9 ]; then
 fi
 found=0
 
-all=$(ls include/tidewheel/*.h runtime/*.[ch] sim/*/*.[ch] sim/*/*/*.[ch] faults/*.[ch] traces/*.[ch] cli/*.[ch] \
+all=$(ls include/tidewheel/*.h runtime/*.[ch] runtime/real/*.[ch] sim/*/*.[ch] sim/*/*/*.[ch] faults/*.[ch] traces/*.[ch] cli/*.[ch] \
     examples/*/*.[ch] tests/unit/*.[ch] tests/bench/*.[ch] 2>/dev/null)
 core=$(ls runtime/*.[ch] sim/kernel/*.[ch] sim/kernel/net/*.[ch] faults/*.[ch] 2>/dev/null)
 check_sources "$all" "$core"

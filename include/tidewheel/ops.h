@@ -50,6 +50,7 @@ enum {
     TDW_OP_TAKE = 199,      /* addr: struct tdw_chan, off: where the item goes */
     TDW_OP_WG_WAIT = 200,   /* addr: struct tdw_wg */
     TDW_OP_TOKEN = 201,     /* addr: struct tdw_token: until it is cancelled */
+    TDW_OP_WAKE = 202,  /* until tdw_ring_wake */
     TDW_OP_KERNEL = 224,
     TDW_OP_GETDENTS = 224,   /* fd, addr: buffer, len */
     TDW_OP_SETLKW = 225,     /* fd, addr: struct flock, len: F_SETLKW or F_OFD_SETLKW */
@@ -176,6 +177,7 @@ enum tdw_class {
     X(TAKE, TDW_OP_TAKE, OBJECT, ADDR, NONE, NONE)                                                 \
     X(WG_WAIT, TDW_OP_WG_WAIT, OBJECT, VALUE, NONE, NONE)                                          \
     X(TOKEN, TDW_OP_TOKEN, OBJECT, VALUE, NONE, NONE)                                              \
+    X(WAKE, TDW_OP_WAKE, ADDR, VALUE, NONE, NONE)                                                  \
     X(GETDENTS, TDW_OP_GETDENTS, ADDR, VALUE, NONE, READ)                                          \
     X(SETLKW, TDW_OP_SETLKW, FLOCK, VALUE, NONE, CALL)                                             \
     X(FLOCK, TDW_OP_FLOCK, VALUE, VALUE, NONE, CALL)                                               \

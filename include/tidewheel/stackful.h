@@ -144,6 +144,7 @@ int tdw__await_own_within(uint64_t ns, const struct tdw_site *site);
 #define tdw_take(...) TDW_DO(take, __VA_ARGS__)
 #define tdw_wg_wait(...) TDW_DO(wg_wait, __VA_ARGS__)
 #define tdw_token_wait(...) TDW_DO(token_wait, __VA_ARGS__)
+#define tdw_wake(...) TDW_DO(wake, ##__VA_ARGS__)
 
 /* How stacks are protected: "guard" (no mapping each), "mprotect", or "canary". */
 const char *tdw_stack_guard(void);

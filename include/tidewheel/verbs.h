@@ -307,6 +307,8 @@ static inline uint32_t tdw__file_index(uint32_t slot)
       tdw__prep(op, TDW_OP_TAKE, -1, chan, 0, TDW__ADDR(item), 0))                                 \
     V(wg_wait, (struct tdw_op *op, struct tdw_wg *wg),                                             \
       tdw__prep(op, TDW_OP_WG_WAIT, -1, wg, 0, 0, 0))                                              \
+    /* Until another thread calls tdw_ring_wake (loop.h): how often it did. */                     \
+    V(wake, (struct tdw_op *op), tdw__prep(op, TDW_OP_WAKE, -1, NULL, 0, 0, 0))                    \
     V(token_wait, (struct tdw_op *op, struct tdw_token *token),                                    \
       tdw__prep(op, TDW_OP_TOKEN, -1, token, 0, 0, 0))
 /* clang-format on */

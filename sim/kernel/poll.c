@@ -120,7 +120,7 @@ static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, voi
     if (!target || target->sqe.opcode != IORING_OP_POLL_ADD || target->state == TDW_POSTED)
         return -ENOENT;
     if (!(op->sqe.len & (IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA)))
-        return tdw__cancel(target, -ECANCELED);
+        return tdw__cancel(target, -ECANCELED, NULL);
     if (target->state != TDW_BLOCKED)
         return -EALREADY; /* it was just woken, and ends or goes on by itself */
     if (op->sqe.len & IORING_POLL_UPDATE_USER_DATA)

@@ -219,7 +219,8 @@ static int32_t effect_remove(struct tdw_process *process, struct tdw_op *op, voi
         return -ENOENT;
     if (tdw__is_update(&op->sqe))
         return update(op, target);
-    return target->sqe.opcode == IORING_OP_TIMEOUT ? tdw__cancel(target, -ECANCELED) : -ENOENT;
+    return target->sqe.opcode == IORING_OP_TIMEOUT ? tdw__cancel(target, -ECANCELED, NULL)
+                                                   : -ENOENT;
 }
 
 const struct tdw_sim_opcode tdw__row_timeout_remove = {.start = start_remove,

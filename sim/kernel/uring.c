@@ -197,7 +197,7 @@ void tdw_uring_queue_exit(struct io_uring *ring)
     struct tdw_uring *uring = of(ring);
 
     for (struct tdw_foreign *foreign = uring->ops; foreign; foreign = foreign->next)
-        tdw__cancel(&foreign->op, -ECANCELED);
+        tdw__cancel(&foreign->op, -ECANCELED, NULL);
     uring->leaving = true;
     while (uring->ops)
         tdw__pause(uring->task);
@@ -393,7 +393,7 @@ static void timer_stop(struct tdw_uring *uring)
     if (tdw_op_idle(&uring->timer))
         return;
     uring->timer.bits |= TDW_OP_QUIET;
-    if (tdw__cancel(&uring->timer, -ECANCELED) == 0)
+    if (tdw__cancel(&uring->timer, -ECANCELED, NULL) == 0)
         return;
     uring->timer.bits &= (uint8_t)~TDW_OP_QUIET;
     uring->timer_late = true;

@@ -248,7 +248,7 @@ static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel,
 
         if (!op || !matches(cancel, op, file))
             continue;
-        ret = tdw__cancel(op, -ECANCELED);
+        ret = tdw__cancel(op, -ECANCELED, NULL);
         if (ret == 0)
             count++;
         if (!all)
@@ -275,7 +275,7 @@ static int32_t cancel_effect(struct tdw_process *process, struct tdw_op *op, voi
     if (op->sqe.cancel_flags & many)
         return cancel_many(&process->ring, op, file);
     target = tdw__target(op, op->sqe.addr);
-    return target && target != op ? tdw__cancel(target, -ECANCELED) : -ENOENT;
+    return target && target != op ? tdw__cancel(target, -ECANCELED, NULL) : -ENOENT;
 }
 
 static int cancel_start(struct tdw_process *process, struct tdw_op *op, void **object)
@@ -570,8 +570,9 @@ static void sim_forget(struct tdw_ring *ring, struct tdw_op *op)
         tdw__schedule_remove(tdw__world(ring->loop), op);
 }
 
-static int sim_withdraw(struct tdw_ring *ring, struct tdw_op *op)
+static int sim_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res, struct tdw_op *asker)
 {
+    (void)res, (void)asker; /* it is known at once */
     /* What a worker of the real kernel has begun cannot be stopped; timers and waits can. */
     if (op->state == TDW_PENDING && tdw__world(ring->loop)->rows[op->sqe.opcode] &&
         !tdw__file_op_waits(op->sqe.opcode, tdw__slot(ring, op)->object))
@@ -589,6 +590,12 @@ static void sim_release(struct tdw_ring *ring, struct tdw_op *op, void *object)
         row->release(tdw_of(ring, struct tdw_process, ring), object);
 }
 
+/* There are no other threads here: whoever calls is the loop's own. */
+static void sim_wake(struct tdw_loop *loop)
+{
+    tdw__wakes(loop, 1);
+}
+
 const struct tdw_backend_ops tdw__sim_backend = {
     .name = "sim",
     .start = sim_start,
@@ -599,6 +606,7 @@ const struct tdw_backend_ops tdw__sim_backend = {
     .counted = tdw__timeouts_count,
     .ended = tdw__process_ended,
     .release = sim_release,
+    .wake = sim_wake,
     .calls = &tdw__sim_calls,
 };
 
@@ -663,7 +671,8 @@ void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *op
     loop->switches = loop->frames = loop->deliveries = 0;
     loop->digest = (struct tdw_digest){0, 0};
     loop->last = NULL;
-    loop->tasks_alive = loop->findings = 0;
+    loop->tasks_alive = loop->findings = loop->wakes = 0;
+    loop->wakers.waiters = NULL;
     loop->stop = false;
     set_options(world, options);
 }

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Real loops: opened, started, woken, closed.
+ *
+ * What differs between the backends is in uring.c and epoll.c; here is which of them it is, and
+ * what both have: the clock's start, the eventfd by which other threads make the loop look, and the
+ * program's own host.
+ *
+ * A wake is a flag and an eventfd: only the first call since the loop last looked writes to it, so
+ * a thousand wakes cost one system call. It is safe in a signal handler.
+ */
+#include <runtime/real/real.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* What a strategy would draw, without a strategy: the program's own choices are drawn by key from
+ * the seed; of all others, the order of events is the machine's, and a waiter is the oldest. */
+static uint32_t choose(struct tdw_loop *loop, const struct tdw_choice *choice)
+{
+    const uint64_t key = tdw__mix2(choice->actor ^ (uint64_t)choice->kind << 56,
+                                   choice->point + choice->ordinal * TDW_K1);
+
+    if (choice->kind != TDW_CHOOSE_APP)
+        return 0;
+    return (uint32_t)((unsigned __int128)tdw__mix2(key, tdw__real(loop)->seed ^ TDW_K2) *
+                          choice->bound >>
+                      64);
+}
+
+int tdw__real_init(struct tdw_real *real, const struct tdw_backend_ops *backend,
+                   const struct tdw_loop_options *options)
+{
+    int ret = tdw__loop_init(&real->loop, backend);
+
+    if (ret < 0)
+        return ret;
+    real->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (real->wake_fd < 0) {
+        ret = -errno;
+        tdw__loop_fini(&real->loop);
+        return ret;
+    }
+    real->start_ns = tdw__os_clock_ns(1);
+    real->pid = getpid();
+    real->seed = options->seed;
+    real->ops_max = options->ops_max ? options->ops_max : 1u << 20;
+    real->loop.choose = choose;
+    if (options->stack_bytes)
+        real->loop.stack_bytes = options->stack_bytes;
+    return 0;
+}
+
+int tdw_backend_named(const char *name)
+{
+    static const char *const names[] = {
+        [TDW_BACKEND_URING] = "uring", [TDW_BACKEND_EPOLL] = "epoll", [TDW_BACKEND_SIM] = "sim"};
+
+    for (int i = TDW_BACKEND_URING; i <= TDW_BACKEND_SIM; i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return -EINVAL;
+}
+
+int tdw_loop_open(struct tdw_loop **loop, const struct tdw_loop_options *given)
+{
+    const struct tdw_loop_options options =
+        given ? *given : (struct tdw_loop_options){.backend = TDW_BACKEND_ANY};
+    int ret = -EINVAL;
+
+    switch (options.backend) {
+    case TDW_BACKEND_URING:
+        return tdw__uring_open(loop, &options);
+    case TDW_BACKEND_EPOLL:
+        return tdw__epoll_open(loop, &options);
+    case TDW_BACKEND_ANY:
+        ret = tdw__uring_open(loop, &options);
+        if (ret == -EPERM || ret == -ENOSYS || ret == -EACCES) {
+            fprintf(stderr, "tidewheel: io_uring is not to be had here (%s); backend epoll\n",
+                    strerror(-ret));
+            ret = tdw__epoll_open(loop, &options);
+        }
+        return ret;
+    case TDW_BACKEND_SIM:
+        break;
+    }
+    return ret;
+}
+
+int tdw_loop_start(struct tdw_loop *loop, void (*main)(void *), void *arg)
+{
+    struct tdw_real *real = tdw__real(loop);
+
+    if (real->hosts)
+        return -EALREADY;
+    if (!tdw__real_host_new(real, "main", main, arg, true))
+        return -ENOMEM;
+    return tdw_host_boot(real->hosts);
+}
+
+const char *tdw_loop_backend(const struct tdw_loop *loop)
+{
+    return loop->backend->name;
+}
+
+void tdw_loop_close(struct tdw_loop *loop)
+{
+    struct tdw_real *real = tdw__real(loop);
+
+    for (struct tdw_boot *boot = real->boots; boot; boot = boot->next)
+        boot->ring.dead = true;
+    tdw__workers_free(real);
+    real->closed(real);
+    for (struct tdw_boot *boot = real->boots; boot; boot = boot->next) {
+        tdw__ring_withdraw_all(&boot->ring);
+        tdw__ring_drop_tasks(&boot->ring);
+        tdw__ring_fini(&boot->ring);
+    }
+    tdw__real_hosts_free(real);
+    close(real->wake_fd);
+    free(real->timers.items);
+    tdw__loop_fini(loop);
+    free(real);
+}
+
+/* ── Wakes ─────────────────────────────────────────────────────────────────────────────────── */
+
+void tdw__real_wake(struct tdw_real *real)
+{
+    const uint64_t one = 1;
+    const int err = errno;
+
+    if (!atomic_exchange(&real->woken, true) && write(real->wake_fd, &one, sizeof one) < 0)
+        assert(errno == EAGAIN); /* it is readable as it is */
+    errno = err;
+}
+
+void tdw__real_woken(struct tdw_real *real)
+{
+    uint32_t wakes;
+
+    atomic_store(&real->woken, false); /* first: what comes from now on is told anew */
+    tdw__worker_reap(real);
+    wakes = atomic_exchange(&real->wakes, 0);
+    if (wakes > 0)
+        tdw__wakes(&real->loop, wakes);
+}
+
+void tdw__real_loop_wake(struct tdw_loop *loop)
+{
+    struct tdw_real *real = tdw__real(loop);
+
+    atomic_fetch_add(&real->wakes, 1);
+    tdw__real_wake(real);
+}
+
+bool tdw__real_expects(const struct tdw_real *real)
+{
+    return real->timers.count > 0 || tdw__worker_count(real) > 0 || real->loop.wakers.waiters;
+}
+
+/* ── What is not there ─────────────────────────────────────────────────────────────────────── */
+
+void tdw__real_lacks(struct tdw_real *real, struct tdw_op *op)
+{
+    uint64_t *word = &real->warned[op->sqe.opcode / 64];
+    const uint64_t bit = (uint64_t)1 << (op->sqe.opcode % 64);
+
+    if (!(*word & bit))
+        fprintf(stderr, "tidewheel: %s:%u: the backend %s has no opcode %u (%s); -EINVAL\n",
+                op->site->file, op->site->line, real->loop.backend->name, op->sqe.opcode,
+                tdw_opcode(op->sqe.opcode)->name);
+    *word |= bit;
+    tdw__post(op, -EINVAL, 0, 0);
+}

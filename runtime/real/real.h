@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the two backends on the real kernel share.
+ *
+ *     start ─┬─ the kernel's ring, or a wait for readiness   uring.c, epoll.c
+ *            ├─ timers.c    time-outs: a heap, no kernel
+ *            ├─ workers.c   calls that may block, on threads of their own
+ *            └─ perform.c   an op as plain calls: what workers run, and what cannot block at once
+ *
+ * A backend posts an op on the loop's own thread only. Workers hand theirs over through a list, and
+ * wake the loop as any other thread does. The runtime keeps links, drains and the waits without a
+ * kernel, so both backends, and the simulated kernel, have them from the same code.
+ *
+ * An op in the kernel or with a worker cannot be taken back at once: withdraw then answers
+ * -EINPROGRESS, and it ends by itself.
+ */
+#ifndef TDW_REAL_H
+#define TDW_REAL_H
+
+#include <runtime/calls.h>
+#include <runtime/event.h>
+#include <runtime/runtime.h>
+#include <stdatomic.h>
+#include <tidewheel/loop.h>
+
+/* A name, an address of 127.0.0.0/8, and what runs there: hosts of a scenario on one machine. */
+struct tdw_host {
+    const struct tdw_calls *calls; /* the first member of any kernel's host */
+    struct tdw_real *real;
+    struct tdw_host *next;
+    const char *name;
+    void (*main)(void *);
+    void *arg;
+    uint32_t address; /* IPv4, in the machine's order; 0: the program's own host */
+    uint32_t boots;
+    bool up;
+    int dir; /* where relative paths begin; AT_FDCWD: where the program is */
+    char path[256];
+};
+
+/* One run of a host's main: a ring of the runtime; kept until the loop is closed. */
+struct tdw_boot {
+    struct tdw_ring ring;
+    struct tdw_host *host;
+    struct tdw_boot *next;
+};
+
+struct tdw_real {
+    struct tdw_loop loop; /* the first member */
+    uint64_t start_ns;    /* CLOCK_MONOTONIC when the loop's clock showed 0 */
+    struct tdw_heap timers;
+    struct tdw_workers *workers; /* NULL until an op needs one */
+    struct tdw_host *hosts;      /* the program's own is the last */
+    struct tdw_boot *boots;
+    int wake_fd;       /* an eventfd: somebody else has something for the loop */
+    atomic_bool woken; /* … and has said so since the loop last looked */
+    atomic_uint wakes; /* of tdw_ring_wake, not yet delivered */
+    int pid;           /* who may run it */
+    uint64_t seed;
+    uint32_t ops_max;
+    int status;         /* of tdw_proc_exit */
+    bool refused;       /* something that only the simulated kernel does, and said so */
+    uint64_t warned[4]; /* opcodes that this backend lacks */
+    /* io_uring_register(2) of the loop's ring, or of what stands for it. 0 and more, or -errno. */
+    int (*enroll)(struct tdw_real *real, unsigned opcode, const void *arg, unsigned count);
+    /* Another file is about to get the number `fd`, by dup2. */
+    void (*forget_fd)(struct tdw_real *real, int fd);
+    void (*closed)(struct tdw_real *real); /* take everything out of the kernel, and free it */
+};
+
+static inline struct tdw_real *tdw__real(struct tdw_loop *loop)
+{
+    return (struct tdw_real *)loop;
+}
+
+/* ── Loops (loop.c) ────────────────────────────────────────────────────────────────────────── */
+
+/* Of what both backends have. 0, -ENOMEM, -EMFILE. */
+int tdw__real_init(struct tdw_real *real, const struct tdw_backend_ops *backend,
+                   const struct tdw_loop_options *options);
+/* A new loop of this backend; 0 or -errno. */
+int tdw__uring_open(struct tdw_loop **loop, const struct tdw_loop_options *options);
+int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *options);
+/* From any thread: make the loop look. */
+void tdw__real_wake(struct tdw_real *real);
+void tdw__real_loop_wake(struct tdw_loop *loop);
+/* The eventfd was read: post what workers finished, and the ops of verb `wake`. */
+void tdw__real_woken(struct tdw_real *real);
+/* May anything still come: is somebody else at work for the loop, or can wake it? */
+bool tdw__real_expects(const struct tdw_real *real);
+/* An opcode that this backend lacks: told once, -EINVAL. */
+void tdw__real_lacks(struct tdw_real *real, struct tdw_op *op);
+void tdw__real_ended(struct tdw_ring *ring);
+/* Complete an op that a kernel or a worker ended. One that was cancelled in time answers what the
+ * cancellation said it would, which stands in the low half of its slot's `sum`: -ETIME of a
+ * deadline. */
+static inline void tdw__real_post(struct tdw_op *op, int32_t res, uint32_t cqe_flags)
+{
+    if (TDW_UNLIKELY(res == -ECANCELED)) {
+        const uint32_t said = (uint32_t)tdw__slot(op->task->ring, op)->sum;
+
+        res = said ? -(int32_t)said : res;
+    }
+    tdw__post(op, res, cqe_flags, 0);
+}
+
+/* ── Clocks (clock_os.c) ───────────────────────────────────────────────────────────────────── */
+uint64_t tdw__os_clock_ns(int clock);
+static inline uint64_t tdw__real_now(struct tdw_real *real)
+{
+    return real->loop.now_ns = tdw__os_clock_ns(1 /* CLOCK_MONOTONIC */) - real->start_ns;
+}
+
+/* ── Timers (timers.c) ─────────────────────────────────────────────────────────────────────── */
+static inline bool tdw__is_timer(const struct tdw_op *op)
+{
+    return op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT;
+}
+/* Start a TIMEOUT or LINK_TIMEOUT; one that is refused is posted. */
+void tdw__real_timer_begin(struct tdw_real *real, struct tdw_op *op);
+/* Take a running one out, so that it can be posted. */
+void tdw__real_timer_stop(struct tdw_real *real, struct tdw_op *op);
+/* Post those whose time has come. */
+void tdw__real_timers_fire(struct tdw_real *real);
+void tdw__real_timers_counted(struct tdw_ring *ring);
+/* The result of a TIMEOUT_REMOVE. */
+int32_t tdw__real_timer_remove(struct tdw_real *real, struct tdw_op *op);
+/* When the first one is due, or TDW_NEVER. */
+static inline uint64_t tdw__real_timers_next(const struct tdw_real *real)
+{
+    return real->timers.count > 0 ? real->timers.items[0].due_ns : TDW_NEVER;
+}
+
+/* ── Workers (workers.c) ───────────────────────────────────────────────────────────────────── */
+/* Perform `op` on another thread; it is posted when the loop is woken. `sqe` says what to do, and
+ * is copied. -EAGAIN: no thread could be started. */
+int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_uring_sqe *sqe);
+/* 0: it had not begun, and is taken back. -EINPROGRESS: it was interrupted, and ends by itself.
+ * -EALREADY: it cannot be stopped. -ENOENT: no worker has it. */
+int tdw__worker_cancel(struct tdw_real *real, struct tdw_op *op);
+/* Is one of those that were interrupted still at it? They are interrupted again: the loop looks
+ * after a millisecond. */
+bool tdw__worker_stops(const struct tdw_real *real);
+/* Post what is finished. */
+void tdw__worker_reap(struct tdw_real *real);
+/* Ops that workers have, queued, running, or finished and not posted. */
+uint32_t tdw__worker_count(const struct tdw_real *real);
+/* Interrupt and take back all, wait for the threads, free them. Nothing is posted. */
+void tdw__workers_free(struct tdw_real *real);
+
+/* ── An op as plain calls (perform.c) ──────────────────────────────────────────────────────── */
+enum tdw_kind {
+    TDW_K_UNKNOWN, /* not an op of any kernel */
+    TDW_K_PROMPT,  /* cannot wait for long: performed at once */
+    TDW_K_READ,    /* waits until the descriptor is readable, or a file's device */
+    TDW_K_WRITE,   /* … writable */
+    TDW_K_FILE,    /* waits for a device: a worker's */
+    TDW_K_WAIT,    /* waits for somebody else, without a descriptor to be told by: a worker's */
+    TDW_K_OWN,     /* of the backend itself: time-outs, cancels, polls, buffers */
+};
+enum tdw_kind tdw__kind(uint8_t opcode);
+/* Perform the entry with plain calls. With `prompt` a call that would wait answers -EAGAIN, as far
+ * as the kernel can be asked not to wait for that kind of descriptor. */
+int32_t tdw__perform(const struct io_uring_sqe *sqe, bool prompt);
+
+/* struct io_uring_buf_reg, whose `flags` the oldest header calls padding. */
+struct tdw_buf_reg {
+    uint64_t ring_addr;
+    uint32_t ring_entries;
+    uint16_t bgid, flags;
+    uint64_t resv[3];
+};
+_Static_assert(sizeof(struct tdw_buf_reg) == sizeof(struct io_uring_buf_reg), "the kernel's");
+
+/* ── What is registered, without a kernel (registered.c; epoll) ──────────────────────────────── */
+struct tdw_registry;
+struct tdw_registry *tdw__registry_new(void);
+void tdw__registry_free(struct tdw_registry *registry);
+int tdw__registry_enroll(struct tdw_registry *registry, unsigned opcode, const void *arg,
+                         unsigned count);
+/* The descriptor in a slot; -EBADF. */
+int tdw__registry_file(const struct tdw_registry *registry, uint32_t slot);
+/* Put `fd` into slot `index` (IORING_FILE_INDEX_ALLOC: any free one), which takes it over: the
+ * slot's number of an ALLOC, else 0; -ENFILE, -EINVAL, -ENXIO. */
+int tdw__registry_install(struct tdw_registry *registry, int fd, uint32_t index);
+/* Empty a slot: 0; -EBADF, -EINVAL, -ENXIO. */
+int tdw__registry_remove(struct tdw_registry *registry, uint32_t index);
+/* Does [at, at + bytes) lie in registered buffer `index`? 0, -EFAULT. */
+int tdw__registry_buffer(const struct tdw_registry *registry, uint16_t index, uint64_t at,
+                         uint64_t bytes);
+/* The buffer of a group that would be picked next; false: there is none. */
+struct tdw_picked {
+    uint64_t addr;
+    uint32_t bytes;
+    uint16_t id;
+};
+bool tdw__registry_pick(const struct tdw_registry *registry, uint16_t group,
+                        struct tdw_picked *picked);
+/* It was used, for so many bytes. True: it is not used up (IORING_CQE_F_BUF_MORE). */
+bool tdw__registry_use(struct tdw_registry *registry, uint16_t group, uint32_t bytes);
+/* PROVIDE_BUFFERS, REMOVE_BUFFERS, FILES_UPDATE. */
+int32_t tdw__registry_perform(struct tdw_registry *registry, const struct io_uring_sqe *sqe);
+
+/* ── Hosts (hosts.c) and plain calls (calls.c) ─────────────────────────────────────────────── */
+extern const struct tdw_calls tdw__real_calls;
+#define TDW_REAL_CALL(result, name, parameters, arguments) result tdw__real_##name parameters;
+#define TDW_REAL_CALL_VOID(name, parameters, arguments) void tdw__real_##name parameters;
+TDW_CALLS_TABLE(TDW_REAL_CALL, TDW_REAL_CALL_VOID)
+int tdw__real_sys_fcntl(int fd, int cmd, uintptr_t arg);
+
+static inline struct tdw_host *tdw__host_of(struct tdw_ring *ring)
+{
+    return tdw_of(ring, struct tdw_boot, ring)->host;
+}
+struct tdw_host *tdw__real_host_new(struct tdw_real *real, const char *name, void (*main)(void *),
+                                    void *arg, bool own);
+void tdw__real_hosts_free(struct tdw_real *real);
+/* The address of one of the loop's own hosts; false: it has none of that name. */
+bool tdw__real_host_named(const struct tdw_real *real, const char *name, struct tdw_resolved *to);
+int tdw__real_bind_on(const struct tdw_host *host, int fd, const struct sockaddr *address,
+                      socklen_t bytes);
+/* The system's addresses of a name: 0, -ENOENT, -EAGAIN, -ENOMEM. Any thread; waits. */
+int32_t tdw__real_resolve(const char *name, struct tdw_resolved *to);
+/* What an entry of this ring means here: paths begin in the host's directory, and a host binds to
+ * its own address. `address` is room for that. Only needed for hosts with an address. */
+void tdw__real_localise(struct tdw_ring *ring, struct io_uring_sqe *sqe,
+                        struct sockaddr_storage *address);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The timers of a real loop: TIMEOUT, LINK_TIMEOUT and TIMEOUT_REMOVE without the kernel.
+ *
+ * A time-out is an entry of a 4-ary heap by (due, seq); the loop waits no longer than until the
+ * first one. `place` of a pending timer's op is its index there, so it is taken out without a
+ * search. The kernel's own time-outs would cost an entry, a high-resolution timer and a completion
+ * each, which a deadline around every receive would double the work of; and the epoll backend has
+ * none. What they promise is io_uring's: relative or absolute times, the clocks, a count of
+ * completions that ends one, several completions, a new time.
+ *
+ * In the slot of a timer `sum` is the count of completions at which it ends, or its period.
+ * Cost: O(log n), and usually O(1): a deadline is later than those before it, and taken out early.
+ */
+#include <runtime/real/real.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define ARITY 4
+
+enum {
+    MULTISHOT = 1 << 6, /* IORING_TIMEOUT_MULTISHOT, Linux 6.4 */
+    CLOCKS = IORING_TIMEOUT_BOOTTIME | IORING_TIMEOUT_REALTIME,
+    UPDATES = IORING_TIMEOUT_UPDATE | IORING_LINK_TIMEOUT_UPDATE,
+};
+
+/* ── The heap ──────────────────────────────────────────────────────────────────────────────── */
+
+static void put(struct tdw_heap *heap, uint32_t at, struct tdw_item item)
+{
+    heap->items[at] = item;
+    item.op->place = at;
+}
+
+static void sift_up(struct tdw_heap *heap, uint32_t at, struct tdw_item item)
+{
+    while (at > 0 && tdw__item_before(&item, &heap->items[(at - 1) / ARITY])) {
+        put(heap, at, heap->items[(at - 1) / ARITY]);
+        at = (at - 1) / ARITY;
+    }
+    put(heap, at, item);
+}
+
+static void sift_down(struct tdw_heap *heap, uint32_t at, struct tdw_item item)
+{
+    for (uint32_t first; (first = at * ARITY + 1) < heap->count;) {
+        uint32_t least = first;
+
+        for (uint32_t i = first + 1; i < first + ARITY && i < heap->count; i++)
+            if (tdw__item_before(&heap->items[i], &heap->items[least]))
+                least = i;
+        if (!tdw__item_before(&heap->items[least], &item))
+            break;
+        put(heap, at, heap->items[least]);
+        at = least;
+    }
+    put(heap, at, item);
+}
+
+static void add(struct tdw_real *real, struct tdw_op *op, uint64_t due_ns)
+{
+    struct tdw_heap *heap = &real->timers;
+
+    if (heap->count == heap->max) {
+        const uint32_t max = heap->max ? heap->max * 2 : 64;
+        struct tdw_item *items = realloc(heap->items, max * sizeof *items);
+
+        if (!items)
+            abort(); /* an accepted op cannot be refused any more */
+        heap->items = items;
+        heap->max = max;
+    }
+    op->state = TDW_PENDING;
+    op->due_ns = due_ns;
+    heap->count++;
+    sift_up(heap, heap->count - 1, (struct tdw_item){due_ns, op->seq, op});
+}
+
+static void take(struct tdw_real *real, struct tdw_op *op)
+{
+    struct tdw_heap *heap = &real->timers;
+    const uint32_t at = (uint32_t)op->place;
+    const struct tdw_item last = heap->items[--heap->count];
+
+    assert(heap->items[at].op == op || last.op == op);
+    if (at == heap->count)
+        return;
+    if (at > 0 && tdw__item_before(&last, &heap->items[(at - 1) / ARITY]))
+        sift_up(heap, at, last);
+    else
+        sift_down(heap, at, last);
+}
+
+/* ── Times ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Does the op carry its own time (tdw_prep_sleep)? Then it is a sleep, and to wake is no error. */
+static bool is_sleep(const struct tdw_op *op)
+{
+    return op->sqe.addr == (uintptr_t)&op->sqe.addr3;
+}
+
+static bool is_counting(const struct tdw_op *op)
+{
+    return op->sqe.opcode == IORING_OP_TIMEOUT && op->sqe.off > 0 &&
+           !(op->sqe.timeout_flags & MULTISHOT);
+}
+
+static int time_of(uint64_t word, uint64_t *ns)
+{
+    const struct __kernel_timespec *time = (const void *)(uintptr_t)word;
+
+    if (!time)
+        return -EFAULT;
+    if (time->tv_sec < 0 || time->tv_nsec < 0)
+        return -EINVAL;
+    *ns = time->tv_sec > INT64_MAX / 1000000000 - 2
+              ? INT64_MAX
+              : (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
+    return 0;
+}
+
+/* When it is due on the loop's clock. An absolute time of another clock is taken as the distance
+ * from that clock's present: a step of it while the timer runs is not followed. */
+static uint64_t due_ns(struct tdw_real *real, uint32_t flags, uint64_t ns)
+{
+    const uint64_t now = tdw__real_now(real);
+    uint64_t left = ns;
+
+    if (flags & IORING_TIMEOUT_ABS) {
+        const int clock = flags & IORING_TIMEOUT_REALTIME   ? CLOCK_REALTIME
+                          : flags & IORING_TIMEOUT_BOOTTIME ? CLOCK_BOOTTIME
+                                                            : CLOCK_MONOTONIC;
+        const uint64_t shows = tdw__os_clock_ns(clock);
+
+        left = ns > shows ? ns - shows : 0;
+    }
+    return left > TDW_NEVER - 1 - now ? TDW_NEVER - 1 : now + left;
+}
+
+static int check(const struct tdw_op *op)
+{
+    const uint32_t flags = op->sqe.timeout_flags;
+    const uint32_t known = IORING_TIMEOUT_ABS | CLOCKS | IORING_TIMEOUT_ETIME_SUCCESS | MULTISHOT;
+
+    if (op->sqe.len != 1 || op->sqe.buf_index || op->sqe.splice_fd_in)
+        return -EINVAL;
+    if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT && (op->sqe.off || flags & MULTISHOT))
+        return -EINVAL;
+    if (flags & ~known || (flags & CLOCKS) == CLOCKS)
+        return -EINVAL;
+    if (flags & MULTISHOT && is_sleep(op)) /* its time stands where its completions are listed */
+        return -EINVAL;
+    return flags & MULTISHOT && flags & IORING_TIMEOUT_ABS ? -EINVAL : 0;
+}
+
+/* ── What the backends call ────────────────────────────────────────────────────────────────── */
+
+void tdw__real_timer_begin(struct tdw_real *real, struct tdw_op *op)
+{
+    struct tdw_ring *ring = op->task->ring;
+    uint64_t ns = 0;
+    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : check(op);
+
+    if (!err)
+        err = time_of(op->sqe.addr, &ns);
+    if (err) {
+        tdw__post(op, err, 0, 0);
+        return;
+    }
+    if (op->sqe.timeout_flags & MULTISHOT)
+        tdw__slot(ring, op)->sum = ns;
+    if (is_counting(op)) {
+        tdw__slot(ring, op)->sum = ring->completed + op->sqe.off;
+        ring->counting = true;
+    }
+    add(real, op, due_ns(real, op->sqe.timeout_flags, ns));
+}
+
+void tdw__real_timer_stop(struct tdw_real *real, struct tdw_op *op)
+{
+    take(real, op);
+}
+
+/* A multishot one has run out; true: it goes on. */
+static bool again(struct tdw_real *real, struct tdw_op *op)
+{
+    if (!(op->sqe.timeout_flags & MULTISHOT) || op->sqe.off == 1)
+        return false;
+    if (!tdw__post_more(op, -ETIME, 0, 0))
+        return false;
+    if (op->sqe.off > 1)
+        op->sqe.off--;
+    add(real, op, op->due_ns + tdw__slot(op->task->ring, op)->sum);
+    return true;
+}
+
+void tdw__real_timers_fire(struct tdw_real *real)
+{
+    while (real->timers.count > 0 && real->timers.items[0].due_ns <= real->loop.now_ns) {
+        struct tdw_op *op = real->timers.items[0].op;
+
+        take(real, op);
+        if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
+            tdw__link_timeout_fires(op);
+        else if (!again(real, op))
+            tdw__post(op, is_sleep(op) ? 0 : -ETIME, 0, 0);
+    }
+}
+
+void tdw__real_timers_counted(struct tdw_ring *ring)
+{
+    struct tdw_real *real = tdw__real(ring->loop);
+
+    ring->counting = false;
+    for (uint32_t i = 0; i < ring->slots_used; i++) {
+        struct tdw_op *op = ring->slots[i].op;
+
+        if (!op || !is_counting(op) || op->state != TDW_PENDING)
+            continue;
+        if (ring->slots[i].sum > ring->completed) {
+            ring->counting = true;
+            continue;
+        }
+        take(real, op);
+        tdw__post(op, 0, 0, 0); /* which counts for nobody */
+    }
+}
+
+static int32_t update(struct tdw_real *real, const struct tdw_op *op, struct tdw_op *target)
+{
+    const bool linked = op->sqe.timeout_flags & IORING_LINK_TIMEOUT_UPDATE;
+    uint64_t ns = 0;
+
+    if (target->sqe.opcode != (linked ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT))
+        return -ENOENT;
+    time_of(op->sqe.off, &ns);
+    if (!(target->sqe.timeout_flags & MULTISHOT))
+        target->sqe.off = 0; /* the count is forgotten, as on Linux */
+    else
+        tdw__slot(target->task->ring, target)->sum = ns;
+    take(real, target);
+    add(real, target, due_ns(real, op->sqe.timeout_flags, ns));
+    return 0;
+}
+
+int32_t tdw__real_timer_remove(struct tdw_real *real, struct tdw_op *op)
+{
+    const uint32_t flags = op->sqe.timeout_flags;
+    struct tdw_op *target = tdw__find(op->task->ring, op->sqe.addr);
+    uint64_t ns;
+    int err = 0;
+
+    if (op->sqe.flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT) || op->sqe.buf_index ||
+        op->sqe.len || op->sqe.splice_fd_in)
+        return -EINVAL;
+    if (!tdw__is_update(&op->sqe))
+        err = flags ? -EINVAL : 0;
+    else if (flags & ~(uint32_t)(UPDATES | CLOCKS | IORING_TIMEOUT_ABS) ||
+             (flags & CLOCKS) == CLOCKS)
+        err = -EINVAL;
+    else
+        err = time_of(op->sqe.off, &ns);
+    if (err)
+        return err;
+    if (!target || target->state != TDW_PENDING || !tdw__is_timer(target))
+        return -ENOENT;
+    if (tdw__is_update(&op->sqe))
+        return update(real, op, target);
+    return target->sqe.opcode == IORING_OP_TIMEOUT ? tdw__cancel(target, -ECANCELED, NULL)
+                                                   : -ENOENT;
+}

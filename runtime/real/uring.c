@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The `uring` backend: ops are the kernel's own entries, so it hands them over.
+ *
+ *     start ─▶ submission queue ─┐                      ┌─▶ completion queue ─▶ post ─▶ deliver
+ *     start ─▶ submission queue ─┴─ one call: enter ────┘
+ *
+ * Submissions are gathered while completions are delivered; when none is left, one call submits
+ * them all and waits. The kernel does its part of the work inside that call (DEFER_TASKRUN,
+ * SINGLE_ISSUER, COOP_TASKRUN, where it has them), so nothing interrupts the program in between. A
+ * completion is taken out of the queue when it is about to be delivered, one at a time: what is
+ * ready is usually one op, and its place a register.
+ *
+ * `user_data` in the kernel is the op's address, which is pinned until its last completion; the two
+ * low bits say what a completion answers. Links, drains and time-outs are the runtime's; so a
+ * cancellation by user_data looks the op up by slot and generation first, and never names one to
+ * the kernel that is not there any more.
+ *
+ * An opcode that the kernel lacks, by its probe at open, is performed by plain calls: at once where
+ * those cannot wait, else by a worker. That is never decided by a result.
+ *
+ * Cost over raw liburing: a copy of 64 bytes, the slot, the event; see `make bench`, echo_uring.
+ */
+#include <runtime/real/real.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { ENTRIES = 1024, COMPLETIONS_PER_ENTRY = 8, READY_STREAK = 64 };
+
+/* Kernels since 6.1; by the oldest header's names where it has them. */
+enum tdw_tag {
+    TAG_OP = 0,     /* a completion of the op */
+    TAG_ASKER = 1,  /* what a cancellation came to that this op asked for */
+    TAG_WAKE = 2,   /* the eventfd was read */
+    TAG_NOBODY = 3, /* a cancellation that nobody waits for */
+};
+
+enum tdw_route {
+    ROUTE_KERNEL, /* zero: an entry of the kernel's */
+    ROUTE_TIMER,
+    ROUTE_TIMER_REMOVE,
+    ROUTE_CANCEL,
+    ROUTE_POLL_REMOVE,
+    ROUTE_PROMPT, /* plain calls, at once */
+    ROUTE_WORKER, /* plain calls, elsewhere */
+    ROUTE_RESOLVE,
+    ROUTE_NONE,
+};
+
+struct tdw_uring_loop {
+    struct tdw_real real; /* the first member */
+    struct io_uring ring;
+    uint32_t streak;   /* ready ops delivered since the kernel was last asked */
+    uint32_t inkernel; /* completions to come, but for the eventfd's */
+    bool closing;
+    uint64_t wakes; /* what the eventfd is read into */
+    uint8_t route[256];
+};
+
+static inline struct tdw_uring_loop *uring_of(struct tdw_loop *loop)
+{
+    return (struct tdw_uring_loop *)(void *)loop;
+}
+
+/* ── Submission ────────────────────────────────────────────────────────────────────────────── */
+
+static inline struct io_uring_sqe *entry(struct tdw_uring_loop *u)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+    while (TDW_UNLIKELY(!sqe)) { /* the queue is full: hand it over, or let SQPOLL make room */
+        if (u->ring.flags & IORING_SETUP_SQPOLL)
+            io_uring_sqring_wait(&u->ring);
+        else
+            io_uring_submit(&u->ring);
+        sqe = io_uring_get_sqe(&u->ring);
+    }
+    return sqe;
+}
+
+static void arm_wake(struct tdw_uring_loop *u)
+{
+    struct io_uring_sqe *sqe = entry(u);
+
+    io_uring_prep_read(sqe, u->real.wake_fd, &u->wakes, sizeof u->wakes, 0);
+    sqe->user_data = TAG_WAKE;
+}
+
+/* Links, drains and silent successes are the runtime's. */
+enum { OUR_FLAGS = IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN | IOSQE_CQE_SKIP_SUCCESS };
+
+static inline void submit(struct tdw_uring_loop *u, struct tdw_op *op)
+{
+    struct io_uring_sqe *sqe = entry(u);
+
+    *sqe = op->sqe;
+    sqe->flags &= (uint8_t)~OUR_FLAGS;
+    sqe->user_data = (uintptr_t)op | TAG_OP;
+    u->inkernel++;
+}
+
+static void ask_to_cancel(struct tdw_uring_loop *u, const struct tdw_op *target,
+                          struct tdw_op *asker)
+{
+    struct io_uring_sqe *sqe = entry(u);
+
+    io_uring_prep_cancel64(sqe, (uintptr_t)target, 0);
+    sqe->user_data = asker ? (uintptr_t)asker | TAG_ASKER : TAG_NOBODY;
+    u->inkernel++;
+}
+
+/* ── Cancel ────────────────────────────────────────────────────────────────────────────────── */
+
+static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
+                          struct tdw_op *asker)
+{
+    struct tdw_uring_loop *u = uring_of(ring->loop);
+    int ret;
+
+    if (tdw__is_timer(op)) {
+        tdw__real_timer_stop(&u->real, op);
+        return 0;
+    }
+    ret = tdw__worker_cancel(&u->real, op);
+    if (ret == 0 || ret == -EALREADY)
+        return ret;
+    tdw__slot(ring, op)->sum = (uint64_t) - (int64_t)res;
+    if (ret == -EINPROGRESS) { /* a worker's, interrupted */
+        if (asker)
+            tdw__post(asker, asker->sqe.opcode == IORING_OP_LINK_TIMEOUT ? -ETIME : 0, 0, 0);
+        return -EINPROGRESS;
+    }
+    ask_to_cancel(u, op, asker);
+    return -EINPROGRESS;
+}
+
+/* How many of a cancellation of many are yet to be answered, and what they came to so far. */
+static void count_answer(struct tdw_op *cancel, int32_t answer)
+{
+    struct tdw_slot *slot = tdw__slot(cancel->task->ring, cancel);
+    const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
+
+    if (all)
+        cancel->res += answer == 0;
+    else
+        cancel->res = answer;
+    if (--slot->sum == 0)
+        tdw__post(cancel, cancel->res, 0, 0);
+}
+
+/* Of ANY: the runtime knows what there is, the kernel only what it has. */
+static void cancel_any(struct tdw_ring *ring, struct tdw_op *cancel)
+{
+    const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
+    struct tdw_slot *slot = tdw__slot(ring, cancel);
+
+    cancel->res = all ? 0 : -ENOENT;
+    slot->sum = 1; /* our own, so that no answer ends it too early */
+    for (uint32_t i = 0; i < ring->slots_used; i++) {
+        struct tdw_op *op = ring->slots[i].op;
+        int ret;
+
+        if (!op || op == cancel || op->state == TDW_POSTED)
+            continue;
+        slot->sum++;
+        ret = tdw__cancel(op, -ECANCELED, cancel);
+        if (ret != -EINPROGRESS)
+            count_answer(cancel, ret);
+        if (!all)
+            break;
+    }
+    if (--slot->sum == 0)
+        tdw__post(cancel, cancel->res, 0, 0);
+}
+
+static void cancel_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct tdw_op *op)
+{
+    const uint32_t flags = op->sqe.cancel_flags;
+    struct tdw_op *target;
+    int ret = -ENOENT;
+
+    if (flags & IORING_ASYNC_CANCEL_FD) {
+        submit(u, op); /* the kernel's business: nothing of ours has a descriptor that waits */
+        return;
+    }
+    if (op->sqe.off || op->sqe.len || op->sqe.splice_fd_in ||
+        flags & ~(uint32_t)(IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY)) {
+        tdw__post(op, -EINVAL, 0, 0);
+        return;
+    }
+    if (flags & IORING_ASYNC_CANCEL_ANY) {
+        cancel_any(ring, op);
+        return;
+    }
+    target = tdw__find(ring, op->sqe.addr);
+    if (target && target != op)
+        ret = tdw__cancel(target, -ECANCELED, op);
+    if (ret != -EINPROGRESS)
+        tdw__post(op, flags & IORING_ASYNC_CANCEL_ALL ? ret == 0 : ret, 0, 0);
+}
+
+static void poll_remove_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct tdw_op *op)
+{
+    const struct tdw_op *target = tdw__find(ring, op->sqe.addr);
+
+    if (!target || target->sqe.opcode != IORING_OP_POLL_ADD || target->state != TDW_PENDING) {
+        tdw__post(op, -ENOENT, 0, 0);
+        return;
+    }
+    op->sqe.addr = (uintptr_t)target;
+    submit(u, op);
+}
+
+/* The kernel's answer to a cancellation has come. */
+static void answered(struct tdw_op *asker, int32_t res)
+{
+    const uint32_t many = IORING_ASYNC_CANCEL_ANY;
+
+    if (asker->sqe.opcode == IORING_OP_LINK_TIMEOUT)
+        tdw__post(asker, res ? res : -ETIME, 0, 0);
+    else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL && asker->sqe.cancel_flags & many)
+        count_answer(asker, res);
+    else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL &&
+             asker->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL)
+        tdw__post(asker, res == 0, 0, 0);
+    else
+        tdw__post(asker, res, 0, 0);
+}
+
+/* ── Start ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void resolve_start(struct tdw_uring_loop *u, struct tdw_op *op)
+{
+    if (tdw__real_host_named(&u->real, (const char *)(uintptr_t)op->sqe.addr,
+                             (struct tdw_resolved *)(uintptr_t)op->sqe.off))
+        tdw__post(op, 0, 0, 0);
+    else if (tdw__worker_begin(&u->real, op, &op->sqe) < 0)
+        tdw__post(op, -EAGAIN, 0, 0);
+}
+
+/* By plain calls, of a kernel that has no such opcode, or of none. */
+static void call_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct tdw_op *op,
+                       bool prompt)
+{
+    struct sockaddr_storage room;
+    struct io_uring_sqe sqe = op->sqe;
+
+    if (op->sqe.flags & IOSQE_FIXED_FILE) {
+        tdw__post(op, -EBADF, 0, 0); /* a slot of the kernel's table, which it cannot use itself */
+        return;
+    }
+    tdw__real_localise(ring, &sqe, &room);
+    if (prompt)
+        tdw__post(op, tdw__perform(&sqe, true), 0, 0);
+    else if (tdw__worker_begin(&u->real, op, &sqe) < 0)
+        tdw__post(op, -EAGAIN, 0, 0);
+}
+
+static void start_other(struct tdw_uring_loop *u, struct tdw_ring *ring, struct tdw_op *op)
+{
+    switch ((enum tdw_route)u->route[op->sqe.opcode]) {
+    case ROUTE_KERNEL: { /* on a host with a place of its own */
+        struct sockaddr_storage room;
+
+        tdw__real_localise(ring, &op->sqe, &room);
+        submit(u, op);
+        return;
+    }
+    case ROUTE_TIMER:
+        tdw__real_timer_begin(&u->real, op);
+        return;
+    case ROUTE_TIMER_REMOVE:
+        tdw__post(op, tdw__real_timer_remove(&u->real, op), 0, 0);
+        return;
+    case ROUTE_CANCEL:
+        cancel_start(u, ring, op);
+        return;
+    case ROUTE_POLL_REMOVE:
+        poll_remove_start(u, ring, op);
+        return;
+    case ROUTE_PROMPT:
+        call_start(u, ring, op, true);
+        return;
+    case ROUTE_WORKER:
+        call_start(u, ring, op, false);
+        return;
+    case ROUTE_RESOLVE:
+        resolve_start(u, op);
+        return;
+    case ROUTE_NONE:
+        break;
+    }
+    tdw__real_lacks(&u->real, op);
+}
+
+static void uring_start(struct tdw_ring *ring, struct tdw_op *op)
+{
+    struct tdw_uring_loop *u = uring_of(ring->loop);
+
+    op->state = TDW_PENDING;
+    op->res = 0;
+    if (TDW_LIKELY(u->route[op->sqe.opcode] == ROUTE_KERNEL && tdw__host_of(ring)->dir == AT_FDCWD))
+        submit(u, op);
+    else
+        start_other(u, ring, op);
+    /* A task that was told to stop waits for nobody: what cannot go on at once is cancelled. */
+    if (TDW_UNLIKELY(op->task->bits & TDW_TASK_STOPPING) && op->state == TDW_PENDING)
+        tdw__cancel(op, -ECANCELED, NULL);
+}
+
+/* ── Completion ────────────────────────────────────────────────────────────────────────────── */
+
+/* One completion of `op` has come. */
+static inline void complete(struct tdw_uring_loop *u, struct tdw_op *op, int32_t res,
+                            uint32_t flags)
+{
+    if (TDW_UNLIKELY(flags & IORING_CQE_F_MORE)) {
+        u->inkernel++; /* there is another to come */
+        if (!tdw__post_more(op, res, flags & ~IORING_CQE_F_MORE, 0))
+            ask_to_cancel(u, op, NULL); /* no memory: it has to end */
+        return;
+    }
+    tdw__real_post(op, res, flags);
+}
+
+/* Take one completion out of the queue; false: there is none. */
+static inline bool reap(struct tdw_uring_loop *u)
+{
+    struct io_uring_cq *cq = &u->ring.cq;
+    const unsigned head = *cq->khead;
+    const struct io_uring_cqe *cqe = &cq->cqes[head & *cq->kring_mask];
+    uint64_t word;
+    uint32_t flags;
+    int32_t res;
+
+    if (head == io_uring_smp_load_acquire(cq->ktail))
+        return false;
+    word = cqe->user_data;
+    flags = cqe->flags;
+    res = cqe->res;
+    io_uring_smp_store_release(cq->khead, head + 1);
+    switch ((enum tdw_tag)(word & 3)) {
+    case TAG_OP:
+        u->inkernel--;
+        if (TDW_LIKELY(!u->closing))
+            complete(u, (struct tdw_op *)(uintptr_t)word, res, flags);
+        else
+            u->inkernel += flags & IORING_CQE_F_MORE ? 1 : 0;
+        break;
+    case TAG_ASKER:
+        u->inkernel--;
+        if (!u->closing)
+            answered((struct tdw_op *)(uintptr_t)(word & ~(uint64_t)3), res);
+        break;
+    case TAG_WAKE:
+        if (!u->closing) {
+            arm_wake(u);
+            tdw__real_woken(&u->real);
+        }
+        break;
+    case TAG_NOBODY:
+        u->inkernel--;
+        break;
+    }
+    return true;
+}
+
+/* One call: submit what was gathered, and wait until `until_ns` for something to come. */
+static void enter(struct tdw_uring_loop *u, uint64_t until_ns)
+{
+    const uint64_t now = u->real.loop.now_ns;
+    struct __kernel_timespec left;
+    struct io_uring_cqe *cqe;
+
+    if (until_ns <= now) {
+        io_uring_submit_and_get_events(&u->ring);
+    } else if (until_ns == TDW_NEVER) {
+        io_uring_submit_and_wait(&u->ring, 1);
+    } else {
+        left.tv_sec = (long long)((until_ns - now) / 1000000000u);
+        left.tv_nsec = (long long)((until_ns - now) % 1000000000u);
+        io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &left, NULL);
+    }
+    tdw__real_now(&u->real);
+    tdw__real_timers_fire(&u->real);
+}
+
+/* Something is ready, or false: nothing comes until the deadline, or ever. */
+static bool gather(struct tdw_uring_loop *u, uint64_t deadline_ns)
+{
+    struct tdw_loop *loop = &u->real.loop;
+    bool asked = false;
+
+    if (TDW_UNLIKELY(loop->ready.count > 0)) { /* those that only yield must not starve others */
+        enter(u, 0);
+        while (reap(u))
+            ;
+        return true;
+    }
+    for (;;) {
+        uint64_t until = tdw__real_timers_next(&u->real);
+
+        while (reap(u))
+            if (TDW_LIKELY(loop->ready.count > 0))
+                return true;
+        if (loop->ready.count > 0)
+            return true;
+        if (u->inkernel == 0 && !tdw__real_expects(&u->real))
+            return false;
+        if (asked && loop->now_ns >= deadline_ns)
+            return false;
+        until = until < deadline_ns ? until : deadline_ns;
+        if (TDW_UNLIKELY(tdw__worker_stops(&u->real)) && until > loop->now_ns + 1000000)
+            until = loop->now_ns + 1000000;
+        enter(u, until);
+        asked = true;
+    }
+}
+
+static struct tdw_op *uring_next(struct tdw_loop *loop, uint64_t deadline_ns)
+{
+    struct tdw_uring_loop *u = uring_of(loop);
+
+    if (loop->ready.count == 0 || TDW_UNLIKELY(++u->streak == READY_STREAK)) {
+        u->streak = 0;
+        if (loop->ready.count > 0 || !reap(u) || loop->ready.count == 0)
+            if (!gather(u, deadline_ns))
+                return NULL;
+    }
+    if (TDW_UNLIKELY(loop->taps != NULL))
+        tdw__real_now(&u->real); /* a trace has the time of each step */
+    return tdw__ready_take(loop, 0);
+}
+
+static void uring_step(struct tdw_loop *loop, struct tdw_op *op)
+{
+    (void)loop, (void)op;
+    assert(!"only what is posted is an item of a real loop");
+}
+
+static void uring_forget(struct tdw_ring *ring, struct tdw_op *op)
+{
+    (void)ring, (void)op; /* the loop is being closed, and the kernel has nothing any more */
+}
+
+static void uring_release(struct tdw_ring *ring, struct tdw_op *op, void *object)
+{
+    (void)ring, (void)op, (void)object;
+}
+
+static const struct tdw_backend_ops uring_backend = {
+    .name = "uring",
+    .start = uring_start,
+    .next = uring_next,
+    .step = uring_step,
+    .withdraw = uring_withdraw,
+    .forget = uring_forget,
+    .counted = tdw__real_timers_counted,
+    .ended = tdw__real_ended,
+    .wake = tdw__real_loop_wake,
+    .release = uring_release,
+    .calls = &tdw__real_calls,
+};
+
+/* ── Opened and closed ─────────────────────────────────────────────────────────────────────── */
+
+static int uring_enroll(struct tdw_real *real, unsigned opcode, const void *arg, unsigned count)
+{
+    struct tdw_uring_loop *u = uring_of(&real->loop);
+    const long ret = syscall(__NR_io_uring_register, u->ring.ring_fd, opcode, arg, count);
+
+    return ret < 0 ? -errno : (int)ret;
+}
+
+static void uring_forget_fd(struct tdw_real *real, int fd)
+{
+    (void)real, (void)fd; /* the kernel's ops hold files, not numbers */
+}
+
+static void uring_closed(struct tdw_real *real)
+{
+    struct tdw_uring_loop *u = uring_of(&real->loop);
+    struct io_uring_sqe *sqe;
+
+    u->closing = true;
+    if (u->inkernel > 0) {
+        sqe = entry(u);
+        io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+        sqe->user_data = TAG_NOBODY;
+        u->inkernel++;
+    }
+    while (u->inkernel > 0) {
+        enter(u, tdw__real_now(real) + 10000000);
+        while (reap(u))
+            ;
+    }
+    io_uring_queue_exit(&u->ring);
+}
+
+/* What this kernel can do: by its probe, once. */
+static int route_all(struct tdw_uring_loop *u)
+{
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
+
+    if (!probe)
+        return -ENOSYS;
+    for (int opcode = 0; opcode < 256; opcode++) {
+        const enum tdw_kind kind = tdw__kind((uint8_t)opcode);
+
+        if (kind == TDW_K_PROMPT)
+            u->route[opcode] = ROUTE_PROMPT;
+        else if (kind == TDW_K_UNKNOWN)
+            u->route[opcode] = ROUTE_NONE;
+        else
+            u->route[opcode] = ROUTE_WORKER;
+        if (opcode < TDW_OP_FIRST && io_uring_opcode_supported(probe, opcode))
+            u->route[opcode] = ROUTE_KERNEL;
+    }
+    io_uring_free_probe(probe);
+    u->route[IORING_OP_TIMEOUT] = u->route[IORING_OP_LINK_TIMEOUT] = ROUTE_TIMER;
+    u->route[IORING_OP_TIMEOUT_REMOVE] = ROUTE_TIMER_REMOVE;
+    u->route[IORING_OP_ASYNC_CANCEL] = ROUTE_CANCEL;
+    u->route[IORING_OP_POLL_REMOVE] = ROUTE_POLL_REMOVE;
+    u->route[IORING_OP_MSG_RING] = ROUTE_NONE; /* its completions would be nobody's op */
+    u->route[TDW_OP_BIND] = ROUTE_PROMPT;      /* a host binds to its own address */
+    u->route[TDW_OP_RESOLVE] = ROUTE_RESOLVE;
+    return 0;
+}
+
+/* The best set-up that the kernel takes: each line is tried if the one before is refused. */
+static int queue_init(struct tdw_uring_loop *u, const struct tdw_loop_options *options)
+{
+    static const unsigned ways[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN,
+        IORING_SETUP_COOP_TASKRUN,
+        0,
+    };
+    const uint32_t entries = options->entries ? options->entries : ENTRIES;
+    int ret = -EINVAL;
+
+    for (size_t i = 0; i < sizeof ways / sizeof *ways && ret == -EINVAL; i++) {
+        struct io_uring_params params = {.flags = ways[i] | IORING_SETUP_CQSIZE |
+                                                  IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL,
+                                         .cq_entries = entries * COMPLETIONS_PER_ENTRY};
+
+        if (options->sqpoll) { /* its thread runs the kernel's part of the work */
+            params.flags = IORING_SETUP_SQPOLL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+                           (i == 0 ? IORING_SETUP_SINGLE_ISSUER : 0);
+            params.sq_thread_idle = options->sqpoll_idle_ms;
+        }
+        ret = io_uring_queue_init_params(entries, &u->ring, &params);
+        if (ret == 0 && !(params.features & IORING_FEAT_EXT_ARG)) { /* before 5.11 */
+            io_uring_queue_exit(&u->ring);
+            ret = -ENOSYS;
+        }
+    }
+    return ret;
+}
+
+int tdw__uring_open(struct tdw_loop **loop, const struct tdw_loop_options *options)
+{
+    struct tdw_uring_loop *u = calloc(1, sizeof *u);
+    int ret = u ? queue_init(u, options) : -ENOMEM;
+
+    if (ret < 0) {
+        free(u);
+        return ret;
+    }
+    ret = tdw__real_init(&u->real, &uring_backend, options);
+    if (ret == 0) {
+        ret = route_all(u);
+        if (ret < 0)
+            tdw__loop_fini(&u->real.loop);
+    }
+    if (ret < 0) {
+        io_uring_queue_exit(&u->ring);
+        free(u);
+        return ret;
+    }
+    io_uring_register_ring_fd(&u->ring); /* saves a look-up for each call, where there is such */
+    u->real.enroll = uring_enroll;
+    u->real.forget_fd = uring_forget_fd;
+    u->real.closed = uring_closed;
+    arm_wake(u);
+    *loop = &u->real.loop;
+    return 0;
+}

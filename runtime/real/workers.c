@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers: threads that perform ops which would make the loop wait.
+ *
+ *     loop: begin ─▶ [queue] ─▶ worker: perform ─▶ [finished] ─▶ eventfd ─▶ loop: reap, post
+ *
+ * There are two kinds of work, as in io_uring's own pool. *Bounded* work waits for a device: at
+ * most BOUNDED_MAX threads do it, more would not make a disk faster. *Unbounded* work waits for
+ * somebody else (a lock, a child, a name server): each gets a thread, since any of them may wait
+ * for ever and must not keep the next from starting. Threads are started when there is work and
+ * nobody idle, and stay.
+ *
+ * A job is a copy of the entry, so a worker never looks at the op. Only the loop's thread posts.
+ * What waits is interrupted by a signal (SIGRTMAX - 1, whose disposition does nothing): its call
+ * answers -EINTR, and the job ends -ECANCELED. The signal is sent again until the job has ended,
+ * because it may come between the look at `stop` and the call.
+ *
+ * Cost: a mutex and a futex each way, about 10 us.
+ */
+#include <runtime/real/real.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { BOUNDED_MAX = 4, UNBOUNDED_MAX = 1024, JOBS_KEPT = 64 };
+#define INTERRUPT (SIGRTMAX - 1)
+
+struct job {
+    struct job *next;
+    struct tdw_op *op;
+    struct io_uring_sqe sqe;
+    int32_t res;
+    pthread_t thread; /* valid while it runs */
+    bool running, waits;
+    atomic_bool stop;
+};
+
+struct lane { /* one of the two kinds */
+    struct job *head, **tail;
+    pthread_cond_t work;
+    uint32_t threads, threads_max, idle;
+};
+
+struct tdw_workers {
+    struct tdw_real *real;
+    pthread_mutex_t lock; /* of all below */
+    struct lane lanes[2]; /* bounded, unbounded */
+    struct job *running, *finished, **finished_tail;
+    struct job *spare;
+    pthread_t *threads;
+    uint32_t threads_count, threads_room, spare_count;
+    bool closing;
+    uint32_t count; /* the loop's own: begun and not reaped */
+};
+
+static void nothing(int signal)
+{
+    (void)signal;
+}
+
+/* ── On a worker's thread ──────────────────────────────────────────────────────────────────── */
+
+static void unlink_running(struct tdw_workers *workers, struct job *job)
+{
+    struct job **at = &workers->running;
+
+    while (*at != job)
+        at = &(*at)->next;
+    *at = job->next;
+}
+
+static int32_t run(struct job *job)
+{
+    int32_t res;
+
+    do
+        res = atomic_load(&job->stop) ? -ECANCELED : tdw__perform(&job->sqe, false);
+    while (res == -EINTR && job->waits);
+    return res;
+}
+
+struct start {
+    struct tdw_workers *workers;
+    struct lane *lane;
+};
+
+static void *worker(void *arg)
+{
+    const struct start start = *(struct start *)arg;
+    struct tdw_workers *workers = start.workers;
+    struct lane *lane = start.lane;
+
+    free(arg);
+    pthread_mutex_lock(&workers->lock);
+    for (;;) {
+        struct job *job = lane->head;
+
+        if (!job) {
+            if (workers->closing)
+                break;
+            lane->idle++;
+            pthread_cond_wait(&lane->work, &workers->lock);
+            lane->idle--;
+            continue;
+        }
+        lane->head = job->next;
+        if (!lane->head)
+            lane->tail = &lane->head;
+        job->thread = pthread_self();
+        job->running = true;
+        job->next = workers->running;
+        workers->running = job;
+        pthread_mutex_unlock(&workers->lock);
+        job->res = run(job);
+        pthread_mutex_lock(&workers->lock);
+        unlink_running(workers, job);
+        job->running = false;
+        job->next = NULL;
+        *workers->finished_tail = job;
+        workers->finished_tail = &job->next;
+        tdw__real_wake(workers->real);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return NULL;
+}
+
+/* ── On the loop's thread ──────────────────────────────────────────────────────────────────── */
+
+static struct tdw_workers *workers_of(struct tdw_real *real)
+{
+    struct tdw_workers *workers = real->workers;
+
+    if (workers)
+        return workers;
+    workers = calloc(1, sizeof *workers);
+    if (!workers)
+        return NULL;
+    workers->real = real;
+    pthread_mutex_init(&workers->lock, NULL);
+    for (int i = 0; i < 2; i++) {
+        pthread_cond_init(&workers->lanes[i].work, NULL);
+        workers->lanes[i].tail = &workers->lanes[i].head;
+        workers->lanes[i].threads_max = i ? UNBOUNDED_MAX : BOUNDED_MAX;
+    }
+    workers->finished_tail = &workers->finished;
+    real->workers = workers;
+    return workers;
+}
+
+/* One more thread of this lane, with all signals blocked but the one that interrupts. */
+static int thread_start(struct tdw_workers *workers, struct lane *lane)
+{
+    const struct sigaction interrupt = {.sa_handler = nothing}; /* without SA_RESTART */
+    struct start *start = malloc(sizeof *start);
+    sigset_t all, before;
+    int err;
+
+    if (workers->threads_count == workers->threads_room) {
+        const uint32_t room = workers->threads_room ? workers->threads_room * 2 : 8;
+        pthread_t *threads = realloc(workers->threads, room * sizeof *threads);
+
+        if (!threads) {
+            free(start);
+            return -EAGAIN;
+        }
+        workers->threads = threads;
+        workers->threads_room = room;
+    }
+    if (!start)
+        return -EAGAIN;
+    *start = (struct start){workers, lane};
+    sigaction(INTERRUPT, &interrupt, NULL);
+    sigfillset(&all);
+    sigdelset(&all, INTERRUPT);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    err = pthread_create(&workers->threads[workers->threads_count], NULL, worker, start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (err) {
+        free(start);
+        return -EAGAIN;
+    }
+    workers->threads_count++;
+    lane->threads++;
+    return 0;
+}
+
+static struct job *job_get(struct tdw_workers *workers)
+{
+    struct job *job = workers->spare;
+
+    if (!job)
+        return calloc(1, sizeof *job);
+    workers->spare = job->next;
+    workers->spare_count--;
+    return job;
+}
+
+static void job_put(struct tdw_workers *workers, struct job *job)
+{
+    if (workers->spare_count == JOBS_KEPT) {
+        free(job);
+        return;
+    }
+    job->next = workers->spare;
+    workers->spare = job;
+    workers->spare_count++;
+}
+
+static uint32_t queued(const struct lane *lane)
+{
+    uint32_t count = 0;
+
+    for (const struct job *job = lane->head; job; job = job->next)
+        count++;
+    return count;
+}
+
+int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_uring_sqe *sqe)
+{
+    struct tdw_workers *workers = workers_of(real);
+    const bool waits = tdw__kind(op->sqe.opcode) != TDW_K_FILE;
+    struct job *job;
+    struct lane *lane;
+    int err = 0;
+
+    if (!workers)
+        return -EAGAIN;
+    lane = &workers->lanes[waits];
+    pthread_mutex_lock(&workers->lock);
+    job = job_get(workers);
+    if (!job)
+        err = -EAGAIN;
+    else if (lane->idle <= queued(lane) && lane->threads < lane->threads_max)
+        err = thread_start(workers, lane);
+    if (err && job && lane->threads > 0)
+        err = 0; /* it waits for one of those that there are */
+    if (!err) {
+        job->next = NULL;
+        job->op = op;
+        job->sqe = *sqe;
+        job->waits = waits;
+        job->running = false;
+        atomic_store(&job->stop, false);
+        *lane->tail = job;
+        lane->tail = &job->next;
+        workers->count++;
+        op->state = TDW_PENDING;
+        pthread_cond_signal(&lane->work);
+    } else if (job) {
+        job_put(workers, job);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return err;
+}
+
+static struct job *find(struct job *job, const struct tdw_op *op)
+{
+    while (job && job->op != op)
+        job = job->next;
+    return job;
+}
+
+/* Take a job that has not begun out of its lane. */
+static bool unqueue(struct tdw_workers *workers, struct lane *lane, const struct tdw_op *op)
+{
+    for (struct job **at = &lane->head; *at; at = &(*at)->next) {
+        struct job *job = *at;
+
+        if (job->op != op)
+            continue;
+        *at = job->next;
+        if (!*at)
+            lane->tail = at;
+        job_put(workers, job);
+        workers->count--;
+        return true;
+    }
+    return false;
+}
+
+int tdw__worker_cancel(struct tdw_real *real, struct tdw_op *op)
+{
+    struct tdw_workers *workers = real->workers;
+    struct job *job;
+    int ret = -ENOENT;
+
+    if (!workers)
+        return -ENOENT;
+    pthread_mutex_lock(&workers->lock);
+    job = find(workers->running, op);
+    if (unqueue(workers, &workers->lanes[0], op) || unqueue(workers, &workers->lanes[1], op)) {
+        ret = 0;
+    } else if (job && job->waits) {
+        atomic_store(&job->stop, true);
+        pthread_kill(job->thread, INTERRUPT);
+        ret = -EINPROGRESS;
+    } else if (job || find(workers->finished, op)) {
+        ret = -EALREADY;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return ret;
+}
+
+/* Those that were told to stop and have not: the signal may have come too early. */
+static void interrupt_again(struct tdw_workers *workers)
+{
+    for (struct job *job = workers->running; job; job = job->next)
+        if (atomic_load(&job->stop))
+            pthread_kill(job->thread, INTERRUPT);
+}
+
+bool tdw__worker_stops(const struct tdw_real *real)
+{
+    struct tdw_workers *workers = real->workers;
+    bool any = false;
+
+    if (!workers || workers->count == 0)
+        return false;
+    pthread_mutex_lock(&workers->lock);
+    for (struct job *job = workers->running; job; job = job->next)
+        any |= atomic_load(&job->stop);
+    interrupt_again(workers);
+    pthread_mutex_unlock(&workers->lock);
+    return any;
+}
+
+void tdw__worker_reap(struct tdw_real *real)
+{
+    struct tdw_workers *workers = real->workers;
+    struct job *job;
+
+    if (!workers)
+        return;
+    pthread_mutex_lock(&workers->lock);
+    job = workers->finished;
+    workers->finished = NULL;
+    workers->finished_tail = &workers->finished;
+    pthread_mutex_unlock(&workers->lock);
+    while (job) {
+        struct job *next = job->next;
+
+        workers->count--;
+        tdw__real_post(job->op, job->res, 0);
+        pthread_mutex_lock(&workers->lock);
+        job_put(workers, job);
+        pthread_mutex_unlock(&workers->lock);
+        job = next;
+    }
+}
+
+uint32_t tdw__worker_count(const struct tdw_real *real)
+{
+    return real->workers ? real->workers->count : 0;
+}
+
+static void free_jobs(struct job *job)
+{
+    while (job) {
+        struct job *next = job->next;
+
+        free(job);
+        job = next;
+    }
+}
+
+void tdw__workers_free(struct tdw_real *real)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct tdw_workers *workers = real->workers;
+
+    if (!workers)
+        return;
+    pthread_mutex_lock(&workers->lock);
+    workers->closing = true;
+    for (int i = 0; i < 2; i++) {
+        free_jobs(workers->lanes[i].head);
+        workers->lanes[i].head = NULL;
+        pthread_cond_broadcast(&workers->lanes[i].work);
+    }
+    while (workers->running) {
+        for (struct job *job = workers->running; job; job = job->next)
+            atomic_store(&job->stop, job->waits);
+        interrupt_again(workers);
+        pthread_mutex_unlock(&workers->lock);
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&workers->lock);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    for (uint32_t i = 0; i < workers->threads_count; i++)
+        pthread_join(workers->threads[i], NULL);
+    free_jobs(workers->finished);
+    free_jobs(workers->spare);
+    for (int i = 0; i < 2; i++)
+        pthread_cond_destroy(&workers->lanes[i].work);
+    pthread_mutex_destroy(&workers->lock);
+    free(workers->threads);
+    free(workers);
+    real->workers = NULL;
+}
