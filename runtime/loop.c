@@ -12,6 +12,7 @@
  * are told to stop, and the loop goes on until they have.
  */
 #include <runtime/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 _Thread_local struct tdw_task *tdw__self __attribute__((tls_model("initial-exec")));
@@ -126,4 +127,42 @@ struct tdw_loop *tdw_loop(void)
 uint64_t tdw_now(void)
 {
     return tdw__self->ring->loop->now_ns;
+}
+
+/* ── Who waits ─────────────────────────────────────────────────────────────────────────────── */
+
+static const char *state_name(uint8_t state)
+{
+    static const char *const names[] = {
+        [TDW_IDLE] = "idle",       [TDW_HELD] = "held",         [TDW_BLOCKED] = "blocked",
+        [TDW_PENDING] = "pending", [TDW_EFFECTED] = "effected", [TDW_POSTED] = "complete",
+    };
+
+    return names[state];
+}
+
+static void describe(const struct tdw_op *op, char *text, size_t bytes)
+{
+    const struct tdw_opcode *row = tdw_opcode(op->sqe.opcode);
+    const bool named = row->addr == TDW_W_OBJECT;
+    const struct tdw_sync *object = (const struct tdw_sync *)(uintptr_t)op->sqe.addr;
+    char path[256];
+
+    tdw_task_path(op->task, path, sizeof path);
+    snprintf(text, bytes, "%s waits for %s%s%s (%s) at %s:%u", path, row->name, named ? " of " : "",
+             named ? object->name : "", state_name(op->state), op->site->file, op->site->line);
+}
+
+void tdw_loop_waiters(struct tdw_loop *loop, void (*line)(void *out, const char *text), void *out)
+{
+    for (const struct tdw_ring *ring = loop->rings; ring; ring = ring->next) {
+        for (uint32_t i = 0; i < ring->slots_used; i++) {
+            char text[512];
+
+            if (!ring->slots[i].op)
+                continue;
+            describe(ring->slots[i].op, text, sizeof text);
+            line(out, text);
+        }
+    }
 }

@@ -121,11 +121,31 @@ static void start_timer(struct tdw_ring *ring, struct tdw_op *op, struct tdw_op 
     ring->loop->backend->start(ring, timer);
 }
 
+/* Does the gate refuse the op? Then it is complete. */
+static bool refused(struct tdw_loop *loop, struct tdw_op *op)
+{
+    const struct tdw_verdict verdict = loop->gate->judge(loop->gate, op);
+
+    if (verdict.error == 0)
+        return false;
+    tdw__event(loop, (struct tdw_event){
+                         .kind = TDW_E_FAULT,
+                         .opcode = op->sqe.opcode,
+                         .actor = op->task->actor,
+                         .ordinal = op->ordinal,
+                         .res = verdict.error,
+                         .data = tdw__hash_text(verdict.point),
+                         .name = verdict.point,
+                     });
+    tdw__post(op, verdict.error, 0, 0);
+    return true;
+}
+
 static void start(struct tdw_ring *ring, struct tdw_op *op)
 {
     if (is_private(op))
         tdw__private_start(ring, op);
-    else
+    else if (TDW_LIKELY(!ring->loop->gate) || !refused(ring->loop, op))
         ring->loop->backend->start(ring, op);
 
     if (TDW_UNLIKELY(op->sqe.flags & LINKED) && op->state != TDW_POSTED) {
@@ -560,6 +580,11 @@ void tdw__deliver(struct tdw_loop *loop, struct tdw_op *op)
     ring->chain = NULL;
     tdw__task_settle(task);
     tdw__self = NULL;
+}
+
+void tdw_gate_set(struct tdw_loop *loop, struct tdw_gate *gate)
+{
+    loop->gate = gate;
 }
 
 /* ── Public calls over this ────────────────────────────────────────────────────────────────── */

@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <tidewheel/choose.h>
 #include <tidewheel/event.h>
+#include <tidewheel/gate.h>
 #include <tidewheel/stackful.h>
 #include <tidewheel/stackless.h>
 #include <tidewheel/sync.h>
@@ -137,6 +138,7 @@ struct tdw_loop {
     const struct tdw_backend_ops *backend;
     tdw_choose_fn *choose; /* NULL: every answer is 0 */
     struct tdw_tap *taps;
+    struct tdw_gate *gate;     /* NULL: everything passes */
     uint64_t steps, steps_max; /* items run; the limit after which the run is a livelock */
     struct tdw_ring *rings;
     uint32_t tasks_alive;                  /* of all rings */

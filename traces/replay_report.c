@@ -89,7 +89,7 @@ static void tell_end(const struct tdw__replay_options *options, struct tdw_world
     if (options->json || ret == 0)
         return;
     fprintf(options->out, "did not end: %s\n", strerror(-ret));
-    tdw_world_waiters(world, tell_waiter, options->out);
+    tdw_loop_waiters(tdw_world_loop(world), tell_waiter, options->out);
 }
 
 static void run_one(const struct tdw__replay_options *options, const struct replay_program *program,

@@ -132,6 +132,9 @@ int tdw_loop_poll(struct tdw_loop *loop);
 /* Deliver until `deadline_ns` on the loop's clock. Returns the number of deliveries. */
 int tdw_loop_wait(struct tdw_loop *loop, uint64_t deadline_ns);
 
+/* Everybody who has not ended: who waits for what, where; one line each, to `out`. */
+void tdw_loop_waiters(struct tdw_loop *loop, void (*line)(void *out, const char *text), void *out);
+
 /* The running task's clock, in ns; starts at 0. Never falls (I5). */
 uint64_t tdw_now(void);
 

@@ -57,10 +57,6 @@ uint64_t tdw_world_now(const struct tdw_world *world);
 /* Findings of the run so far; each was an event. */
 uint32_t tdw_world_findings(const struct tdw_world *world);
 
-/* Everybody who has not ended: who waits for what, where; one line each, to `out`. */
-void tdw_world_waiters(struct tdw_world *world, void (*line)(void *out, const char *text),
-                       void *out);
-
 /* ── Recorded and overridden choices ───────────────────────────────────────────────────────────
  * A choice's key stands for (kind, actor, point, ordinal). For `next` the key is the calm item and
  * how often it was passed over, and the value the item that ran instead.

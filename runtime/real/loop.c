@@ -53,13 +53,20 @@ int tdw__real_init(struct tdw_real *real, const struct tdw_backend_ops *backend,
     return 0;
 }
 
+const char *tdw__backend_name(enum tdw_backend backend)
+{
+    static const char *const names[] = {[TDW_BACKEND_ANY] = "any",
+                                        [TDW_BACKEND_URING] = "uring",
+                                        [TDW_BACKEND_EPOLL] = "epoll",
+                                        [TDW_BACKEND_SIM] = "sim"};
+
+    return names[backend];
+}
+
 int tdw_backend_named(const char *name)
 {
-    static const char *const names[] = {
-        [TDW_BACKEND_URING] = "uring", [TDW_BACKEND_EPOLL] = "epoll", [TDW_BACKEND_SIM] = "sim"};
-
     for (int i = TDW_BACKEND_URING; i <= TDW_BACKEND_SIM; i++)
-        if (strcmp(name, names[i]) == 0)
+        if (strcmp(name, tdw__backend_name((enum tdw_backend)i)) == 0)
             return i;
     return -EINVAL;
 }

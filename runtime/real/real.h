@@ -78,6 +78,7 @@ static inline struct tdw_real *tdw__real(struct tdw_loop *loop)
 /* Of what both backends have. 0, -ENOMEM, -EMFILE. */
 int tdw__real_init(struct tdw_real *real, const struct tdw_backend_ops *backend,
                    const struct tdw_loop_options *options);
+const char *tdw__backend_name(enum tdw_backend backend);
 /* A new loop of this backend; 0 or -errno. */
 int tdw__uring_open(struct tdw_loop **loop, const struct tdw_loop_options *options);
 int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *options);

@@ -18,6 +18,7 @@
 
 #include <runtime/event.h>
 #include <stdio.h>
+#include <tidewheel/loop.h>
 #include <tidewheel/scenario.h>
 #include <tidewheel/trace.h>
 
@@ -54,6 +55,8 @@ struct tdw_options {
     enum tdw_strategy strategy;
     bool runs_given, lockstep, guided, json, list, help, version, bisect, quiet;
     const char *trace_dir, *replay;
+    enum tdw_backend backend;
+    const char *trace; /* of a run on a real backend */
     struct tdw_param_value params[TDW_PARAMS_MAX];
     uint32_t params_count;
     const char *names[TDW_NAMES_MAX]; /* of scenarios; none: all */
@@ -63,6 +66,7 @@ struct tdw_options {
 /* 0, or -EINVAL after the reason was printed. Environment first (TDW_SEED …), then arguments. */
 int tdw__options_parse(struct tdw_options *options, int argc, char **argv);
 void tdw__options_help(const char *program);
+const char *tdw__backend_name(enum tdw_backend backend);
 const char *tdw__schedule_name(enum tdw_schedule schedule);
 const char *tdw__strategy_name(enum tdw_strategy strategy);
 /* The known word that is nearest to `word` (edit distance), or NULL if none is near. `next`
@@ -90,6 +94,14 @@ bool tdw__scenario_has(const struct tdw_scenario *scenario, enum tdw_model model
 /* Runs in `world`, which is reset first; its taps listen. */
 void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
               struct tdw_outcome *outcome);
+/* The same on a real backend, on a loop of its own. 0; -errno: the run could not be made. */
+int tdw__run_real(const struct tdw_options *options, const struct tdw_run *run,
+                  struct tdw_outcome *outcome);
+/* Of the root task: spawn the test in the model asked for. */
+void tdw__start_test(const struct tdw_run *run);
+/* The end of the loop as a finding, unless there is an earlier one; what became of the run. */
+void tdw__judge_end(struct tdw_loop *loop, int ret);
+void tdw__outcome(const struct tdw_loop *loop, struct tdw_outcome *outcome);
 void tdw__world_options(const struct tdw_options *options, uint64_t seed,
                         struct tdw_world_options *to);
 

@@ -57,16 +57,36 @@ static void note_failure(struct shared *shared, struct part *part, const struct 
         ;
 }
 
+/* One run, in the world or, where there is none, on the real kernel. */
+static void run_one(struct tdw_world *world, const struct tdw_options *options,
+                    const struct tdw_run *run, struct tdw_outcome *outcome)
+{
+    struct tdw_world_options world_options;
+    int ret;
+
+    if (world) {
+        tdw__world_options(options, run->seed, &world_options);
+        tdw_world_reset(world, &world_options);
+        tdw__run(world, options, run, outcome);
+        return;
+    }
+    ret = tdw__run_real(options, run, outcome);
+    if (ret < 0 && !outcome->failed) {
+        outcome->failed = true;
+        snprintf(outcome->failure.text, sizeof outcome->failure.text,
+                 "the run could not be made: %s", strerror(-ret));
+    }
+}
+
 /* Once more: is it the same run? */
 static bool repeats(struct tdw_world *world, const struct tdw_options *options,
                     const struct tdw_run *run, const struct tdw_outcome *outcome)
 {
-    struct tdw_world_options world_options;
     struct tdw_outcome again;
 
-    tdw__world_options(options, run->seed, &world_options);
-    tdw_world_reset(world, &world_options);
-    tdw__run(world, options, run, &again);
+    if (!world)
+        return true; /* a real kernel never does the same */
+    run_one(world, options, run, &again);
     return tdw_digest_equal(again.digest, outcome->digest) && again.failed == outcome->failed;
 }
 
@@ -80,15 +100,12 @@ static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
 
     for (int m = 0; m < TDW_MODELS; m++) {
         const struct tdw_run run = {result->scenario, (enum tdw_model)m, seed};
-        struct tdw_world_options world_options;
         struct tdw_outcome outcome;
 
         if (!(result->models & 1u << m))
             continue;
         part->current = run;
-        tdw__world_options(options, seed, &world_options);
-        tdw_world_reset(world, &world_options);
-        tdw__run(world, options, &run, &outcome);
+        run_one(world, options, &run, &outcome);
         result->runs++;
         result->steps += outcome.steps;
         result->digest_sum[m] += tdw__mix(outcome.digest.lo ^ seed, outcome.digest.hi);
@@ -97,7 +114,7 @@ static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
 
         if ((first || outcome.failed) && !repeats(world, options, &run, &outcome))
             result->nondeterministic = true;
-        if (!outcome.failed && options->lockstep && reference.scenario &&
+        if (!outcome.failed && world && options->lockstep && reference.scenario &&
             !tdw_digest_equal(digest, outcome.digest)) {
             outcome.failed = true;
             outcome.hash = TDW_K0;
@@ -122,12 +139,14 @@ static void work(const struct tdw_options *options, struct shared *shared, struc
 {
     const uint64_t end_ns = options->time_ns ? now_ns() + options->time_ns : 0;
     struct tdw_world_options world_options;
-    struct tdw_world *world;
+    struct tdw_world *world = NULL;
 
     tdw__world_options(options, options->seed, &world_options);
-    world = tdw_world_new(&world_options);
-    if (!world)
-        return;
+    if (options->backend == TDW_BACKEND_SIM) {
+        world = tdw_world_new(&world_options);
+        if (!world)
+            return;
+    }
     for (uint64_t i = which; end_ns || i < options->runs; i += workers) {
         const uint64_t seed = options->seed + i;
 

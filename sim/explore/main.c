@@ -79,7 +79,8 @@ static int keep(const struct tdw_options *options, const char *program, struct t
     char dir[400];
     int ret;
 
-    if (!result->failures || result->signal || result->nondeterministic ||
+    if (!result->failures || result->signal || options->backend != TDW_BACKEND_SIM ||
+        result->nondeterministic ||
         result->outcome.hash == TDW_K0) /* a difference of two runs is in neither of them */
         return 0;
     snprintf(dir, sizeof dir, "%s/", options->trace_dir ? options->trace_dir : "build/failures");
@@ -169,6 +170,22 @@ static int by_source(const void *a, const void *b)
     return file ? file : x->line - y->line;
 }
 
+/* Can the backend that was asked for by name be used here? */
+static bool is_to_be_had(const struct tdw_options *options)
+{
+    const struct tdw_loop_options loop_options = {.backend = options->backend};
+    struct tdw_loop *loop;
+    const int ret = tdw_loop_open(&loop, &loop_options);
+
+    if (ret < 0) {
+        fprintf(stderr, "tidewheel: backend %s is not to be had here: %s\n",
+                tdw__backend_name(options->backend), strerror(-ret));
+        return false;
+    }
+    tdw_loop_close(loop);
+    return true;
+}
+
 static int act(const struct tdw_options *given, char **argv,
                const struct tdw_scenario *const *begin, size_t count)
 {
@@ -190,6 +207,18 @@ static int act(const struct tdw_options *given, char **argv,
         return tdw__replay(&options, begin, begin + count);
     if (check_names(&options, begin, count) < 0)
         return options.bisect ? TDW_EXIT_BISECT_SKIP : TDW_EXIT_USAGE;
+    if (options.backend != TDW_BACKEND_SIM) {
+        if (!options.runs_given)
+            options.runs = 1;
+        options.jobs = 1; /* hosts of two runs at a time would be in each other's way */
+        if (!is_to_be_had(&options))
+            return TDW_EXIT_UNSUPPORTED;
+    } else if (options.trace) {
+        fprintf(stderr,
+                "tidewheel: --trace is for --backend uring and epoll; in simulation failing "
+                "runs are kept in --trace-dir\n");
+        return TDW_EXIT_USAGE;
+    }
     if ((options.models & (options.models - 1)) != 0)
         options.lockstep = true; /* all models, or several: they must agree */
     return explore_all(&options, argv[0], begin, count);

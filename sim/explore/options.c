@@ -15,6 +15,9 @@
     X(model, 'm', "M", model, "callback, stackless, stackful, or all (all)")                       \
     X(schedule, 0, "S", schedule, "timed, or adversary: anything that is not blocked may be next") \
     X(strategy, 0, "S", strategy, "random, or calm: what happens on a quiet day")                  \
+    X(backend, 0, "B", backend,                                                                    \
+      "sim; or the real kernel, uring or epoll: not repeatable, 1 run unless -n says more (sim)")  \
+    X(trace, 0, "FILE", trace, "with a real backend: write the (last) run's trace there")          \
     X(lockstep, 0, NULL, lockstep, "all models must do the same, event by event (on for 'all')")   \
     X(param, 'p', "NAME=V", param, "set a parameter of the scenario")                              \
     X(max_steps, 0, "N", max_steps, "steps after which a run counts as a livelock (10000000)")     \
@@ -149,6 +152,22 @@ FLAG(help)
 static int set_trace_dir(struct tdw_options *o, const char *value)
 {
     o->trace_dir = value;
+    return 0;
+}
+
+static int set_trace(struct tdw_options *o, const char *value)
+{
+    o->trace = value;
+    return 0;
+}
+
+static int set_backend(struct tdw_options *o, const char *value)
+{
+    const int backend = tdw_backend_named(value);
+
+    if (backend < 0)
+        return -EINVAL;
+    o->backend = (enum tdw_backend)backend;
     return 0;
 }
 
@@ -332,6 +351,7 @@ int tdw__options_parse(struct tdw_options *options, int argc, char **argv)
         .jobs = UINT32_MAX,
         .models = (1 << TDW_MODELS) - 1,
         .strategy = TDW_RANDOM,
+        .backend = TDW_BACKEND_SIM,
         .max_steps = 10000000,
     };
     (void)argc;

@@ -126,7 +126,7 @@ int tdw_program(int argc, char **argv, int (*main_function)(int argc, char **arg
     fflush(NULL);
     if (ret == -EDEADLK) {
         fprintf(stderr, "tidewheel: the program waits, and nothing will come:\n");
-        tdw_world_waiters(world, say, stderr);
+        tdw_loop_waiters(tdw_world_loop(world), say, stderr);
         program.status = 1;
     } else if (ret < 0) {
         fprintf(stderr, "tidewheel: %s\n", strerror(-ret));

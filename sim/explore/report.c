@@ -26,6 +26,12 @@ void tdw__report_head(const struct tdw_options *options, const char *program)
     if (options->json || options->quiet)
         return;
     models_text(options->models, models, sizeof models);
+    if (options->backend != TDW_BACKEND_SIM) {
+        printf("%s: seed %llu, %llu run%s, backend %s, models %s\n", program,
+               (unsigned long long)options->seed, (unsigned long long)options->runs,
+               options->runs == 1 ? "" : "s", tdw__backend_name(options->backend), models);
+        return;
+    }
     printf("%s: seed %llu, %s%llu%s, schedule %s, strategy %s, models %s%s\n", program,
            (unsigned long long)options->seed, options->time_ns ? "for " : "",
            options->time_ns ? (unsigned long long)(options->time_ns / 1000000000u)
@@ -45,8 +51,9 @@ static void report_failure(const struct tdw_options *options, const char *progra
            tdw__model_name(result->failed.model), (unsigned long long)result->failed.seed);
     printf("    %s\n", failure->text);
     if (failure->task[0])
-        printf("    in %s at %s, %.3f us of virtual time, step %llu\n", failure->task,
+        printf("    in %s at %s, %.3f us of %s time, step %llu\n", failure->task,
                result->outcome.site, (double)failure->now_ns / 1e3,
+               options->backend == TDW_BACKEND_SIM ? "virtual" : "real",
                (unsigned long long)result->outcome.steps);
     if (result->nondeterministic)
         printf("    and the same seed did not give the same run again: the program depends on "
@@ -54,6 +61,12 @@ static void report_failure(const struct tdw_options *options, const char *progra
     if (result->trace[0])
         printf("    kept as %s; replay it with\n      %s --replay %s\n", result->trace, program,
                result->trace);
+    if (options->backend != TDW_BACKEND_SIM) {
+        printf(
+            "    on the real kernel, which may do something else the next time; --trace FILE keeps "
+            "what happened\n");
+        return;
+    }
     printf("    repeat it with\n      %s %s -s %llu -n 1 -m %s --schedule %s --strategy %s",
            program, result->scenario->name, (unsigned long long)result->failed.seed,
            result->outcome.failure.text[0] == 'l' && strncmp(failure->text, "lockstep", 8) == 0
@@ -84,7 +97,7 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
         for (int m = 0; m < TDW_MODELS; m++) {
             char digest[33];
 
-            if (!(result->models & 1u << m))
+            if (!(result->models & 1u << m) || options->backend != TDW_BACKEND_SIM)
                 continue;
             tdw__digest_text(result->first[m], digest);
             printf("  %-10s seed %llu: digest %s   all runs: %016llx\n",

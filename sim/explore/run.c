@@ -22,10 +22,9 @@ bool tdw__scenario_has(const struct tdw_scenario *scenario, enum tdw_model model
     return false;
 }
 
-static void start_test(void *arg)
+void tdw__start_test(const struct tdw_run *run)
 {
     static const struct tdw_site site = {"(scenario)", "main", "spawn", 0};
-    const struct tdw_run *run = arg;
     const struct tdw_scenario *scenario = run->scenario;
     struct tdw_task *task = NULL;
 
@@ -44,6 +43,11 @@ static void start_test(void *arg)
     if (!task)
         tdw__finding(tdw_loop(), tdw_self(), &site, "the test could not be started: %s",
                      strerror(errno));
+}
+
+static void start_test(void *arg)
+{
+    tdw__start_test(arg);
 }
 
 void tdw__world_options(const struct tdw_options *options, uint64_t seed,
@@ -71,16 +75,14 @@ static void add_line(void *out, const char *text)
     lines->at += (size_t)n < lines->bytes - lines->at ? (size_t)n : lines->bytes - lines->at - 1;
 }
 
-/* The end of the loop as a finding, unless there is an earlier one. */
-static void judge_end(struct tdw_world *world, int ret)
+void tdw__judge_end(struct tdw_loop *loop, int ret)
 {
-    struct tdw_loop *loop = tdw_world_loop(world);
     char waiters[300] = "";
     struct lines lines = {waiters, sizeof waiters, 0};
 
     if (ret == 0)
         return;
-    tdw_world_waiters(world, add_line, &lines);
+    tdw_loop_waiters(loop, add_line, &lines);
     if (ret == -EDEADLK)
         tdw__finding(loop, NULL, NULL, "deadlock: nothing can come%s", waiters);
     else if (ret == -ELOOP)
@@ -88,22 +90,16 @@ static void judge_end(struct tdw_world *world, int ret)
                      (unsigned long long)loop->steps, waiters);
     else if (ret == -EOWNERDEAD)
         tdw__finding(loop, NULL, NULL, "a daemon survived its cancellation%s", waiters);
+    else if (ret == -ETIME)
+        tdw__finding(loop, NULL, NULL, "no end after %llu s%s",
+                     (unsigned long long)(loop->now_ns / 1000000000u), waiters);
     else
         tdw__finding(loop, NULL, NULL, "the run could not go on: %s", strerror(-ret));
 }
 
-void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
-              struct tdw_outcome *outcome)
+void tdw__outcome(const struct tdw_loop *loop, struct tdw_outcome *outcome)
 {
-    struct tdw_loop *loop = tdw_world_loop(world);
-    struct tdw_world_options world_options;
-    const struct tdw_site *site;
-    struct tdw_run copy = *run;
-
-    tdw__world_options(options, run->seed, &world_options);
-    tdw__running = options;
-    judge_end(world, tdw_world_run(world, start_test, &copy));
-    tdw__running = NULL;
+    const struct tdw_site *site = loop->failure.site;
 
     *outcome = (struct tdw_outcome){
         .failed = loop->findings > 0,
@@ -113,10 +109,23 @@ void tdw__run(struct tdw_world *world, const struct tdw_options *options, const 
     };
     if (!outcome->failed)
         return;
-    site = loop->failure.site;
     outcome->failure = loop->failure;
     outcome->failure.site = NULL;
     snprintf(outcome->site, sizeof outcome->site, "%s:%u", site ? site->file : "",
              site ? site->line : 0);
     outcome->hash = tdw__mix(tdw__hash_text(outcome->site), site ? 0 : outcome->failure.text[0]);
+}
+
+void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
+              struct tdw_outcome *outcome)
+{
+    struct tdw_loop *loop = tdw_world_loop(world);
+    struct tdw_world_options world_options;
+    struct tdw_run copy = *run;
+
+    tdw__world_options(options, run->seed, &world_options);
+    tdw__running = options;
+    tdw__judge_end(loop, tdw_world_run(world, start_test, &copy));
+    tdw__running = NULL;
+    tdw__outcome(loop, outcome);
 }

@@ -188,39 +188,3 @@ void tdw__hosts_free(struct tdw_world *world)
     world->hosts_tail = &world->hosts;
     world->loop.rings = NULL;
 }
-
-/* ── Who waits ─────────────────────────────────────────────────────────────────────────────── */
-
-static const char *state_name(uint8_t state)
-{
-    static const char *const names[] = {
-        [TDW_IDLE] = "idle",       [TDW_HELD] = "held",         [TDW_BLOCKED] = "blocked",
-        [TDW_PENDING] = "pending", [TDW_EFFECTED] = "effected", [TDW_POSTED] = "complete",
-    };
-
-    return names[state];
-}
-
-void tdw_world_waiters(struct tdw_world *world, void (*line)(void *out, const char *text),
-                       void *out)
-{
-    for (const struct tdw_process *process = world->processes; process; process = process->next) {
-        for (uint32_t i = 0; i < process->ring.slots_used; i++) {
-            const struct tdw_op *op = process->ring.slots[i].op;
-            const struct tdw_opcode *row;
-            char path[256], text[512];
-
-            if (!op)
-                continue;
-            row = tdw_opcode(op->sqe.opcode);
-            tdw_task_path(op->task, path, sizeof path);
-            snprintf(text, sizeof text, "%s waits for %s%s%s (%s) at %s:%u", path, row->name,
-                     row->addr == TDW_W_OBJECT ? " of " : "",
-                     row->addr == TDW_W_OBJECT
-                         ? ((const struct tdw_sync *)(uintptr_t)op->sqe.addr)->name
-                         : "",
-                     state_name(op->state), op->site->file, op->site->line);
-            line(out, text);
-        }
-    }
-}

@@ -155,7 +155,7 @@ static double run_world(void (*main)(void *), double units)
     ns = bench_now() - start;
     if (ret < 0) {
         fprintf(stderr, "bench: the run ended %d: %s\n", ret, strerror(-ret));
-        tdw_world_waiters(world, say, stderr);
+        tdw_loop_waiters(tdw_world_loop(world), say, stderr);
     }
     tdw_world_free(world);
     return ns / units;

@@ -48,7 +48,7 @@ static void a_deadlock_lists_who_waits_for_what(void **state)
 
     (void)state;
     assert_int_equal(tdw_world_run(world, deadlock_main, NULL), -EDEADLK);
-    tdw_world_waiters(world, add, &text);
+    tdw_loop_waiters(tdw_world_loop(world), add, &text);
     assert_non_null(strstr(text.all, "main/main#0/a#0 waits for LOCK of left (blocked)"));
     assert_non_null(strstr(text.all, "main/main#0/b#0 waits for LOCK of right (blocked)"));
     assert_non_null(strstr(text.all, "test_sim.c:"));

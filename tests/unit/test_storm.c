@@ -702,7 +702,7 @@ static struct tdw_after blow(struct tdw_world *world, uint64_t seed, enum tdw_mo
     ret = tdw_world_run(world, storm_main, NULL);
     after = (struct tdw_after){loop->digest, loop->now_ns, loop->steps, loop->findings, ""};
     if (ret != 0)
-        tdw_world_waiters(world, show_waiter, NULL);
+        tdw_loop_waiters(tdw_world_loop(world), show_waiter, NULL);
     if (ret != 0 || after.findings)
         fail_msg("storm %llu, model %d: %d after %llu steps, %llu ns: %s", (unsigned long long)seed,
                  (int)model, ret, (unsigned long long)after.steps, (unsigned long long)after.now_ns,
