@@ -92,7 +92,11 @@ static bool stop_daemons(struct tdw_loop *loop)
 int tdw_loop_run(struct tdw_loop *loop)
 {
     struct tdw_task *self = tdw__self;
-    int ret = run_until_ended(loop);
+    int ret = loop->backend->enter ? loop->backend->enter(loop) : 0;
+
+    if (ret < 0)
+        return ret;
+    ret = run_until_ended(loop);
 
     while (ret == 0 && !loop->stop && stop_daemons(loop)) {
         ret = run_until_ended(loop);
@@ -107,7 +111,10 @@ int tdw_loop_wait(struct tdw_loop *loop, uint64_t deadline_ns)
 {
     struct tdw_task *self = tdw__self;
     const uint64_t before = loop->deliveries;
+    const int ret = loop->backend->enter ? loop->backend->enter(loop) : 0;
 
+    if (ret < 0)
+        return ret;
     while (tdw__loop_step(loop, deadline_ns))
         ;
     tdw__self = self;

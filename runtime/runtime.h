@@ -45,6 +45,8 @@ struct tdw_backend_ops {
     int (*withdraw)(struct tdw_ring *ring, struct tdw_op *op, int32_t res, struct tdw_op *asker);
     /* The same for an op whose process was killed: cannot fail, nothing is posted. */
     void (*forget)(struct tdw_ring *ring, struct tdw_op *op);
+    /* Somebody is about to run the loop: 0, or why not. NULL: anybody may. */
+    int (*enter)(struct tdw_loop *loop);
     /* A completion came while time-outs count them. */
     void (*counted)(struct tdw_ring *ring);
     /* The last task of the ring ended, or a step said that the ring ends with it. */

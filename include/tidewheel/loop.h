@@ -32,11 +32,12 @@ enum tdw_backend {
 
 struct tdw_loop_options {
     enum tdw_backend backend;
-    uint32_t ops_max;        /* in flight; 0: 1,048,576 */
-    uint32_t entries;        /* uring: of the submission queue, a power of two; 0: 1,024 */
-    size_t stack_bytes;      /* of a stackful task; 0: TDW_STACK_BYTES */
-    uint64_t seed;           /* of tdw_choose and tdw_random */
-    bool sqpoll;             /* uring: a thread of the kernel's takes submissions, without a call */
+    uint32_t ops_max;   /* in flight; 0: 1,048,576 */
+    uint32_t entries;   /* uring: of the submission queue, a power of two; 0: 1,024 */
+    size_t stack_bytes; /* of a stackful task; 0: TDW_STACK_BYTES */
+    uint64_t seed;      /* of tdw_choose and tdw_random */
+    bool sqpoll;        /* uring: a thread of the kernel's takes submissions, without a call */
+    uint64_t missing;   /* uring: opcodes, by bit, to take for missing in the kernel: for tests */
     uint32_t sqpoll_idle_ms; /* … and goes to sleep after so long; 0: the kernel's default */
 };
 

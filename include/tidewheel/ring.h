@@ -123,13 +123,14 @@ struct tdw_loop *tdw_loop(void); /* of the running task; NULL outside of any */
 
 /* Until no task is left that is not a daemon, then until the cancelled daemons have ended too.
  * 0, or -EDEADLK (tasks wait and nothing can come), -ELOOP (livelock: the step limit was reached),
- * -EOWNERDEAD (a daemon survived its cancellation). */
+ * -EOWNERDEAD (a daemon survived its cancellation), -ECHILD (a real loop, and this is a child of the
+ * process that opened it). */
 int tdw_loop_run(struct tdw_loop *loop);
 
-/* Deliver what can be delivered without waiting. Returns the number of deliveries. */
+/* Deliver what can be delivered without waiting. Returns the number of deliveries, or -ECHILD. */
 int tdw_loop_poll(struct tdw_loop *loop);
 
-/* Deliver until `deadline_ns` on the loop's clock. Returns the number of deliveries. */
+/* Deliver until `deadline_ns` on the loop's clock. Returns the number of deliveries, or -ECHILD. */
 int tdw_loop_wait(struct tdw_loop *loop, uint64_t deadline_ns);
 
 /* Everybody who has not ended: who waits for what, where; one line each, to `out`. */

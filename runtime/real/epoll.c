@@ -1031,6 +1031,7 @@ static const struct tdw_backend_ops epoll_backend = {
     .step = epoll_step,
     .withdraw = epoll_withdraw,
     .forget = epoll_forget,
+    .enter = tdw__real_enter,
     .counted = tdw__real_timers_counted,
     .ended = tdw__real_ended,
     .wake = tdw__real_loop_wake,

@@ -116,6 +116,7 @@ void tdw_loop_close(struct tdw_loop *loop)
 {
     struct tdw_real *real = tdw__real(loop);
 
+    assert(tdw__real_enter(loop) == 0); /* a child closes descriptors, or executes */
     for (struct tdw_boot *boot = real->boots; boot; boot = boot->next)
         boot->ring.dead = true;
     tdw__workers_free(real);
@@ -130,6 +131,11 @@ void tdw_loop_close(struct tdw_loop *loop)
     free(real->timers.items);
     tdw__loop_fini(loop);
     free(real);
+}
+
+int tdw__real_enter(struct tdw_loop *loop)
+{
+    return tdw__real(loop)->pid == getpid() ? 0 : -ECHILD;
 }
 
 /* ── Wakes ─────────────────────────────────────────────────────────────────────────────────── */

@@ -332,6 +332,8 @@ static int32_t prompts(const struct io_uring_sqe *sqe)
 int32_t tdw__perform(const struct io_uring_sqe *sqe, bool prompt)
 {
     switch (sqe->opcode) {
+    case IORING_OP_CLOSE:
+        return sqe->file_index ? -EINVAL : answer(close(sqe->fd));
     case IORING_OP_ACCEPT:
         return answer(accept4(sqe->fd, at(sqe->addr), at(sqe->off), (int)sqe->accept_flags));
     case IORING_OP_CONNECT:

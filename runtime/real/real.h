@@ -92,6 +92,7 @@ bool tdw__real_expects(const struct tdw_real *real);
 /* An opcode that this backend lacks: told once, -EINVAL. */
 void tdw__real_lacks(struct tdw_real *real, struct tdw_op *op);
 void tdw__real_ended(struct tdw_ring *ring);
+int tdw__real_enter(struct tdw_loop *loop);
 /* Complete an op that a kernel or a worker ended. One that was cancelled in time answers what the
  * cancellation said it would, which stands in the low half of its slot's `sum`: -ETIME of a
  * deadline. */

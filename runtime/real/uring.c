@@ -459,6 +459,7 @@ static const struct tdw_backend_ops uring_backend = {
     .step = uring_step,
     .withdraw = uring_withdraw,
     .forget = uring_forget,
+    .enter = tdw__real_enter,
     .counted = tdw__real_timers_counted,
     .ended = tdw__real_ended,
     .wake = tdw__real_loop_wake,
@@ -502,7 +503,7 @@ static void uring_closed(struct tdw_real *real)
 }
 
 /* What this kernel can do: by its probe, once. */
-static int route_all(struct tdw_uring_loop *u)
+static int route_all(struct tdw_uring_loop *u, uint64_t missing)
 {
     struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
 
@@ -513,11 +514,11 @@ static int route_all(struct tdw_uring_loop *u)
 
         if (kind == TDW_K_PROMPT)
             u->route[opcode] = ROUTE_PROMPT;
-        else if (kind == TDW_K_UNKNOWN)
-            u->route[opcode] = ROUTE_NONE;
+        else if (kind == TDW_K_UNKNOWN || (kind == TDW_K_OWN && opcode != IORING_OP_CLOSE))
+            u->route[opcode] = ROUTE_NONE; /* buffers and slots are the kernel's, or nobody's */
         else
             u->route[opcode] = ROUTE_WORKER;
-        if (opcode < TDW_OP_FIRST && io_uring_opcode_supported(probe, opcode))
+        if (opcode < 64 && !(missing >> opcode & 1) && io_uring_opcode_supported(probe, opcode))
             u->route[opcode] = ROUTE_KERNEL;
     }
     io_uring_free_probe(probe);
@@ -572,7 +573,7 @@ int tdw__uring_open(struct tdw_loop **loop, const struct tdw_loop_options *optio
     }
     ret = tdw__real_init(&u->real, &uring_backend, options);
     if (ret == 0) {
-        ret = route_all(u);
+        ret = route_all(u, options->missing);
         if (ret < 0)
             tdw__loop_fini(&u->real.loop);
     }
