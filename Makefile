@@ -77,12 +77,14 @@ LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c runtime/real/*
 CLI_SRC := $(wildcard cli/*.c)
 TEST_SRC := $(wildcard tests/unit/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
+CONFORMANCE_SRC := $(wildcard tests/conformance/*.c)
 
 obj = $(addprefix $(O)/obj/,$(addsuffix .o,$(basename $(1))))
 LIB_OBJ := $(call obj,$(LIB_SRC))
 CLI_OBJ := $(call obj,$(CLI_SRC))
 TEST_OBJ := $(call obj,$(TEST_SRC))
 BENCH_OBJ := $(call obj,$(BENCH_SRC))
+CONFORMANCE_OBJ := $(call obj,$(CONFORMANCE_SRC))
 
 LIB_A := $(O)/libtidewheel.a
 LIB_SO := $(O)/libtidewheel.so.$(VERSION)
@@ -150,6 +152,9 @@ $(O)/examples/liburing/%-sim: examples/liburing/%.c $(LIB_A) include/tidewheel/l
 $(O)/tests: $(TEST_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
+$(O)/conformance: $(CONFORMANCE_OBJ) $(LIB_A)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 $(O)/man/%.7: docs/man/%.7.scd docs/man/page.sh $(O)/tdw $(wildcard tests/opcodes/*)
 	$(call say,MAN,$@)mkdir -p $(@D) && sh docs/man/page.sh $(O)/tdw $< > $@
 
@@ -171,6 +176,13 @@ check: deps-check deps-man
 	$(Q)sh tests/commands.sh $(O)
 	$(Q)$(O)/tests
 	$(Q)sh tests/opcodes/table.sh $(O)
+
+# Random programs on the simulated kernel and on both real backends: N operations of each subsystem.
+N ?= 20000
+.PHONY: conformance
+conformance: deps-core
+	$(Q)$(MAKE) --no-print-directory $(O)/conformance
+	$(Q)$(O)/conformance -n $(N) $(O)/conformance.tsv
 
 # The account of every opcode and documented errno, with the tests that it is made from.
 opcodes: deps-check

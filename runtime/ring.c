@@ -387,6 +387,21 @@ static void start_startable(struct tdw_ring *ring)
     ring->starting = false;
 }
 
+bool tdw__starts_hold(struct tdw_ring *ring)
+{
+    const bool before = ring->starting;
+
+    ring->starting = true;
+    return before;
+}
+
+void tdw__starts_go(struct tdw_ring *ring, bool before)
+{
+    ring->starting = before;
+    start_startable(ring);
+    ring->holds = ring->held_head || ring->startable;
+}
+
 static void finish(struct tdw_ring *ring, struct tdw_op *op)
 {
     slot_give(ring, tdw__slot(ring, op));
@@ -483,6 +498,19 @@ static void unhold(struct tdw_ring *ring, struct tdw_op *op)
     for (uint32_t i = 0; i < ring->slots_used; i++)
         if (ring->slots[i].op && ring->slots[i].link == (uint32_t)op->sqe.user_data)
             ring->slots[i].link = TDW_NO_SLOT;
+}
+
+bool tdw__cancellable(const struct tdw_op *op)
+{
+    const struct tdw_op *held = op->task->ring->held_head;
+
+    if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
+        return false;
+    if (op->state != TDW_HELD)
+        return true;
+    while (held && held != op)
+        held = held->next;
+    return held; /* by a drain */
 }
 
 /* Does it complete with a notice that its buffer is free again, however it ends? */

@@ -183,6 +183,15 @@ void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data
  * was asked, and `asker`, unless it is NULL, is posted by the backend with one of the others. */
 int tdw__cancel(struct tdw_op *op, int32_t res, struct tdw_op *asker);
 
+/* Does a cancellation find the op? As on Linux neither what is held by a link, which starts or ends
+ * with the one in front, nor a deadline, which ends with its op. */
+bool tdw__cancellable(const struct tdw_op *op);
+
+/* From here on nothing starts that a completion lets go; from there on all of it does. A cancellation
+ * of many cancels what was in flight when it came, and not what takes its place. */
+bool tdw__starts_hold(struct tdw_ring *ring);
+void tdw__starts_go(struct tdw_ring *ring, bool before);
+
 /* `count` wakes have come for the loop: the ops that wait for one complete, or the next to come. */
 void tdw__wakes(struct tdw_loop *loop, uint32_t count);
 

@@ -65,7 +65,12 @@ struct tdw_stacks {
 /* ── Overflow ──────────────────────────────────────────────────────────────────────────────── */
 
 static struct sigaction previous_segv; /* what the process itself has only once */
-static _Thread_local char *signal_stack;
+/* The thread's own: from its first pool of stacks to its last, in front of the one it had. */
+static _Thread_local struct {
+    char *memory;
+    stack_t previous;
+    uint32_t pools;
+} signal_stack;
 
 static void say(const char *text)
 {
@@ -100,13 +105,14 @@ static int watch_overflow(void)
     struct sigaction action = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     struct sigaction present;
 
-    if (!signal_stack) {
-        signal_stack = malloc(bytes);
-        if (!signal_stack)
+    if (signal_stack.pools == 0) {
+        signal_stack.memory = malloc(bytes);
+        if (!signal_stack.memory)
             return -ENOMEM;
-        stack.ss_sp = signal_stack;
-        sigaltstack(&stack, NULL);
+        stack.ss_sp = signal_stack.memory;
+        sigaltstack(&stack, &signal_stack.previous);
     }
+    signal_stack.pools++;
     sigaction(SIGSEGV, NULL, &present);
     if (present.sa_sigaction != on_segv) { /* not yet, or somebody came after us */
         sigemptyset(&action.sa_mask);
@@ -114,6 +120,18 @@ static int watch_overflow(void)
         sigaction(SIGSEGV, &action, NULL);
     }
     return 0;
+}
+
+static void unwatch_overflow(void)
+{
+    stack_t present;
+
+    if (--signal_stack.pools > 0)
+        return;
+    sigaltstack(NULL, &present);
+    if (present.ss_sp == signal_stack.memory) /* else somebody came after us, and keeps it */
+        sigaltstack(&signal_stack.previous, NULL);
+    free(signal_stack.memory);
 }
 
 bool tdw__stack_guards(const struct tdw_stacks *stacks, const void *address)
@@ -259,6 +277,7 @@ void tdw__stacks_free(struct tdw_stacks *stacks)
 {
     if (!stacks)
         return;
+    unwatch_overflow();
     while (stacks->slabs) {
         struct slab *slab = stacks->slabs;
 

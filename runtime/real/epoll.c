@@ -35,7 +35,7 @@ enum { READY_STREAK = 64, EVENTS = 256, SHOTS_AT_ONCE = 32, SUBMITTED_MAX = 1024
 #define EVENT_WAKE UINT64_MAX
 #define WHAT_ENDS (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
 
-enum fd_kind { FD_UNKNOWN, FD_STREAM, FD_SOCKET, FD_OTHER, FD_FILE };
+enum fd_kind { FD_UNKNOWN, FD_STREAM, FD_SEQPACKET, FD_SOCKET, FD_OTHER, FD_FILE };
 
 struct watched {
     struct tdw_op *head, *tail; /* that wait for it, oldest first */
@@ -45,8 +45,8 @@ struct watched {
     bool added;                 /* to the epoll set */
     bool ends;                  /* something other than bytes was told */
     bool orphan;                /* a duplicate of ours, closed with its last op */
-    bool hidden;                /* O_NONBLOCK is ours, not the program's */
-    int8_t nonblocking;         /* the program's O_NONBLOCK; -1: not known */
+    bool hidden;                /* it listens, and is O_NONBLOCK for us */
+    bool copies;                /* a socket that cannot send without a copy */
     bool again;                 /* in the list of those to attempt again without an event */
 };
 
@@ -99,7 +99,16 @@ static enum fd_kind kind_of(int fd)
     if (!S_ISSOCK(info.st_mode))
         return FD_OTHER;
     getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes);
-    return type == SOCK_STREAM ? FD_STREAM : FD_SOCKET;
+    return type == SOCK_STREAM ? FD_STREAM : type == SOCK_SEQPACKET ? FD_SEQPACKET : FD_SOCKET;
+}
+
+static bool is_inet(int fd)
+{
+    int domain = 0;
+    socklen_t bytes = sizeof domain;
+
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes);
+    return domain == AF_INET || domain == AF_INET6;
 }
 
 /* NULL: the descriptor is not open. */
@@ -115,16 +124,24 @@ static struct watched *look_up(struct tdw_epoll_loop *e, int fd)
     if (TDW_UNLIKELY(w->kind == FD_UNKNOWN)) {
         w->kind = (uint8_t)kind_of(fd);
         w->ready = POLLIN | POLLOUT;
-        w->nonblocking = -1;
+        w->copies = w->kind != FD_FILE && w->kind != FD_OTHER && !is_inet(fd);
     }
     return w->kind == FD_UNKNOWN ? NULL : w;
 }
 
-static bool is_nonblocking(struct watched *w, int fd)
+/* A stream socket that is known to have nothing, or no room, has nothing to say to an ordinary
+ * transfer; what is unusual is asked for its errors. */
+static bool knows(const struct watched *w, const struct tdw_op *op)
 {
-    if (TDW_UNLIKELY(w->nonblocking < 0))
-        w->nonblocking = !w->hidden && (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
-    return w->nonblocking;
+    switch (op->sqe.opcode) {
+    case IORING_OP_SEND:
+    case IORING_OP_RECV:
+        return w->kind == FD_STREAM && !w->hidden && op->sqe.len > 0 && !op->sqe.addr2 &&
+               !(op->sqe.flags & IOSQE_BUFFER_SELECT) &&
+               !(op->sqe.msg_flags & ~(uint32_t)(MSG_WAITALL | MSG_NOSIGNAL));
+    default:
+        return false;
+    }
 }
 
 /* Where an op stands: its descriptor at present, in the high half of its slot's `sum`. */
@@ -224,7 +241,6 @@ static void move_waiting(struct tdw_epoll_loop *e, int fd)
     w = look_up(e, copy);
     w->orphan = true;
     w->hidden = old.hidden;
-    w->nonblocking = old.nonblocking;
     w->head = op;
     w->tail = old.tail;
     for (; op; op = op->next)
@@ -244,7 +260,8 @@ static bool goes_on(const struct tdw_op *op, const struct watched *w)
     case IORING_OP_SENDMSG:
     case IORING_OP_SENDMSG_ZC:
     case IORING_OP_RECVMSG:
-        return op->sqe.msg_flags & MSG_WAITALL && w->kind == FD_STREAM;
+        return (op->sqe.msg_flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL &&
+               (w->kind == FD_STREAM || w->kind == FD_SEQPACKET);
     default:
         return false;
     }
@@ -317,7 +334,7 @@ static int32_t perform_rest(const struct tdw_op *op, struct io_uring_sqe *sqe)
 
 static int32_t poll_attempt(const struct tdw_op *op, int fd)
 {
-    struct pollfd one = {.fd = fd, .events = (short)op->sqe.poll32_events};
+    struct pollfd one = {.fd = fd, .events = (short)(op->sqe.poll32_events | POLLRDHUP)};
 
     if (poll(&one, 1, 0) < 0)
         return -errno;
@@ -341,7 +358,10 @@ static int32_t connect_attempt(struct tdw_op *op, struct io_uring_sqe *sqe)
         return -EAGAIN;
     if (getsockopt(sqe->fd, SOL_SOCKET, SO_ERROR, &err, &bytes) < 0)
         return -errno;
-    return -err;
+    if (err)
+        return -err;
+    err = tdw__perform(sqe, true); /* the socket does not know yet that it is connected */
+    return err == -EISCONN ? 0 : err;
 }
 
 /* A listener that would wait is told not to, for good: nobody else's accept may come in between. */
@@ -350,8 +370,11 @@ static int32_t accept_attempt(struct watched *w, struct tdw_op *op, const struct
     const bool direct = sqe->file_index != 0;
     struct io_uring_sqe own = *sqe;
 
-    if (!is_nonblocking(w, sqe->fd) && !w->hidden) {
-        fcntl(sqe->fd, F_SETFL, fcntl(sqe->fd, F_GETFL) | O_NONBLOCK);
+    if (!w->hidden) {
+        const int flags = fcntl(sqe->fd, F_GETFL);
+
+        if (!(flags & O_NONBLOCK))
+            fcntl(sqe->fd, F_SETFL, flags | O_NONBLOCK);
         w->hidden = true;
     }
     if (op->sqe.ioprio & IORING_ACCEPT_MULTISHOT && !direct)
@@ -381,6 +404,11 @@ static short direction(uint8_t opcode)
 static int32_t attempt_once(struct watched *w, struct tdw_op *op, struct io_uring_sqe *sqe)
 {
     switch (op->sqe.opcode) {
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_SENDMSG_ZC:
+        if (w->copies)
+            return -EOPNOTSUPP;
+        return op->res > 0 ? perform_rest(op, sqe) : tdw__perform(sqe, true);
     case IORING_OP_POLL_ADD:
         return poll_attempt(op, sqe->fd);
     case IORING_OP_CONNECT:
@@ -419,6 +447,28 @@ static void learn(struct watched *w, const struct tdw_op *op, const struct io_ur
 static bool selects(const struct tdw_op *op)
 {
     return op->sqe.flags & IOSQE_BUFFER_SELECT;
+}
+
+/* A read that waits holds its buffer, if it is of a list: as io_uring's does. */
+static bool holds_buffer(const struct tdw_op *op)
+{
+    return op->flags & IORING_CQE_F_BUFFER &&
+           (op->sqe.opcode == IORING_OP_READ || op->sqe.opcode == IORING_OP_READV);
+}
+
+static void hold_buffer(struct tdw_epoll_loop *e, struct tdw_op *op)
+{
+    struct tdw_picked picked;
+
+    if (!selects(op) || holds_buffer(op) ||
+        (op->sqe.opcode != IORING_OP_READ && op->sqe.opcode != IORING_OP_READV) ||
+        !tdw__registry_is_list(e->registry, op->sqe.buf_group) ||
+        !tdw__registry_pick(e->registry, op->sqe.buf_group, &picked))
+        return;
+    tdw__registry_use(e->registry, op->sqe.buf_group, 0);
+    op->sqe.addr3 = picked.addr;
+    op->sqe.__pad2[0] = picked.bytes;
+    op->flags = IORING_CQE_F_BUFFER | (uint32_t)picked.id << IORING_CQE_BUFFER_SHIFT;
 }
 
 /* Put the buffer that is to be picked into the entry; false: the group has none. */
@@ -460,12 +510,23 @@ static int32_t attempt(struct tdw_epoll_loop *e, struct watched *w, struct tdw_o
 
     *flags = 0;
     sqe.fd = fd;
-    if (selects(op) && !pick(e, &sqe, &picked))
+    if (selects(op) && op->sqe.opcode == IORING_OP_RECV &&
+        (w->kind == FD_FILE || w->kind == FD_OTHER))
+        return -ENOTSOCK;
+    if (holds_buffer(op)) {
+        sqe.addr = op->sqe.addr3;
+        sqe.len = sqe.len && sqe.len < op->sqe.__pad2[0] ? sqe.len : (uint32_t)op->sqe.__pad2[0];
+    } else if (selects(op) && !pick(e, &sqe, &picked)) {
         return -ENOBUFS;
+    }
     res = attempt_once(w, op, &sqe);
     learn(w, op, &sqe, res);
     if (op->sqe.opcode == IORING_OP_ACCEPT)
         return keep_fd(e, &op->sqe, res);
+    if (holds_buffer(op)) {
+        *flags = res == -EAGAIN ? 0 : op->flags;
+        return res;
+    }
     if (selects(op) && res >= 0) {
         *flags = IORING_CQE_F_BUFFER | (uint32_t)picked.id << IORING_CQE_BUFFER_SHIFT;
         if (tdw__registry_use(e->registry, op->sqe.buf_group, (uint32_t)res))
@@ -566,6 +627,11 @@ static void put_back(struct tdw_epoll_loop *e, struct watched *w, struct tdw_op 
     e->waiting++;
 }
 
+static bool is_poll(const struct tdw_op *op)
+{
+    return op->sqe.opcode == IORING_OP_POLL_ADD;
+}
+
 static struct tdw_op *first_behind(const struct watched *w, uint64_t seq)
 {
     struct tdw_op *op = w->head;
@@ -575,9 +641,10 @@ static struct tdw_op *first_behind(const struct watched *w, uint64_t seq)
     return op;
 }
 
-/* Attempt what waits on `fd` and may go on, oldest first. What completes may start what is linked
- * to it, which may cancel or add others: the next one is looked for anew. */
-static void attempt_waiting(struct tdw_epoll_loop *e, int fd)
+/* Attempt those that wait on `fd` and may go on, polls or all others, oldest first. What completes
+ * may start what is linked to it, which may cancel or add others: the next one is looked for anew.
+ */
+static void attempt_some(struct tdw_epoll_loop *e, int fd, bool polls)
 {
     struct tdw_op *op = e->fds[fd].head;
 
@@ -585,7 +652,7 @@ static void attempt_waiting(struct tdw_epoll_loop *e, int fd)
         struct watched *w = &e->fds[fd];
         const uint64_t seq = op->seq;
 
-        if (op->sqe.opcode == IORING_OP_POLL_ADD || w->ready & direction(op->sqe.opcode)) {
+        if (is_poll(op) == polls && (polls || w->ready & direction(op->sqe.opcode))) {
             unlink_op(e, w, op);
             op->state = TDW_PENDING;
             if (attempt_all(e, w, op, fd))
@@ -593,6 +660,13 @@ static void attempt_waiting(struct tdw_epoll_loop *e, int fd)
         }
         op = first_behind(&e->fds[fd], seq);
     }
+}
+
+/* Polls first: they are told what woke them, also if somebody takes it away. */
+static void attempt_waiting(struct tdw_epoll_loop *e, int fd)
+{
+    attempt_some(e, fd, true);
+    attempt_some(e, fd, false);
     leave_orphan(e, fd);
 }
 
@@ -648,6 +722,27 @@ static void start_file(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_ur
         tdw__post(op, res, 0, 0);
 }
 
+/* O_NONBLOCK is nothing to io_uring; flags of the entry are. */
+static bool asks_not_to_wait(const struct tdw_op *op)
+{
+    switch (op->sqe.opcode) {
+    case IORING_OP_ACCEPT:
+        return op->sqe.ioprio & TDW_ACCEPT_DONTWAIT;
+    case IORING_OP_SEND:
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_RECV:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SENDMSG_ZC:
+    case IORING_OP_RECVMSG:
+        return op->sqe.msg_flags & MSG_DONTWAIT;
+    case IORING_OP_POLL_ADD:
+    case IORING_OP_CONNECT:
+        return false;
+    default:
+        return op->sqe.rw_flags & RWF_NOWAIT;
+    }
+}
+
 /* An op that may have to wait for its descriptor. */
 static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_uring_sqe *sqe)
 {
@@ -656,15 +751,14 @@ static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_u
     const bool connects = op->sqe.opcode == IORING_OP_CONNECT;
 
     if (!w) {
-        tdw__post(op, -EBADF, 0, 0);
+        post(op, -EBADF, 0);
         return;
     }
     if (w->kind == FD_FILE && !polls && tdw__opcodes[op->sqe.opcode].class != TDW_C_CALL) {
         start_file(e, op, sqe);
         return;
     }
-    /* Somebody older waits for the same: behind it. */
-    if (polls || connects || w->ready & direction(op->sqe.opcode)) {
+    if (polls || connects || w->ready & direction(op->sqe.opcode) || !knows(w, op)) {
         if (!attempt_all(e, w, op, sqe->fd))
             return;
         w = &e->fds[sqe->fd];
@@ -673,17 +767,15 @@ static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_u
         tdw__post(op, -ECANCELED, op->flags, 0);
         return;
     }
-    if (!polls && !connects &&
-        (is_nonblocking(w, sqe->fd) ||
-         (tdw__opcodes[op->sqe.opcode].class == TDW_C_CALL && op->sqe.opcode != IORING_OP_ACCEPT &&
-          op->sqe.msg_flags & MSG_DONTWAIT))) {
-        tdw__post(op, op->res > 0 ? op->res : -EAGAIN, 0, 0);
+    if (asks_not_to_wait(op)) {
+        post(op, op->res > 0 ? op->res : -EAGAIN, 0);
         return;
     }
     if (connects && op->res == 0) { /* a unix socket whose peer's queue is full: no edge tells */
         to_worker(e, op, sqe);
         return;
     }
+    hold_buffer(e, op);
     enqueue(e, w, sqe->fd, op);
     if (!w->added) { /* what epoll does not take waits in a thread */
         dequeue(e, op);
@@ -711,8 +803,12 @@ static int32_t poll_update(struct tdw_epoll_loop *e, struct tdw_op *op)
     const uint32_t flags = op->sqe.len;
     struct tdw_op *target = tdw__find(op->task->ring, op->sqe.addr);
 
-    if (flags & ~(uint32_t)(IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA |
-                            IORING_POLL_ADD_MULTI))
+    if (op->sqe.buf_index || op->sqe.splice_fd_in ||
+        flags & ~(uint32_t)(IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA |
+                            IORING_POLL_ADD_MULTI) ||
+        flags == IORING_POLL_ADD_MULTI ||
+        (op->sqe.off && !(flags & IORING_POLL_UPDATE_USER_DATA)) ||
+        (op->sqe.poll32_events && !(flags & IORING_POLL_UPDATE_EVENTS)))
         return -EINVAL;
     if (!target || target->sqe.opcode != IORING_OP_POLL_ADD || target->state != TDW_BLOCKED)
         return -ENOENT;
@@ -756,7 +852,7 @@ static bool is_meant(const struct tdw_epoll_loop *e, const struct tdw_op *cancel
     const uint32_t flags = cancel->sqe.cancel_flags;
     int fd = cancel->sqe.fd;
 
-    if (op == cancel || op->state == TDW_POSTED)
+    if (op == cancel || op->state == TDW_POSTED || !tdw__cancellable(op))
         return false;
     if (flags & IORING_ASYNC_CANCEL_ANY)
         return true;
@@ -774,8 +870,10 @@ static int32_t cancel_all(struct tdw_epoll_loop *e, struct tdw_op *cancel)
     const uint32_t flags = cancel->sqe.cancel_flags;
     const uint32_t known = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD |
                            IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_FD_FIXED;
+    const bool all = flags & IORING_ASYNC_CANCEL_ALL;
     struct tdw_ring *ring = cancel->task->ring;
-    int32_t count = 0;
+    int32_t count = 0, first = -ENOENT;
+    bool held;
 
     if (cancel->sqe.off || cancel->sqe.len || cancel->sqe.splice_fd_in || flags & ~known ||
         (flags & IORING_ASYNC_CANCEL_FD && flags & IORING_ASYNC_CANCEL_ANY))
@@ -783,19 +881,18 @@ static int32_t cancel_all(struct tdw_epoll_loop *e, struct tdw_op *cancel)
     if (flags & IORING_ASYNC_CANCEL_FD && !(flags & IORING_ASYNC_CANCEL_FD_FIXED) &&
         fcntl(cancel->sqe.fd, F_GETFD) < 0)
         return -EBADF;
-    for (uint32_t i = 0; i < ring->slots_used; i++) {
+    held = tdw__starts_hold(ring);
+    for (uint32_t i = 0; i < ring->slots_used && (all || first == -ENOENT); i++) {
         struct tdw_op *op = ring->slots[i].op;
-        int ret;
 
         if (!op || !is_meant(e, cancel, op))
             continue;
-        ret = tdw__cancel(op, -ECANCELED, NULL);
-        if (ret == 0 || ret == -EINPROGRESS)
-            count++;
-        if (!(flags & IORING_ASYNC_CANCEL_ALL))
-            return ret == -EINPROGRESS ? 0 : ret;
+        first = tdw__cancel(op, -ECANCELED, NULL);
+        first = first == -EINPROGRESS ? 0 : first;
+        count += first == 0;
     }
-    return flags & IORING_ASYNC_CANCEL_ALL ? count : -ENOENT;
+    tdw__starts_go(ring, held);
+    return all ? count : first;
 }
 
 /* ── Start, by kind ────────────────────────────────────────────────────────────────────────── */
@@ -828,6 +925,28 @@ static void start_own(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_uri
     }
 }
 
+/* Does the entry name an open file by `fd`? io_uring looks for that before all else. */
+static bool names_file(uint8_t opcode)
+{
+    switch (opcode) {
+    case IORING_OP_FSYNC:
+    case IORING_OP_FALLOCATE:
+    case TDW_OP_FTRUNCATE:
+    case IORING_OP_SYNC_FILE_RANGE:
+    case IORING_OP_FADVISE:
+    case IORING_OP_FSETXATTR:
+    case IORING_OP_FGETXATTR:
+    case IORING_OP_SHUTDOWN:
+    case TDW_OP_BIND:
+    case TDW_OP_LISTEN:
+    case IORING_OP_SPLICE:
+    case IORING_OP_TEE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* The slot of a registered file becomes its descriptor; where an entry has a buffer's number, the
  * buffer has to be there. 0, -EBADF, -EFAULT. */
 static int resolve(struct tdw_epoll_loop *e, const struct tdw_op *op, struct io_uring_sqe *sqe)
@@ -847,8 +966,14 @@ static int resolve(struct tdw_epoll_loop *e, const struct tdw_op *op, struct io_
             return fd;
         sqe->splice_fd_in = fd;
     }
+    if (op->sqe.opcode == IORING_OP_FSYNC && op->sqe.fsync_flags & ~(uint32_t)IORING_FSYNC_DATASYNC)
+        return -EINVAL;
+    if (names_file(op->sqe.opcode) && !look_up(e, sqe->fd))
+        return -EBADF;
     if (op->sqe.opcode == IORING_OP_READ_FIXED || op->sqe.opcode == IORING_OP_WRITE_FIXED)
-        return tdw__registry_buffer(e->registry, sqe->buf_index, sqe->addr, sqe->len);
+        return look_up(e, sqe->fd)
+                   ? tdw__registry_buffer(e->registry, sqe->buf_index, sqe->addr, sqe->len)
+                   : -EBADF;
     return 0;
 }
 
@@ -1065,6 +1190,11 @@ static void epoll_closed(struct tdw_real *real)
     free(e->fds);
 }
 
+static void slot_closes(void *loop, int fd)
+{
+    move_waiting(loop, fd);
+}
+
 int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *options)
 {
     struct tdw_epoll_loop *e = calloc(1, sizeof *e);
@@ -1075,7 +1205,7 @@ int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *optio
         free(e);
         return ret;
     }
-    e->registry = tdw__registry_new();
+    e->registry = tdw__registry_new(slot_closes, e);
     e->epfd = epoll_create1(EPOLL_CLOEXEC);
     if (!e->registry || e->epfd < 0 ||
         epoll_ctl(e->epfd, EPOLL_CTL_ADD, e->real.wake_fd, &wake) < 0) {

@@ -26,6 +26,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+enum { RWF_KNOWN = 0xff }; /* those that Linux has */
+
 static void *at(uint64_t word)
 {
     return (void *)(uintptr_t)word;
@@ -128,15 +130,32 @@ static int32_t move(const struct io_uring_sqe *sqe, const struct iovec *iov, int
     }
 }
 
+/* Is the descriptor open for it? */
+static bool may_move(int fd, bool out)
+{
+    const int flags = fcntl(fd, F_GETFL);
+    const int mode = flags & O_ACCMODE;
+
+    return flags >= 0 && !(flags & O_PATH) && mode != (out ? O_RDONLY : O_WRONLY);
+}
+
 static int32_t transfer(const struct io_uring_sqe *sqe, bool prompt)
 {
     const bool out = sqe->opcode == IORING_OP_WRITE || sqe->opcode == IORING_OP_WRITEV ||
                      sqe->opcode == IORING_OP_WRITE_FIXED;
     const struct iovec one = {at(sqe->addr), sqe->len};
+    int32_t res;
 
+    /* What plain calls look at in another order, or not at all where there is nothing to move. */
+    if ((int64_t)sqe->off < -1 || (uint32_t)sqe->rw_flags > RWF_KNOWN)
+        return !may_move(sqe->fd, out)               ? -EBADF
+               : (uint32_t)sqe->rw_flags > RWF_KNOWN ? -EOPNOTSUPP
+                                                     : -EINVAL;
     if (sqe->opcode == IORING_OP_READV || sqe->opcode == IORING_OP_WRITEV)
         return move(sqe, at(sqe->addr), (int)sqe->len, out, prompt);
-    return move(sqe, &one, 1, out, prompt);
+    res = move(sqe, &one, 1, out, prompt);
+    /* A read of nothing through vectors never reaches the file, which may have something to say. */
+    return res == 0 && sqe->len == 0 && !out ? answer(read(sqe->fd, one.iov_base, 0)) : res;
 }
 
 /* An offset of -1 is no offset. */

@@ -176,7 +176,8 @@ _Static_assert(sizeof(struct tdw_buf_reg) == sizeof(struct io_uring_buf_reg), "t
 
 /* ── What is registered, without a kernel (registered.c; epoll) ──────────────────────────────── */
 struct tdw_registry;
-struct tdw_registry *tdw__registry_new(void);
+/* `closing` is told of each descriptor of a slot that is about to be closed. */
+struct tdw_registry *tdw__registry_new(void (*closing)(void *owner, int fd), void *owner);
 void tdw__registry_free(struct tdw_registry *registry);
 int tdw__registry_enroll(struct tdw_registry *registry, unsigned opcode, const void *arg,
                          unsigned count);
@@ -198,6 +199,8 @@ struct tdw_picked {
 };
 bool tdw__registry_pick(const struct tdw_registry *registry, uint16_t group,
                         struct tdw_picked *picked);
+/* Is it a list (PROVIDE_BUFFERS), and not a ring in memory? */
+bool tdw__registry_is_list(const struct tdw_registry *registry, uint16_t group);
 /* It was used, for so many bytes. True: it is not used up (IORING_CQE_F_BUF_MORE). */
 bool tdw__registry_use(struct tdw_registry *registry, uint16_t group, uint32_t bytes);
 /* PROVIDE_BUFFERS, REMOVE_BUFFERS, FILES_UPDATE. */

@@ -39,6 +39,8 @@ struct group {
 };
 
 struct tdw_registry {
+    void (*closing)(void *owner, int fd);
+    void *owner;
     int *files; /* -1: empty */
     uint32_t files_count, files_start, files_end, files_next;
     struct iovec *buffers;
@@ -46,9 +48,21 @@ struct tdw_registry {
     struct group *groups;
 };
 
-struct tdw_registry *tdw__registry_new(void)
+struct tdw_registry *tdw__registry_new(void (*closing)(void *owner, int fd), void *owner)
 {
-    return calloc(1, sizeof(struct tdw_registry));
+    struct tdw_registry *r = calloc(1, sizeof *r);
+
+    if (r) {
+        r->closing = closing;
+        r->owner = owner;
+    }
+    return r;
+}
+
+static void close_slot(const struct tdw_registry *r, int fd)
+{
+    r->closing(r->owner, fd);
+    close(fd);
 }
 
 static void group_free(struct group *group)
@@ -68,7 +82,7 @@ static int files_drop(struct tdw_registry *r)
         return -ENXIO;
     for (uint32_t i = 0; i < r->files_count; i++)
         if (r->files[i] >= 0)
-            close(r->files[i]);
+            close_slot(r, r->files[i]);
     free(r->files);
     r->files = NULL;
     r->files_count = 0;
@@ -150,8 +164,9 @@ static int files_update(struct tdw_registry *r, uint32_t off, const int *fds, un
         if (copy < -1)
             return i ? (int)i : copy;
         if (r->files[off + i] >= 0)
-            close(r->files[off + i]);
+            close_slot(r, r->files[off + i]);
         r->files[off + i] = copy;
+        r->files_next = copy < 0 ? off + i : off + i + 1;
     }
     return (int)count;
 }
@@ -174,10 +189,12 @@ int tdw__registry_file(const struct tdw_registry *r, uint32_t slot)
 
 static int free_slot(struct tdw_registry *r)
 {
-    for (uint32_t i = r->files_next; i < r->files_end; i++)
+    const uint32_t from = r->files_next < r->files_start ? r->files_start : r->files_next;
+
+    for (uint32_t i = from; i < r->files_end; i++)
         if (r->files[i] < 0)
             return (int)i;
-    for (uint32_t i = r->files_start; i < r->files_next; i++)
+    for (uint32_t i = r->files_start; i < from && i < r->files_end; i++)
         if (r->files[i] < 0)
             return (int)i;
     return -ENFILE;
@@ -193,10 +210,9 @@ int tdw__registry_install(struct tdw_registry *r, int fd, uint32_t index)
     if ((uint32_t)slot >= r->files_count)
         return -EINVAL;
     if (r->files[slot] >= 0)
-        close(r->files[slot]);
+        close_slot(r, r->files[slot]);
     r->files[slot] = fd;
-    if (any)
-        r->files_next = (uint32_t)slot + 1;
+    r->files_next = (uint32_t)slot + 1; /* where the next free one is looked for */
     return any ? slot : 0;
 }
 
@@ -210,10 +226,9 @@ int tdw__registry_remove(struct tdw_registry *r, uint32_t index)
         return -EINVAL;
     if (r->files[slot] < 0)
         return -EBADF;
-    close(r->files[slot]);
+    close_slot(r, r->files[slot]);
     r->files[slot] = -1;
-    if (slot >= r->files_start && slot < r->files_end)
-        r->files_next = slot;
+    r->files_next = slot;
     return 0;
 }
 
@@ -337,6 +352,13 @@ static int ring_unregister(struct tdw_registry *r, uint16_t id)
     *at = group->next;
     group_free(group);
     return 0;
+}
+
+bool tdw__registry_is_list(const struct tdw_registry *r, uint16_t id)
+{
+    const struct group *group = group_of(r, id);
+
+    return group && !group->ring;
 }
 
 bool tdw__registry_pick(const struct tdw_registry *r, uint16_t id, struct tdw_picked *picked)

@@ -156,6 +156,7 @@ static void count_answer(struct tdw_op *cancel, int32_t answer)
 static void cancel_any(struct tdw_ring *ring, struct tdw_op *cancel)
 {
     const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
+    const bool held = tdw__starts_hold(ring);
     struct tdw_slot *slot = tdw__slot(ring, cancel);
 
     cancel->res = all ? 0 : -ENOENT;
@@ -164,7 +165,7 @@ static void cancel_any(struct tdw_ring *ring, struct tdw_op *cancel)
         struct tdw_op *op = ring->slots[i].op;
         int ret;
 
-        if (!op || op == cancel || op->state == TDW_POSTED)
+        if (!op || op == cancel || op->state == TDW_POSTED || !tdw__cancellable(op))
             continue;
         slot->sum++;
         ret = tdw__cancel(op, -ECANCELED, cancel);
@@ -173,6 +174,7 @@ static void cancel_any(struct tdw_ring *ring, struct tdw_op *cancel)
         if (!all)
             break;
     }
+    tdw__starts_go(ring, held);
     if (--slot->sum == 0)
         tdw__post(cancel, cancel->res, 0, 0);
 }
@@ -197,7 +199,7 @@ static void cancel_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct
         return;
     }
     target = tdw__find(ring, op->sqe.addr);
-    if (target && target != op)
+    if (target && target != op && tdw__cancellable(target))
         ret = tdw__cancel(target, -ECANCELED, op);
     if (ret != -EINPROGRESS)
         tdw__post(op, flags & IORING_ASYNC_CANCEL_ALL ? ret == 0 : ret, 0, 0);

@@ -305,6 +305,8 @@ static inline struct tdw_waitq *blocked_rw(const struct tdw_op *op, struct tdw_f
     if (TDW_LIKELY(!file->kind->blocked))
         return NULL;
     io = io_of(op, &one, vectored);
+    if (TDW_UNLIKELY(io.left == 0 && op->state == TDW_BLOCKED)) /* its group is gone by now */
+        io.left = TDW_IO_BYTES_MAX;
     if (io.nowait && op->state != TDW_BLOCKED) /* one that waits already goes on waiting */
         return NULL;
     /* cppcheck-suppress returnDanglingLifetime ; the queue is the object's, not the transfer's */

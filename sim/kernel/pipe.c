@@ -147,6 +147,17 @@ static uint32_t write_ready(const struct tdw_file *file)
     return (!tdw__pipe_full(pipe) ? POLLOUT | POLLWRNORM : 0) | (pipe->readers == 0 ? POLLERR : 0);
 }
 
+/* FIONREAD, of either end. */
+static int readable_bytes(const struct tdw_file *file)
+{
+    const struct tdw_pipe *pipe = file->pipe;
+    uint32_t bytes = 0;
+
+    for (uint32_t i = 0; i < pipe->used; i++)
+        bytes += tdw__pipe_slot(pipe, i)->bytes;
+    return (int)bytes;
+}
+
 static struct tdw_waitq *read_queue(struct tdw_file *file)
 {
     return &file->pipe->readable;
@@ -200,6 +211,7 @@ static void end_close(struct tdw_file *file)
 }
 
 static const struct tdw_file_kind read_end = {.name = "pipe",
+                                              .readable_bytes = readable_bytes,
                                               .mode = S_IFIFO | 0600,
                                               .direct = true,
                                               .blocked = read_blocked,
@@ -208,6 +220,7 @@ static const struct tdw_file_kind read_end = {.name = "pipe",
                                               .ready_queue = read_queue,
                                               .close = end_close};
 static const struct tdw_file_kind write_end = {.name = "pipe",
+                                               .readable_bytes = readable_bytes,
                                                .mode = S_IFIFO | 0600,
                                                .direct = true,
                                                .blocked = write_blocked,
@@ -217,6 +230,7 @@ static const struct tdw_file_kind write_end = {.name = "pipe",
                                                .close = end_close};
 
 static const struct tdw_file_kind both_ends = {.name = "pipe",
+                                               .readable_bytes = readable_bytes,
                                                .mode = S_IFIFO | 0600,
                                                .direct = true,
                                                .blocked = both_blocked,

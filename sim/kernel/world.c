@@ -224,7 +224,7 @@ static bool matches(const struct tdw_op *cancel, const struct tdw_op *op,
 {
     const uint32_t flags = cancel->sqe.cancel_flags;
 
-    if (op == cancel || op->state == TDW_POSTED || !same_ring(cancel, op))
+    if (op == cancel || op->state == TDW_POSTED || !same_ring(cancel, op) || !tdw__cancellable(op))
         return false;
     if (flags & IORING_ASYNC_CANCEL_ANY)
         return true;
@@ -240,21 +240,19 @@ static int32_t cancel_many(struct tdw_ring *ring, struct tdw_op *cancel,
                            const struct tdw_file *file)
 {
     const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
-    int32_t count = 0;
+    const bool held = tdw__starts_hold(ring);
+    int32_t count = 0, first = -ENOENT;
 
-    for (uint32_t i = 0; i < ring->slots_used; i++) {
+    for (uint32_t i = 0; i < ring->slots_used && (all || first == -ENOENT); i++) {
         struct tdw_op *op = ring->slots[i].op;
-        int ret;
 
         if (!op || !matches(cancel, op, file))
             continue;
-        ret = tdw__cancel(op, -ECANCELED, NULL);
-        if (ret == 0)
-            count++;
-        if (!all)
-            return ret;
+        first = tdw__cancel(op, -ECANCELED, NULL);
+        count += first == 0;
     }
-    return all ? count : -ENOENT;
+    tdw__starts_go(ring, held);
+    return all ? count : first;
 }
 
 static int32_t cancel_effect(struct tdw_process *process, struct tdw_op *op, void *object)
@@ -275,7 +273,9 @@ static int32_t cancel_effect(struct tdw_process *process, struct tdw_op *op, voi
     if (op->sqe.cancel_flags & many)
         return cancel_many(&process->ring, op, file);
     target = tdw__target(op, op->sqe.addr);
-    return target && target != op ? tdw__cancel(target, -ECANCELED, NULL) : -ENOENT;
+    return target && target != op && tdw__cancellable(target)
+               ? tdw__cancel(target, -ECANCELED, NULL)
+               : -ENOENT;
 }
 
 static int cancel_start(struct tdw_process *process, struct tdw_op *op, void **object)

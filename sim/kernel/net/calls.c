@@ -167,6 +167,11 @@ static int do_ioctl(struct tdw_file *file, unsigned long request, void *arg)
     case FIOASYNC:
         return 0;
     case FIONREAD:
+        if (file->inode && S_ISREG(file->inode->now.mode)) { /* behind the end it is less than 0 */
+            number = (int)(int64_t)(file->inode->now.size - file->pos);
+            memcpy(arg, &number, sizeof(number));
+            return 0;
+        }
         number = readable_bytes(file);
         break;
     case SIOCOUTQ:

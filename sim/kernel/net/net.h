@@ -300,6 +300,7 @@ struct tdw_socket {
     bool port_wanted;    /* bound to this number by the program; else it goes with the connection */
     bool address_wanted; /* the same of its address; or its listener was */
     bool by_ipv4;        /* TCP: has tried an IPv4 peer */
+    bool peered;         /* UDP: is connected, if only to port 0 */
     struct tdw_address local, peer;
     struct tdw_flow *flow; /* datagrams: what it sends, or NULL */
 

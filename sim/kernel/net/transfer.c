@@ -244,6 +244,16 @@ static int32_t effect_send_zc(struct tdw_process *process, struct tdw_op *op, vo
 
 /* ── Receiving ─────────────────────────────────────────────────────────────────────────────── */
 
+/* A buffer has to be there at once, even if there is nothing to put into it yet. */
+static int start_selected(const struct tdw_op *op)
+{
+    struct iovec buffer;
+
+    if (!(op->sqe.flags & IOSQE_BUFFER_SELECT) || op->sqe.ioprio & IORING_RECVSEND_POLL_FIRST)
+        return 0;
+    return tdw__buffer_peek(op, 0, &buffer);
+}
+
 static int start_receive(struct tdw_process *process, struct tdw_op *op, void **object)
 {
     const struct io_uring_sqe *sqe = &op->sqe;
@@ -261,9 +271,12 @@ static int start_receive(struct tdw_process *process, struct tdw_op *op, void **
         err = check_msghdr(header);
         if (!err && sqe->flags & IOSQE_BUFFER_SELECT && header->msg_iovlen > 1)
             err = -EINVAL;
-        return err ? err : tdw__start_socket(process, op, object);
+        err = err ? err : tdw__start_socket(process, op, object);
+        return err ? err : start_selected(op);
     }
     err = tdw__start_socket(process, op, object);
+    if (!err)
+        err = start_selected(op);
     if (err)
         return err;
     return !sqe->addr && sqe->len > 0 && !(sqe->flags & IOSQE_BUFFER_SELECT) ? -EFAULT : 0;

@@ -125,7 +125,7 @@ static void run_arrival(struct tdw_op *work)
         refuse(datagram);
         return;
     }
-    if (socket && !datagram->segment && socket->peer.port != 0) {
+    if (socket && !datagram->segment && socket->peered) {
         socket->error = ECONNREFUSED;
         tdw__socket_wake(socket, POLLERR | POLLIN | POLLOUT);
     } else if (socket && datagram->segment && res == 0) {
@@ -157,6 +157,7 @@ static int udp_connect(struct tdw_socket *socket, const struct sockaddr *address
     if (address->sa_family == AF_UNSPEC) {
         /* Linux forgets an IPv6 peer's port alone: who is bound hears of that address only. */
         socket->peer.port = 0;
+        socket->peered = false;
         if (socket->domain == AF_INET)
             socket->peer = (struct tdw_address){.port = 0};
         tdw__inet_unbind(socket);
@@ -176,8 +177,10 @@ static int udp_connect(struct tdw_socket *socket, const struct sockaddr *address
     if (err)
         return err;
     err = tdw__inet_autobind(socket, &peer.ip);
-    if (!err)
+    if (!err) {
         socket->peer = peer;
+        socket->peered = true;
+    }
     return err;
 }
 
@@ -197,7 +200,7 @@ static int destination(struct tdw_socket *socket, const struct tdw_msg *msg, str
 
     if (unnamed) {
         *to = socket->peer;
-        if (to->port == 0)
+        if (!socket->peered)
             return -EDESTADDRREQ;
         /* A name without a family is taken for an IPv6 one, also of an IPv4 peer. */
         return msg->name && tdw__is_ipv4(&to->ip) ? -ENETUNREACH : 0;
