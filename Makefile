@@ -169,13 +169,14 @@ clean:
 # ── Check ──────────────────────────────────────────────────────────────────────────────────────
 
 check: deps-check deps-man
-	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests fuzz-replay
+	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests $(O)/conformance fuzz-replay
 	$(Q)sh tests/style.sh
 	$(Q)sh tests/mistakes.sh $(O) "$(CC)" "$(ALL_CPPFLAGS) $(ALL_CFLAGS)"
 	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory fuzz T=5)
 	$(Q)sh tests/commands.sh $(O)
 	$(Q)$(O)/tests
 	$(Q)sh tests/opcodes/table.sh $(O)
+	$(Q)$(O)/conformance -n $(N) $(O)/conformance.tsv
 
 # Random programs on the simulated kernel and on both real backends: N operations of each subsystem.
 N ?= 20000

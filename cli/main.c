@@ -13,7 +13,8 @@ static const struct tdw_verb verbs[] = {
      tdw__cli_import},
     {"stat", "FILE [--json]", "what is in a trace", tdw__cli_stat},
     {"show", "FILE [options]", "a trace, one line an event", tdw__cli_show},
-    {"models", "[--json]", "what the three models cost on this machine", tdw__cli_models},
+    {"models", "[PROGRAM [options]] [--json]",
+     "what the three models cost, in general or in a program", tdw__cli_models},
     {"opcodes", "", "what the simulated kernel performs", tdw__cli_opcodes},
     {"version", "", "the version", tdw__cli_version},
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tdw models: what the three models cost on this machine.
+ * tdw models: what the three models cost on this machine; tdw models PROGRAM [options]: what they
+ * cost in that program, which tells it itself (--costs), on any backend.
  *
  * One program three times: W tasks, each submitting NOPs one after the other, on the simulated
  * kernel with random latencies. Told are ns per op with 1 and 1,000 in flight, the bytes that a
@@ -10,6 +11,7 @@
 #include <cli/cli.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { REPEATS = 7, OPS = 200000 };
 
@@ -133,13 +135,37 @@ static size_t bytes_per_task(struct tdw_world *world, enum tdw_model model)
     return 0;
 }
 
+/* PROGRAM --costs, with the rest of the arguments behind it. */
+static int of_program(int argc, char **argv)
+{
+    static char costs[] = "--costs";
+    char **arguments = calloc((size_t)argc + 2, sizeof *arguments);
+
+    if (!arguments)
+        return TDW_EXIT_BUG;
+    if (tdw__check_program(argv[1]) < 0) {
+        free(arguments);
+        return TDW_EXIT_USAGE;
+    }
+    arguments[0] = argv[1];
+    arguments[1] = costs;
+    for (int i = 2; i < argc; i++)
+        arguments[i] = argv[i];
+    execv(argv[1], arguments);
+    fprintf(stderr, "tdw: %s could not be executed: %s\n", argv[1], strerror(errno));
+    free(arguments);
+    return TDW_EXIT_USAGE;
+}
+
 int tdw__cli_models(int argc, char **argv)
 {
     const struct tdw_world_options options = {.seed = 1, .strategy = TDW_RANDOM};
     const bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
 
+    if (argc > 1 && argv[1][0] != '-')
+        return of_program(argc, argv);
     if (argc > 1 && !json)
-        return tdw__usage("models", "the only option is --json");
+        return tdw__usage("models", "without a program the only option is --json");
     if (json)
         printf("[\n");
     else

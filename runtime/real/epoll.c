@@ -91,8 +91,8 @@ static enum fd_kind kind_of(int fd)
     int type = 0;
     socklen_t bytes = sizeof type;
 
-    if (fstat(fd, &info) < 0)
-        return FD_UNKNOWN;
+    if (fstat(fd, &info) < 0 || fcntl(fd, F_GETFL) & O_PATH)
+        return FD_UNKNOWN; /* a name is no open file */
     if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode) || S_ISBLK(info.st_mode) ||
         S_ISLNK(info.st_mode))
         return FD_FILE;
@@ -318,9 +318,10 @@ static struct msghdr *rest_of(const struct msghdr *message, size_t moved, struct
 /* Go on behind what was moved. */
 static int32_t perform_rest(const struct tdw_op *op, struct io_uring_sqe *sqe)
 {
-    const struct msghdr *message = (const void *)(uintptr_t)sqe->addr;
+    struct msghdr *message = (void *)(uintptr_t)sqe->addr;
     struct iovec room[UIO_MAXIOV];
     struct msghdr rest;
+    int32_t res;
 
     if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_RECV ||
         sqe->opcode == IORING_OP_SEND_ZC) {
@@ -329,7 +330,10 @@ static int32_t perform_rest(const struct tdw_op *op, struct io_uring_sqe *sqe)
         return tdw__perform(sqe, true);
     }
     sqe->addr = (uintptr_t)rest_of(message, (size_t)op->res, &rest, room);
-    return tdw__perform(sqe, true);
+    res = tdw__perform(sqe, true);
+    if (sqe->opcode == IORING_OP_RECVMSG && res >= 0)
+        message->msg_flags = rest.msg_flags;
+    return res;
 }
 
 static int32_t poll_attempt(const struct tdw_op *op, int fd)
@@ -670,12 +674,21 @@ static void attempt_waiting(struct tdw_epoll_loop *e, int fd)
     leave_orphan(e, fd);
 }
 
-static void edge(struct tdw_epoll_loop *e, const struct epoll_event *event)
+/* The descriptor of an event; NULL: it has been another since. */
+static struct watched *event_fd(struct tdw_epoll_loop *e, const struct epoll_event *event)
 {
-    const int fd = (int)(uint32_t)event->data.u64;
-    struct watched *w = &e->fds[fd];
+    struct watched *w = &e->fds[(uint32_t)event->data.u64];
 
-    if (w->generation != event->data.u64 >> 32 || !w->added)
+    return w->generation == event->data.u64 >> 32 && w->added ? w : NULL;
+}
+
+/* What an event says is noted, and told to polls: they hear of what woke them, also if somebody
+ * takes it away in the same turn. */
+static void note_edge(struct tdw_epoll_loop *e, const struct epoll_event *event)
+{
+    struct watched *w = event_fd(e, event);
+
+    if (!w)
         return;
     if (event->events & (EPOLLIN | EPOLLPRI | WHAT_ENDS))
         w->ready |= POLLIN;
@@ -683,7 +696,18 @@ static void edge(struct tdw_epoll_loop *e, const struct epoll_event *event)
         w->ready |= POLLOUT;
     if (event->events & WHAT_ENDS)
         w->ends = true;
-    attempt_waiting(e, fd);
+    attempt_some(e, (int)(uint32_t)event->data.u64, true);
+}
+
+/* Everybody else. */
+static void serve_edge(struct tdw_epoll_loop *e, const struct epoll_event *event)
+{
+    const int fd = (int)(uint32_t)event->data.u64;
+
+    if (!event_fd(e, event))
+        return;
+    attempt_some(e, fd, false);
+    leave_orphan(e, fd);
 }
 
 /* ── Start ─────────────────────────────────────────────────────────────────────────────────── */
@@ -692,6 +716,29 @@ static void to_worker(struct tdw_epoll_loop *e, struct tdw_op *op, const struct 
 {
     if (tdw__worker_begin(&e->real, op, sqe) < 0)
         tdw__post(op, -EAGAIN, 0, 0);
+}
+
+/* Reads at a place of their own: they can be done again by a worker. */
+static bool may_be_cached(const struct tdw_op *op)
+{
+    return (op->sqe.opcode == IORING_OP_READ || op->sqe.opcode == IORING_OP_READ_FIXED) &&
+           op->sqe.off != (uint64_t)-1 && !(op->sqe.flags & IOSQE_ASYNC);
+}
+
+/* What is cached of a file, if that is all there is to be had; else -EAGAIN. */
+static int32_t read_cached(const struct io_uring_sqe *sqe)
+{
+    const int32_t res = tdw__perform(sqe, true);
+    struct io_uring_sqe rest = *sqe;
+
+    if (res == -EOPNOTSUPP && !sqe->rw_flags)
+        return -EAGAIN;
+    if (res <= 0 || (uint32_t)res == sqe->len)
+        return res;
+    rest.addr += (uint32_t)res;
+    rest.len -= (uint32_t)res;
+    rest.off += (uint32_t)res;
+    return tdw__perform(&rest, true) == 0 ? res : -EAGAIN; /* its end, or what is not cached */
 }
 
 /* A file: what is cached at once, all else by a worker. */
@@ -715,8 +762,8 @@ static void start_file(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_ur
         tdw__post(op, res, flags, 0);
         return;
     }
-    res = op->sqe.flags & IOSQE_ASYNC ? -EAGAIN : tdw__perform(sqe, true);
-    if (res == -EAGAIN || res == -EOPNOTSUPP)
+    res = may_be_cached(op) ? read_cached(sqe) : -EAGAIN;
+    if (res == -EAGAIN)
         to_worker(e, op, sqe);
     else
         tdw__post(op, res, 0, 0);
@@ -1072,11 +1119,14 @@ static void turn(struct tdw_epoll_loop *e, uint64_t until_ns)
     const int n = wait_events(e, events, left);
 
     tdw__real_now(&e->real);
+    for (int i = 0; i < n; i++)
+        if (events[i].data.u64 != EVENT_WAKE)
+            note_edge(e, &events[i]);
     for (int i = 0; i < n; i++) {
         uint64_t wakes;
 
         if (events[i].data.u64 != EVENT_WAKE) {
-            edge(e, &events[i]);
+            serve_edge(e, &events[i]);
         } else {
             if (read(e->real.wake_fd, &wakes, sizeof wakes) < 0)
                 assert(errno == EAGAIN);

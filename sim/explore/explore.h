@@ -53,7 +53,7 @@ struct tdw_options {
     unsigned models; /* bit by enum tdw_model */
     enum tdw_schedule schedule;
     enum tdw_strategy strategy;
-    bool runs_given, lockstep, guided, json, list, help, version, bisect, quiet;
+    bool runs_given, lockstep, guided, json, list, costs, help, version, bisect, quiet;
     const char *trace_dir, *replay;
     enum tdw_backend backend;
     const char *trace; /* of a run on a real backend */
@@ -85,7 +85,9 @@ struct tdw_outcome {
     bool failed;
     struct tdw_digest digest;
     uint64_t steps, now_ns;
-    uint64_t hash; /* of the failure: check and place, the same for the same mistake */
+    uint64_t deliveries, switches, frames;
+    size_t stack_bytes; /* the deepest of a stackful task */
+    uint64_t hash;      /* of the failure: check and place, the same for the same mistake */
     char site[160];
     struct tdw_failure failure;
 };
@@ -97,11 +99,14 @@ void tdw__run(struct tdw_world *world, const struct tdw_options *options, const 
 /* The same on a real backend, on a loop of its own. 0; -errno: the run could not be made. */
 int tdw__run_real(const struct tdw_options *options, const struct tdw_run *run,
                   struct tdw_outcome *outcome);
+/* In `world` or, where it is NULL, on the real backend that the options name. 0 or -errno. */
+int tdw__run_on(struct tdw_world *world, const struct tdw_options *options,
+                const struct tdw_run *run, struct tdw_outcome *outcome);
 /* Of the root task: spawn the test in the model asked for. */
 void tdw__start_test(const struct tdw_run *run);
 /* The end of the loop as a finding, unless there is an earlier one; what became of the run. */
 void tdw__judge_end(struct tdw_loop *loop, int ret);
-void tdw__outcome(const struct tdw_loop *loop, struct tdw_outcome *outcome);
+void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome);
 void tdw__world_options(const struct tdw_options *options, uint64_t seed,
                         struct tdw_world_options *to);
 
@@ -145,6 +150,12 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
                         const struct tdw_result *result);
 void tdw__report_json(const struct tdw_options *options, const char *program,
                       const struct tdw_result *results, size_t count, int code);
+
+/* Is the scenario among those that were asked for? */
+bool tdw__is_selected(const struct tdw_options *options, const struct tdw_scenario *scenario);
+/* What the models of the scenarios cost; an exit code. */
+int tdw__models_of(const struct tdw_options *options, const struct tdw_scenario *const *begin,
+                   size_t count);
 
 /* ── Keeping and replaying ─────────────────────────────────────────────────────────────────── */
 

@@ -61,16 +61,8 @@ static void note_failure(struct shared *shared, struct part *part, const struct 
 static void run_one(struct tdw_world *world, const struct tdw_options *options,
                     const struct tdw_run *run, struct tdw_outcome *outcome)
 {
-    struct tdw_world_options world_options;
-    int ret;
+    const int ret = tdw__run_on(world, options, run, outcome);
 
-    if (world) {
-        tdw__world_options(options, run->seed, &world_options);
-        tdw_world_reset(world, &world_options);
-        tdw__run(world, options, run, outcome);
-        return;
-    }
-    ret = tdw__run_real(options, run, outcome);
     if (ret < 0 && !outcome->failed) {
         outcome->failed = true;
         snprintf(outcome->failure.text, sizeof outcome->failure.text,

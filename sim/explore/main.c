@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool is_selected(const struct tdw_options *options, const struct tdw_scenario *scenario)
+bool tdw__is_selected(const struct tdw_options *options, const struct tdw_scenario *scenario)
 {
     for (uint32_t i = 0; i < options->names_count; i++)
         if (strcmp(options->names[i], scenario->name) == 0)
@@ -136,7 +136,7 @@ static int explore_all(const struct tdw_options *options, const char *program,
         struct tdw_result *result = &results[done];
         int ret;
 
-        if (!is_selected(options, begin[i]))
+        if (!tdw__is_selected(options, begin[i]))
             continue;
         if (tdw__explore(options, begin[i], result) < 0) {
             fprintf(stderr, "tidewheel: no worker process could be started\n");
@@ -219,6 +219,8 @@ static int act(const struct tdw_options *given, char **argv,
                 "runs are kept in --trace-dir\n");
         return TDW_EXIT_USAGE;
     }
+    if (options.costs)
+        return tdw__models_of(&options, begin, count);
     if ((options.models & (options.models - 1)) != 0)
         options.lockstep = true; /* all models, or several: they must agree */
     return explore_all(&options, argv[0], begin, count);

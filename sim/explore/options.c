@@ -28,6 +28,7 @@
     X(json, 0, NULL, json, "tell it as JSON")                                                      \
     X(quiet, 'q', NULL, quiet, "only failures and the last line")                                  \
     X(bisect, 0, NULL, bisect, "for git bisect run: 125 where this does not apply")                \
+    X(costs, 0, NULL, costs, "tell what the models cost (tdw models PROGRAM)")                     \
     X(list, 'l', NULL, list, "name the scenarios and their models")                                \
     X(version, 'V', NULL, version, "the version")                                                  \
     X(help, 'h', NULL, help, "this text")
@@ -146,6 +147,7 @@ FLAG(json)
 FLAG(quiet)
 FLAG(bisect)
 FLAG(list)
+FLAG(costs)
 FLAG(version)
 FLAG(help)
 

@@ -97,7 +97,7 @@ void tdw__judge_end(struct tdw_loop *loop, int ret)
         tdw__finding(loop, NULL, NULL, "the run could not go on: %s", strerror(-ret));
 }
 
-void tdw__outcome(const struct tdw_loop *loop, struct tdw_outcome *outcome)
+void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome)
 {
     const struct tdw_site *site = loop->failure.site;
 
@@ -106,6 +106,10 @@ void tdw__outcome(const struct tdw_loop *loop, struct tdw_outcome *outcome)
         .digest = loop->digest,
         .steps = loop->steps,
         .now_ns = loop->now_ns,
+        .deliveries = loop->deliveries,
+        .switches = loop->switches,
+        .frames = loop->frames,
+        .stack_bytes = loop->stacks ? tdw_stack_high_water(loop) : 0,
     };
     if (!outcome->failed)
         return;
@@ -128,4 +132,17 @@ void tdw__run(struct tdw_world *world, const struct tdw_options *options, const 
     tdw__judge_end(loop, tdw_world_run(world, start_test, &copy));
     tdw__running = NULL;
     tdw__outcome(loop, outcome);
+}
+
+int tdw__run_on(struct tdw_world *world, const struct tdw_options *options,
+                const struct tdw_run *run, struct tdw_outcome *outcome)
+{
+    struct tdw_world_options world_options;
+
+    if (!world)
+        return tdw__run_real(options, run, outcome);
+    tdw__world_options(options, run->seed, &world_options);
+    tdw_world_reset(world, &world_options);
+    tdw__run(world, options, run, outcome);
+    return 0;
 }

@@ -63,7 +63,7 @@ static int32_t event_read(struct tdw_process *process, struct tdw_file *file, st
     event->count -= value;
     tdw__io_fill(io, &value, sizeof(value));
     tdw__wake(&event->writable);
-    tdw__wake(&event->changed);
+    tdw__wake_for(&event->changed, POLLOUT);
     return (int32_t)sizeof(value);
 }
 
@@ -81,7 +81,7 @@ static int32_t add(struct tdw_eventfd *event, struct tdw_io *io)
         return -EAGAIN;
     event->count += value;
     tdw__wake(&event->readable);
-    tdw__wake(&event->changed);
+    tdw__wake_for(&event->changed, POLLIN);
     return (int32_t)sizeof(value);
 }
 

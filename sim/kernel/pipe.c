@@ -72,7 +72,7 @@ static int32_t pipe_read(struct tdw_process *process, struct tdw_file *file, str
 {
     struct tdw_pipe *pipe = file->pipe;
     const size_t wanted = io->left;
-    bool packet = false;
+    bool packet = false, room = false;
 
     (void)process, (void)op;
     if (wanted > 0 && pipe->used == 0)
@@ -85,10 +85,13 @@ static int32_t pipe_read(struct tdw_process *process, struct tdw_file *file, str
         slot->off += part;
         slot->bytes -= part;
         packet = slot->packet;
-        if (slot->bytes == 0 || packet)
+        if (slot->bytes == 0 || packet) {
+            room |= tdw__pipe_full(pipe);
             tdw__pipe_drop(pipe);
+        }
     }
-    wake_writers(pipe);
+    if (room) /* nobody else waits for it, and no edge is told */
+        wake_writers(pipe);
     return (int32_t)(wanted - io->left);
 }
 

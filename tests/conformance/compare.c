@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The notes of a step by op, each op's in the order in which they came. */
 static uint32_t notes_of(const struct view *view, uint32_t step, const struct note **to)
@@ -22,18 +23,7 @@ static uint32_t notes_of(const struct view *view, uint32_t step, const struct no
     return count;
 }
 
-/* The step that submitted the op which was noted at step `at`: the last with its number that could.
- */
-static const struct step *step_of(const struct program *p, uint32_t at, uint8_t id)
-{
-    for (uint32_t i = at + 1; i-- > 0;)
-        if (p->steps[i].what == W_ENTRY && p->steps[i].id == id)
-            return &p->steps[i];
-    return &p->steps[at];
-}
-
-static void describe(const struct program *p, uint32_t at, const struct note *note, char *text,
-                     size_t bytes)
+static void describe(const struct program *p, const struct note *note, char *text, size_t bytes)
 {
     if (!note)
         snprintf(text, bytes, "nothing more");
@@ -41,21 +31,42 @@ static void describe(const struct program *p, uint32_t at, const struct note *no
         snprintf(text, bytes, "call: %d", note->res);
     else
         snprintf(text, bytes, "op %u %s: %d, flags %#x, content %08x", note->id,
-                 tdw_opcode(step_of(p, at, note->id)->opcode)->name, note->res, note->flags,
+                 tdw_opcode(p->steps[note->from].opcode)->name, note->res, note->flags,
                  (unsigned)note->hash);
 }
 
-static const char *explain(const struct program *p, enum tdw_backend backend, uint32_t at,
-                           const struct note *sim, const struct note *real)
+/* Of a plain call. */
+static const char *explain_call(const struct step *step)
 {
-    const struct step *step = sim && real && sim->id < IDS ? step_of(p, at, sim->id) : NULL;
+    if (step->what == W_LSEEK && (step->b == SEEK_DATA || step->b == SEEK_HOLE))
+        return "holes in preallocated space";
+    return NULL;
+}
 
-    (void)backend;
-    if (!step || sim->id != real->id)
+static const char *explain(const struct program *p, uint32_t at, const struct note *sim,
+                           const struct note *real)
+{
+    const struct step *step = sim && sim->id < IDS ? &p->steps[sim->from] : NULL;
+    const uint8_t now = p->steps[at].what == W_ENTRY ? p->steps[at].opcode : 0;
+
+    if (sim && sim->id == IDS)
+        return explain_call(&p->steps[at]);
+    if (!step)
+        return NULL;
+    if (!real) {
+        if (step->opcode == IORING_OP_POLL_ADD && (now == IORING_OP_TEE || now == IORING_OP_SPLICE))
+            return "a splice wakes a poll behind the reader";
+        return NULL;
+    }
+    if (sim->id != real->id)
         return NULL;
     if (step->opcode == IORING_OP_CONNECT && sim->res == -ECONNREFUSED &&
         real->res == -ECONNABORTED)
         return "refused twice";
+    if (step->opcode == IORING_OP_POLL_REMOVE && sim->res == 0 && real->res == -EALREADY)
+        return "a poll that was just woken";
+    if (step->opcode == IORING_OP_POLL_ADD && sim->res > 0 && real->res > 0 && sim->from != at)
+        return "what a poll tells";
     return NULL;
 }
 
@@ -65,8 +76,8 @@ static bool same_note(const struct note *a, const struct note *b)
            a->hash == b->hash;
 }
 
-static void compare_notes(const struct program *p, enum tdw_backend backend, uint32_t at,
-                          const struct view *sim, const struct view *real, struct difference *d)
+static void compare_notes(const struct program *p, uint32_t at, const struct view *sim,
+                          const struct view *real, struct difference *d)
 {
     const struct note *a[NOTES_MAX], *b[NOTES_MAX];
     const uint32_t a_count = notes_of(sim, at, a), b_count = notes_of(real, at, b);
@@ -77,11 +88,11 @@ static void compare_notes(const struct program *p, enum tdw_backend backend, uin
 
         if (same_note(x, y))
             continue;
-        describe(p, at, x, first, sizeof first);
-        describe(p, at, y, second, sizeof second);
+        describe(p, x, first, sizeof first);
+        describe(p, y, second, sizeof second);
         d->is = true;
         d->step = at;
-        d->explained = explain(p, backend, at, x, y);
+        d->explained = explain(p, at, x, y);
         snprintf(d->text, sizeof d->text, "sim %s; real %s", first, second);
         return;
     }
@@ -106,12 +117,12 @@ static void compare_looks(uint32_t at, const struct view *sim, const struct view
     }
 }
 
-void compare(const struct program *p, enum tdw_backend backend, const struct view *sim,
-             const struct view *real, struct difference *d)
+void compare(const struct program *p, const struct view *sim, const struct view *real,
+             struct difference *d)
 {
     memset(d, 0, sizeof *d);
     for (uint32_t at = 0; at < real->until && !d->is; at++) {
-        compare_notes(p, backend, at, sim, real, d);
+        compare_notes(p, at, sim, real, d);
         if (!d->is)
             compare_looks(at, sim, real, d);
     }
@@ -124,6 +135,6 @@ bool differs(const struct program *p, enum tdw_backend backend, struct differenc
     memset(d, 0, sizeof *d);
     if (run_program(p, TDW_BACKEND_SIM, NULL, &sim) < 0 || run_program(p, backend, &sim, &real) < 0)
         return false;
-    compare(p, backend, &sim, &real, d);
+    compare(p, &sim, &real, d);
     return d->is && !d->explained;
 }

@@ -104,8 +104,9 @@ struct program {
 
 /* One completion, or the result of a call. */
 struct note {
-    uint16_t step;
-    uint8_t id; /* IDS: of a call */
+    uint16_t step; /* at which it was noted */
+    uint16_t from; /* that submitted it */
+    uint8_t id;    /* IDS: of a call */
     int32_t res;
     uint32_t flags;
     uint64_t hash; /* of what the kernel wrote */
@@ -148,8 +149,8 @@ struct difference {
     uint32_t step;
     char text[240];
 };
-void compare(const struct program *program, enum tdw_backend backend, const struct view *sim,
-             const struct view *real, struct difference *difference);
+void compare(const struct program *program, const struct view *sim, const struct view *real,
+             struct difference *difference);
 /* Run it on sim and on `backend`, and compare; false: it could not be run. */
 bool differs(const struct program *program, enum tdw_backend backend,
              struct difference *difference);

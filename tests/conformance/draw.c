@@ -535,7 +535,8 @@ static void draw_socket_step(struct program *p, struct dice *dice)
         if (below(dice, 2)) {
             s = entry(p, dice, IORING_OP_SHUTDOWN, fd);
             s->len = (uint32_t)PICK(dice, SHUT_RD, SHUT_WR, SHUT_WR, SHUT_RDWR, 7);
-            /* What a read of a datagram socket that was shut answers depends on who waits, where. */
+            /* What a read of a datagram socket that was shut answers depends on who waits, where.
+             */
             if (has_datagrams(p) && s->len <= SHUT_RDWR)
                 s->len = SHUT_WR;
         }
@@ -566,7 +567,7 @@ static void draw_socket_step(struct program *p, struct dice *dice)
     default:
         s = plain(p, W_SOCKET, -1, 7);
         s->a = AF_INET;
-        s->b = PICK(dice, SOCK_STREAM, SOCK_STREAM, SOCK_STREAM | SOCK_NONBLOCK, SOCK_DGRAM, 77);
+        s->b = PICK(dice, SOCK_STREAM, SOCK_STREAM, SOCK_STREAM | SOCK_NONBLOCK, 77);
     }
 }
 

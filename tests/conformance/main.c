@@ -116,7 +116,7 @@ static void run_one(const struct program *program, struct tally *tally)
             tally->skipped = true;
             continue;
         }
-        compare(program, (enum tdw_backend)b, &sim, &real, &d);
+        compare(program, &sim, &real, &d);
         if (!d.is)
             continue;
         if (d.explained)

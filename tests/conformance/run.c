@@ -288,7 +288,13 @@ static void note(struct run *run, uint8_t id, int32_t res, uint32_t flags, uint6
 
     if (view->count == NOTES_MAX)
         return;
-    view->notes[view->count++] = (struct note){(uint16_t)run->at, id, res, flags, hash};
+    view->notes[view->count++] =
+        (struct note){(uint16_t)run->at,
+                      id < IDS ? (uint16_t)(run->steps[id] - run->program->steps) : 0,
+                      id,
+                      res,
+                      flags,
+                      hash};
 }
 
 /* In simulation our own sleep is in flight when a cancellation of all takes effect. */
@@ -522,13 +528,17 @@ static uint32_t expected_by_now(const struct run *run)
 /* Until all that must have happened has, and what must wait had a chance not to. */
 static void settle(struct run *run)
 {
+    uint32_t before;
     uint64_t end_ns;
 
     if (!run->real) {
-        end_ns = tdw_now() + SETTLE_NS;
-        while (tdw_now() < end_ns) /* a program may cancel everything, our sleep too */
-            tdw_sleep(end_ns - tdw_now());
-        take(run);
+        do { /* what is taken may close something, which others hear of */
+            before = run->view->count;
+            end_ns = tdw_now() + SETTLE_NS;
+            while (tdw_now() < end_ns) /* a program may cancel everything, our sleep too */
+                tdw_sleep(end_ns - tdw_now());
+            take(run);
+        } while (run->view->count > before);
         look(run);
         return;
     }
@@ -578,12 +588,11 @@ static void do_step(struct run *run, const struct step *step)
     {
         const int ret = tdw_submit(op);
 
+        run->steps[step->id] = step;
         if (ret < 0)
             note(run, step->id, ret, 0, 0);
         else
             run->flying[step->id] = true;
-        if (ret == 0)
-            run->steps[step->id] = step;
     }
     if (linked) /* the chain is submitted in one step: nothing waits in between */
         return;
