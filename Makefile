@@ -246,7 +246,7 @@ demo: deps-core
 $(O)/bench: $(BENCH_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(BENCH_LIBS)
 
-# Peers are C++ programs over what Debian packages; each is left out where its library is missing.
+# Peers are programs over what Debian packages; each is left out where its library is missing.
 CXX ?= c++
 $(BUILD)/bench-simgrid: tests/bench/peers/simgrid.cpp
 	$(call say,CXX,$<)mkdir -p $(@D) && $(CXX) -O2 -std=c++17 -o $@ $< -lsimgrid
@@ -254,10 +254,23 @@ $(BUILD)/bench-ns3: tests/bench/peers/ns3.cpp
 	$(call say,CXX,$<)mkdir -p $(@D) && $(CXX) -O2 -std=c++17 -o $@ $< \
 	    $(addprefix -lns3-,core network internet point-to-point applications)
 
+PEER_LIBS_echo_liburing := -luring
+PEER_LIBS_echo_multishot := -luring
+PEER_LIBS_echo_libuv := -luv
+PEER_LIBS_echo_libevent := -levent_core
+$(BUILD)/bench-%: tests/bench/peers/%.c $(wildcard tests/bench/peers/*.h) Makefile
+	$(call say,CC,$<)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< \
+	    $(PEER_LIBS_$*)
+$(BUILD)/bench-%_tidewheel: tests/bench/peers/%_tidewheel.c $(LIB_A) $(wildcard tests/bench/peers/*.h)
+	$(call say,CC,$<)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< \
+	    $(LIB_A) $(LIBS)
+PEERS := $(addprefix $(BUILD)/bench-,$(basename $(notdir $(wildcard tests/bench/peers/*.c*))))
+
+# GROUP=net, echo_uring, …: only that one. BENCH_ROUNDS, BENCH_MS: see tests/bench/echo.c.
 bench: deps-bench
 	$(Q)$(MAKE) --no-print-directory $(O)/bench BENCH_LIBS="-lboost_context"
-	$(Q)$(MAKE) -k --no-print-directory $(BUILD)/bench-simgrid $(BUILD)/bench-ns3 || true
-	$(Q)$(O)/bench $(BUILD)/bench.tsv
+	$(Q)$(MAKE) -k --no-print-directory $(PEERS) || true
+	$(Q)$(O)/bench $(BUILD)/bench.tsv $(GROUP)
 
 # ── Portability: other compilers, other levels, another architecture, the same digests ─────────
 

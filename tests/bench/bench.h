@@ -4,6 +4,10 @@
  *
  * Machines drift, so a figure alone says little: what is told is its ratio to a reference that was
  * measured in the same minute. Nothing here asserts a time.
+ *
+ * Programs that are compared with others run in rounds, each once a round: a figure and its
+ * reference are then pairs, and what is told is the median of the pairs' ratios, with an interval
+ * that holds the true median with a chance of 95 %, whatever the noise looks like.
  */
 #ifndef TDW_BENCH_H
 #define TDW_BENCH_H
@@ -29,7 +33,14 @@ void bench_pair(FILE *out, const struct bench *bench);
 void bench_value(FILE *out, const char *name, const char *unit, double value, const char *reference,
                  double reference_value);
 
+enum { BENCH_ROUNDS_MAX = 999 };
+/* Pairs of round `i`, values[i] and references[i]: the same line, and the interval of the ratio. */
+void bench_paired(FILE *out, const char *name, const char *unit, const double *values,
+                  const char *reference, const double *references, uint32_t count);
+
 /* The groups. */
+void bench_echo_epoll(FILE *out);
+void bench_echo_uring(FILE *out);
 void bench_net(FILE *out);
 void bench_sim(FILE *out);
 void bench_switch(FILE *out);
