@@ -258,6 +258,7 @@ PEER_LIBS_echo_liburing := -luring
 PEER_LIBS_echo_multishot := -luring
 PEER_LIBS_echo_libuv := -luv
 PEER_LIBS_echo_libevent := -levent_core
+PEER_LIBS_read_liburing := -luring
 $(BUILD)/bench-%: tests/bench/peers/%.c $(wildcard tests/bench/peers/*.h) Makefile
 	$(call say,CC,$<)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< \
 	    $(PEER_LIBS_$*)

@@ -41,6 +41,7 @@ void bench_paired(FILE *out, const char *name, const char *unit, const double *v
 /* The groups. */
 void bench_echo_epoll(FILE *out);
 void bench_echo_uring(FILE *out);
+void bench_file_read(FILE *out);
 void bench_net(FILE *out);
 void bench_sim(FILE *out);
 void bench_switch(FILE *out);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads of a cached file on the real kernel: ours on io_uring in each model, raw liburing, and fio.
+ *
+ * 4 KiB at random places of a file of 256 MiB in the build directory, of which nothing has to come
+ * from a disk, with 1 and with 64 reads in flight: what is measured is what a read costs on its way
+ * through the ring. Every reader is a program (peers/) on the first CPU that does as many reads
+ * each round, in an order that turns from round to round. fio submits and collects in batches of
+ * the same size as the others, and is told to keep no statistics that need a clock, which is its
+ * fastest way; one more run of it, with them, tells its latency from submission on.
+ *
+ * BENCH_ROUNDS and BENCH_MS set how many rounds there are and about how long each reader works.
+ */
+#include "bench.h"
+#include "program.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_PATH "build/bench-file"
+enum {
+    FILE_BYTES = 256 << 20,
+    CHUNK = 1 << 20,
+    ROUNDS = 21,
+    ROUND_MS = 150,
+    READS_PER_MS = 700,
+    READERS = 5,
+    OURS = 3,
+    FIO = 4,
+};
+
+struct reader {
+    const char *name;
+    const char *argv[5]; /* the depth is the third */
+    struct program program;
+    double ns[BENCH_ROUNDS_MAX];
+};
+
+/* Written anew, and so in the page cache; 0 or -1. */
+static int file_make(void)
+{
+    const int fd = open(FILE_PATH, O_RDWR | O_CREAT | O_TRUNC, 0644);
+    char *chunk = malloc(CHUNK);
+    int bad = fd < 0 || !chunk;
+
+    for (int i = 0; !bad && i < FILE_BYTES / CHUNK; i++) {
+        memset(chunk, 'a' + i % 26, CHUNK);
+        bad = write(fd, chunk, CHUNK) != CHUNK;
+    }
+    /* Pages that are being written back are locked now and then. */
+    bad = bad || fsync(fd) < 0;
+    if (fd >= 0)
+        close(fd);
+    free(chunk);
+    return bad ? -1 : 0;
+}
+
+/* ── fio ───────────────────────────────────────────────────────────────────────────────────── */
+
+/* The number behind `key` in the object behind `object`; 0 if there is none. */
+static double json_number(const char *json, const char *object, const char *key)
+{
+    const char *at = strstr(json, object);
+
+    at = at ? strstr(at, key) : NULL;
+    at = at ? strchr(at, ':') : NULL;
+    return at ? strtod(at + 1, NULL) : 0;
+}
+
+/* Its JSON in `json`; an empty text if it is not there. */
+static void fio_run(uint32_t ms, const char *depth, const char *clocks, char *json, size_t bytes)
+{
+    char iodepth[32], submit[48], complete[48], runtime[32];
+    const char *const argv[] = {"fio",
+                                "--name=read",
+                                "--filename=" FILE_PATH,
+                                "--size=256m",
+                                "--rw=randread",
+                                "--bs=4k",
+                                "--ioengine=io_uring",
+                                "--direct=0",
+                                "--invalidate=0",
+                                "--fadvise_hint=0",
+                                "--norandommap=1",
+                                "--random_generator=tausworthe64",
+                                "--thread",
+                                "--time_based",
+                                "--output-format=json",
+                                iodepth,
+                                submit,
+                                complete,
+                                runtime,
+                                clocks,
+                                NULL};
+    struct program fio;
+    size_t got = 0;
+
+    snprintf(iodepth, sizeof iodepth, "--iodepth=%s", depth);
+    snprintf(submit, sizeof submit, "--iodepth_batch_submit=%s", depth);
+    snprintf(complete, sizeof complete, "--iodepth_batch_complete_max=%s", depth);
+    snprintf(runtime, sizeof runtime, "--runtime=%ums", ms);
+    if (program_start(&fio, 0, argv)) {
+        got = fread(json, 1, bytes - 1, fio.from);
+        program_stop(&fio);
+    }
+    json[got] = '\0';
+}
+
+static double fio_ns(uint32_t ms, const char *depth)
+{
+    static char json[65536];
+    double iops;
+
+    fio_run(ms, depth, "--gtod_reduce=1", json, sizeof json);
+    iops = json_number(json, "\"read\" :", "\"iops\"");
+    return iops > 0 ? 1e9 / iops : 0;
+}
+
+static double fio_latency_ns(uint32_t ms, const char *depth)
+{
+    static char json[65536];
+
+    fio_run(ms, depth, "--gtod_reduce=0", json, sizeof json);
+    return json_number(json, "\"lat_ns\" :", "\"mean\"");
+}
+
+/* ── Readers ───────────────────────────────────────────────────────────────────────────────── */
+
+static bool enter(struct reader *r, const char *depth)
+{
+    char ready[32];
+
+    r->argv[1] = FILE_PATH;
+    r->argv[2] = depth;
+    if (program_start(&r->program, 0, r->argv) && program_line(&r->program, ready, sizeof ready))
+        return true;
+    program_stop(&r->program);
+    return false;
+}
+
+/* ns for a read, 0 if there is no such reader. */
+static double measure(struct reader *r, const char *depth, uint32_t ms)
+{
+    uint64_t answer[2]; /* reads, ns */
+
+    if (strcmp(r->argv[0], "fio") == 0)
+        return fio_ns(ms, depth);
+    if (!r->program.pid || !program_ask(&r->program, (uint64_t)ms * READS_PER_MS, answer))
+        return 0;
+    return (double)answer[1] / (double)answer[0];
+}
+
+static void tell(FILE *out, const struct reader *r, const struct reader *reference,
+                 const char *depth, uint32_t rounds)
+{
+    char name[64];
+
+    for (uint32_t i = 0; i < rounds; i++)
+        if (r->ns[i] <= 0 || reference->ns[i] <= 0) {
+            printf("file_read_uring: no %s\n", r->ns[i] <= 0 ? r->name : reference->name);
+            return;
+        }
+    snprintf(name, sizeof name, "file_read_uring_%s_%s", r->name, depth);
+    bench_paired(out, name, "ns", r->ns, reference->name, reference->ns, rounds);
+}
+
+static void run_depth(FILE *out, struct reader *readers, const char *depth)
+{
+    const uint32_t rounds = program_setting("BENCH_ROUNDS", ROUNDS, BENCH_ROUNDS_MAX);
+    const uint32_t ms = program_setting("BENCH_MS", ROUND_MS, 60000);
+    char name[64];
+
+    for (int i = 0; i < FIO; i++)
+        enter(&readers[i], depth);
+    /* The first round warms up; its figures are overwritten. */
+    for (uint32_t round = 0; round < rounds + 1; round++)
+        for (uint32_t i = 0; i < READERS; i++) {
+            struct reader *r = &readers[(i + round) % READERS];
+
+            r->ns[round > 0 ? round - 1 : 0] = measure(r, depth, ms);
+        }
+    for (int i = 0; i < READERS; i++)
+        for (int j = OURS; j < READERS; j++)
+            if (i < OURS || (i > OURS && j == OURS))
+                tell(out, &readers[i], &readers[j], depth, rounds);
+    snprintf(name, sizeof name, "file_read_fio_latency_%s", depth);
+    bench_value(out, name, "ns", fio_latency_ns(ms, depth), "1/iops", readers[FIO].ns[rounds - 1]);
+    for (int i = 0; i < FIO; i++)
+        program_stop(&readers[i].program);
+}
+
+#define OUR(model)                                                                                 \
+    {                                                                                              \
+        .name = #model, .argv = { "build/bench-read_tidewheel", NULL, NULL, #model }               \
+    }
+
+void bench_file_read(FILE *out)
+{
+    static struct reader readers[READERS] = {
+        OUR(callback),
+        OUR(stackless),
+        OUR(stackful),
+        {.name = "liburing", .argv = {"build/bench-read_liburing"}},
+        {.name = "fio", .argv = {"fio"}},
+    };
+
+    if (file_make() < 0) {
+        printf("file_read_uring: no room for %s\n", FILE_PATH);
+    } else {
+        run_depth(out, readers, "1");
+        run_depth(out, readers, "64");
+    }
+    unlink(FILE_PATH);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A peer of the bench's file_read_uring: reads through liburing, with nothing between.
+ * What a turn's completions made room for is submitted together.
+ */
+#include "reads.h"
+#include "ring.h"
+
+static uint32_t inflight;
+
+static void submit(uint64_t slot)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+    reads.left--;
+    io_uring_prep_read(sqe, reads.fd, reads.buffers[slot], READ_BYTES, reads_offset());
+    io_uring_sqe_set_data64(sqe, slot);
+}
+
+static void completed(const struct io_uring_cqe *cqe)
+{
+    if (cqe->res != READ_BYTES)
+        exit(1);
+    if (reads.left > 0)
+        submit(cqe->user_data);
+    else
+        inflight--;
+}
+
+static uint64_t run(void)
+{
+    const uint64_t start = reads_now();
+
+    for (; inflight < reads.depth && reads.left > 0; inflight++)
+        submit(inflight);
+    while (inflight > 0)
+        ring_turn(completed);
+    return reads_now() - start;
+}
+
+int main(int argc, char **argv)
+{
+    reads_open(argc, argv);
+    ring_open(DEPTH_MAX);
+    return reads_serve(run);
+}
