@@ -155,6 +155,10 @@ $(O)/tests: $(TEST_OBJ) $(LIB_A)
 $(O)/conformance: $(CONFORMANCE_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# Real clients for the examples that serve: nothing of ours is in them.
+$(O)/serve-client: tests/serve/client.c Makefile
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -lpthread
+
 $(O)/man/%.7: docs/man/%.7.scd docs/man/page.sh $(O)/tdw $(wildcard tests/opcodes/*)
 	$(call say,MAN,$@)mkdir -p $(@D) && sh docs/man/page.sh $(O)/tdw $< > $@
 
@@ -169,14 +173,27 @@ clean:
 # ── Check ──────────────────────────────────────────────────────────────────────────────────────
 
 check: deps-check deps-man
-	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests $(O)/conformance fuzz-replay
+	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests $(O)/conformance $(O)/serve-client fuzz-replay
 	$(Q)sh tests/style.sh
 	$(Q)sh tests/mistakes.sh $(O) "$(CC)" "$(ALL_CPPFLAGS) $(ALL_CFLAGS)"
 	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory fuzz T=5)
 	$(Q)sh tests/commands.sh $(O)
 	$(Q)$(O)/tests
 	$(Q)sh tests/opcodes/table.sh $(O)
+	$(Q)sh tests/serve/serve.sh $(O)
 	$(Q)$(O)/conformance -n $(N) $(O)/conformance.tsv
+
+# The examples as real servers on both backends, at length; and echoes for a long time.
+OPERATIONS ?= 200000
+MIB ?= 1024
+SOAK ?= 100000000
+.PHONY: serve soak
+serve: deps-core
+	$(Q)$(MAKE) --no-print-directory built $(O)/serve-client
+	$(Q)KILL_AFTER=5 sh tests/serve/serve.sh $(O) $(OPERATIONS) $(MIB)
+soak: deps-core
+	$(Q)$(MAKE) --no-print-directory built $(O)/serve-client
+	$(Q)sh tests/serve/soak.sh $(O) $(SOAK)
 
 # Random programs on the simulated kernel and on both real backends: N operations of each subsystem.
 N ?= 20000

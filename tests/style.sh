@@ -85,7 +85,7 @@ fi
 found=0
 
 all=$(ls include/tidewheel/*.h runtime/*.[ch] runtime/real/*.[ch] sim/*/*.[ch] sim/*/*/*.[ch] faults/*.[ch] traces/*.[ch] cli/*.[ch] \
-    examples/*/*.[ch] tests/unit/*.[ch] tests/bench/*.[ch] tests/bench/peers/*.[ch] tests/conformance/*.[ch] 2>/dev/null)
+    examples/*/*.[ch] tests/unit/*.[ch] tests/bench/*.[ch] tests/bench/peers/*.[ch] tests/serve/*.[ch] tests/conformance/*.[ch] 2>/dev/null)
 core=$(ls runtime/*.[ch] sim/kernel/*.[ch] sim/kernel/net/*.[ch] faults/*.[ch] 2>/dev/null)
 check_sources "$all" "$core"
 check_directions

@@ -75,7 +75,7 @@ static void server(void *unused)
     TDW_ON(&s->op, accepted, accept, s->listener, NULL, NULL, 0);
 }
 
-static void server_main(void *unused)
+void echo_callback_server(void *unused)
 {
     tdw_daemon(tdw_spawn_callback("server", server, unused));
 }
@@ -194,7 +194,7 @@ void echo_callback(void *unused)
     static struct tdw_op op;
 
     (void)unused;
-    scene_init(server_main, clients_main);
+    scene_init(echo_callback_server, clients_main);
     op = (struct tdw_op){.res = 0};
     TDW_ON(&op, done, wg_wait, &scene.running);
 }

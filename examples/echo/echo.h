@@ -23,6 +23,7 @@ enum { PORT = 7, CLIENTS = 4, MESSAGES = 5, BYTES_MAX = 3000, RETRY_NS = 1000000
 struct scene {
     struct tdw_host *server, *clients;
     struct sockaddr_in address;
+    int port; /* of a real server; 0: PORT */
     struct tdw_wg running;
 };
 extern struct scene scene; /* of the run in progress: set up anew by each */
@@ -40,6 +41,9 @@ uint32_t echo_message(uint32_t who, uint32_t number, char *to);
 void echo_check(const char *sent, const char *received, uint32_t bytes);
 
 void echo_callback(void *unused), echo_stackful(void *unused);
+/* The main functions of the server's host. */
+void echo_callback_server(void *unused), echo_stackless_server(void *unused),
+    echo_stackful_server(void *unused);
 struct echo_test {
     struct tdw_frame frame;
     int n;

@@ -3,6 +3,7 @@
  * The echo example's scenario, and what its three versions share.
  */
 #include "echo.h"
+#include "../serve.h"
 
 struct scene scene;
 
@@ -10,9 +11,8 @@ void scene_init(void (*server_main)(void *), void (*clients_main)(void *))
 {
     scene.server = tdw_host("server", server_main, NULL);
     scene.clients = tdw_host("clients", clients_main, NULL);
-    scene.address = (struct sockaddr_in){.sin_family = AF_INET,
-                                         .sin_port = htons(PORT),
-                                         .sin_addr = tdw_host_ipv4(scene.server)};
+    scene.address = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = tdw_host_ipv4(scene.server)};
     tdw_wg_init(&scene.running, "clients");
     tdw_wg_add(&scene.running, CLIENTS);
     tdw_host_boot(scene.server);
@@ -21,12 +21,16 @@ void scene_init(void (*server_main)(void *), void (*clients_main)(void *))
 
 int echo_listen(void)
 {
-    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    const int port = scene.port ? scene.port : PORT, on = 1;
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
-    const int bound = tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
+    int bound;
 
+    if (scene.port) /* its predecessor's connections may linger */
+        tdw_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    bound = tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
     tdw_check(bound == 0, "bind: %d", bound);
-    tdw_sys_listen(fd, CLIENTS);
+    tdw_sys_listen(fd, scene.port ? SOMAXCONN : CLIENTS);
     return fd;
 }
 
@@ -49,5 +53,12 @@ TDW_SCENARIO(echo, .doc = "every client gets back what it sent", .callback = ech
 
 int main(int argc, char **argv)
 {
+    struct serve serve = {
+        .mains = {echo_callback_server, echo_stackless_server, echo_stackful_server}};
+    const int asked = serve_asked(&serve, argc, argv);
+
+    scene.port = serve.port;
+    if (asked)
+        return asked < 0 ? 2 : serve_run(&serve);
     return tdw_main(argc, argv);
 }

@@ -29,7 +29,7 @@ static void server(void *unused)
     tdw_close(listener);
 }
 
-static void server_main(void *unused)
+void echo_stackful_server(void *unused)
 {
     tdw_daemon(tdw_spawn_stackful("server", server, unused));
 }
@@ -83,6 +83,6 @@ static void clients_main(void *unused)
 void echo_stackful(void *unused)
 {
     (void)unused;
-    scene_init(server_main, clients_main);
+    scene_init(echo_stackful_server, clients_main);
     tdw_wg_wait(&scene.running);
 }

@@ -46,7 +46,7 @@ TDW_CO(server)
     TDW_END;
 }
 
-static void server_main(void *unused)
+void echo_stackless_server(void *unused)
 {
     (void)unused;
     tdw_daemon(TDW_SPAWN("server", server, struct server));
@@ -100,7 +100,7 @@ static void clients_main(void *unused)
 TDW_CO_EXTERN(echo_stackless)
 {
     TDW_BEGIN(struct echo_test, me);
-    scene_init(server_main, clients_main);
+    scene_init(echo_stackless_server, clients_main);
     TDW_AWAIT(me->n, wg_wait, &scene.running);
     TDW_RETURN(0);
     TDW_END;

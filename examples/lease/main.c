@@ -17,9 +17,8 @@ void scene_init(void (*host_main)(void *))
         struct member *m = &scene.members[i];
 
         m->host = tdw_host(names[i], host_main, (void *)(uintptr_t)i);
-        m->address = (struct sockaddr_in){.sin_family = AF_INET,
-                                          .sin_port = htons(PORT),
-                                          .sin_addr = tdw_host_ipv4(m->host)};
+        m->address = (struct sockaddr_in){
+            .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = tdw_host_ipv4(m->host)};
         m->granted_to = HOSTS;
     }
     for (uint32_t i = 0; i < HOSTS; i++) {
@@ -86,8 +85,7 @@ bool lease_act(uint32_t who)
     for (uint32_t i = 0; i < HOSTS; i++) {
         const struct member *other = &scene.members[i];
 
-        tdw_check(i == who ||
-                      tdw_host_clock(other->host, CLOCK_MONOTONIC) >= other->leads_until,
+        tdw_check(i == who || tdw_host_clock(other->host, CLOCK_MONOTONIC) >= other->leads_until,
                   "%c leads, and %c believes that it does, too", 'a' + who, 'a' + i);
     }
     tdw_mark("acts", who);
@@ -95,8 +93,7 @@ bool lease_act(uint32_t who)
 }
 
 TDW_SCENARIO(lease, .doc = "no two hosts believe at once that they lead",
-             .callback = lease_callback,
-             .stackless = TDW_FRAME(lease_stackless, struct lease_test),
+             .callback = lease_callback, .stackless = TDW_FRAME(lease_stackless, struct lease_test),
              .stackful = lease_stackful);
 
 int main(int argc, char **argv)

@@ -152,7 +152,7 @@ static void proxy(void *unused)
     TDW_ON(&p->op, accepted, accept, p->listener, NULL, NULL, 0);
 }
 
-static void proxy_main(void *unused)
+void proxy_callback_server(void *unused)
 {
     tdw_daemon(tdw_spawn_callback("proxy", proxy, unused));
 }
@@ -167,7 +167,7 @@ void proxy_callback(void *unused)
     static struct tdw_op op;
 
     (void)unused;
-    scene_init(proxy_main);
+    scene_init(proxy_callback_server);
     op = (struct tdw_op){.res = 0};
     TDW_ON(&op, done, wg_wait, &scene.running);
 }

@@ -3,14 +3,14 @@
  * The proxy example's scenario, and what its three versions share.
  */
 #include "proxy.h"
+#include "../serve.h"
 
 struct scene scene;
 
 static struct sockaddr_in address_of(struct tdw_host *host, int port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)port),
-                                .sin_addr = tdw_host_ipv4(host)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = tdw_host_ipv4(host)};
 }
 
 void scene_init(void (*proxy_main)(void *))
@@ -30,12 +30,17 @@ void scene_init(void (*proxy_main)(void *))
 
 int proxy_listen(int port)
 {
-    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
-    const int bound = tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
+    const bool real = scene.port != 0 && port == PROXY_PORT;
+    const struct sockaddr_in any = {.sin_family = AF_INET,
+                                    .sin_port = htons((uint16_t)(real ? scene.port : port))};
+    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    int bound;
 
+    if (real) /* its predecessor's connections may linger */
+        tdw_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    bound = tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
     tdw_check(bound == 0, "bind: %d", bound);
-    tdw_sys_listen(fd, CLIENTS);
+    tdw_sys_listen(fd, real ? SOMAXCONN : CLIENTS);
     return fd;
 }
 
@@ -60,11 +65,21 @@ bool proxy_gave_up(int port)
 }
 
 TDW_SCENARIO(proxy, .doc = "what a backend answers reaches its client, and a hung one ends",
-             .callback = proxy_callback,
-             .stackless = TDW_FRAME(proxy_stackless, struct proxy_test),
+             .callback = proxy_callback, .stackless = TDW_FRAME(proxy_stackless, struct proxy_test),
              .stackful = proxy_stackful);
 
+/* serve PORT MODEL BACKEND-PORT: between whoever connects and a backend on the loopback. */
 int main(int argc, char **argv)
 {
+    struct serve serve = {
+        .mains = {proxy_callback_server, proxy_stackless_server, proxy_stackful_server}};
+    const int asked = serve_asked(&serve, argc, argv);
+
+    scene.port = serve.port;
+    scene.backend_address = (struct sockaddr_in){.sin_family = AF_INET,
+                                                 .sin_port = htons((uint16_t)serve.more),
+                                                 .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    if (asked)
+        return asked < 0 ? 2 : serve_run(&serve);
     return tdw_main(argc, argv);
 }

@@ -42,6 +42,7 @@ struct scene {
     struct tdw_host *backend, *proxy, *clients;
     struct sockaddr_in backend_address, proxy_address;
     struct tdw_wg running;
+    int port; /* of a real proxy; 0: PROXY_PORT */
     int given_up[64]; /* ports of clients whose sessions were given up, the newest first */
 };
 extern struct scene scene; /* of the run in progress: set up anew by each */
@@ -60,6 +61,9 @@ void proxy_ended(int fd, int n);
 bool proxy_gave_up(int port);
 
 void proxy_callback(void *unused), proxy_stackful(void *unused);
+/* The main functions of the proxy's host. */
+void proxy_callback_server(void *unused), proxy_stackless_server(void *unused),
+    proxy_stackful_server(void *unused);
 struct proxy_test {
     struct tdw_frame frame;
     int n;

@@ -69,7 +69,7 @@ static void proxy(void *unused)
     tdw_close(listener);
 }
 
-static void proxy_main(void *unused)
+void proxy_stackful_server(void *unused)
 {
     tdw_daemon(tdw_spawn_stackful("proxy", proxy, unused));
 }
@@ -77,6 +77,6 @@ static void proxy_main(void *unused)
 void proxy_stackful(void *unused)
 {
     (void)unused;
-    scene_init(proxy_main);
+    scene_init(proxy_stackful_server);
     tdw_wg_wait(&scene.running);
 }

@@ -80,7 +80,7 @@ TDW_CO(proxy)
     TDW_END;
 }
 
-static void proxy_main(void *unused)
+void proxy_stackless_server(void *unused)
 {
     (void)unused;
     tdw_daemon(TDW_SPAWN("proxy", proxy, struct proxy));
@@ -89,7 +89,7 @@ static void proxy_main(void *unused)
 TDW_CO_EXTERN(proxy_stackless)
 {
     TDW_BEGIN(struct proxy_test, me);
-    scene_init(proxy_main);
+    scene_init(proxy_stackless_server);
     TDW_AWAIT(me->n, wg_wait, &scene.running);
     TDW_RETURN(0);
     TDW_END;

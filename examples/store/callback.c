@@ -305,7 +305,7 @@ static void acceptor(void *arg)
     TDW_ON(&a->op, accepted, accept, a->listener, NULL, NULL, 0);
 }
 
-static void server_main(void *unused)
+void store_callback_server(void *unused)
 {
     const int listener = store_listen();
 
@@ -468,7 +468,7 @@ static void test(bool crashes, uint64_t patience_ns)
 {
     struct tdw_op *op = tdw_malloc(sizeof *op);
 
-    scene_init(crashes, patience_ns, server_main, clients_main);
+    scene_init(crashes, patience_ns, store_callback_server, clients_main);
     if (crashes)
         TDW_ON(op, crash, sleep, scene_crash_after_ns());
     else

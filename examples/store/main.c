@@ -4,8 +4,10 @@
  *
  *     build/examples/store -n 1000                  1,000 seeds of each scenario, in lockstep
  *     build/examples/store-bug durability           the same with a planted bug
+ *     build/examples/store -- serve 6000            a real server, of real clients
  */
 #include "store.h"
+#include "../serve.h"
 
 struct scene scene;
 
@@ -19,9 +21,8 @@ void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
     tdw_wg_add(&scene.running, CLIENTS);
     scene.server = tdw_host("server", server_main, NULL);
     scene.client_host = tdw_host("clients", clients_main, NULL);
-    scene.address = (struct sockaddr_in){.sin_family = AF_INET,
-                                         .sin_port = htons(PORT),
-                                         .sin_addr = tdw_host_ipv4(scene.server)};
+    scene.address = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = tdw_host_ipv4(scene.server)};
     tdw_host_boot(scene.server);
     tdw_host_boot(scene.client_host);
 }
@@ -42,5 +43,12 @@ TDW_SCENARIO(patience, .doc = "a client gives up, and nothing is lost by it",
 
 int main(int argc, char **argv)
 {
+    struct serve serve = {
+        .mains = {store_callback_server, store_stackless_server, store_stackful_server}};
+    const int asked = serve_asked(&serve, argc, argv);
+
+    scene.port = serve.port;
+    if (asked)
+        return asked < 0 ? 2 : serve_run(&serve);
     return tdw_main(argc, argv);
 }

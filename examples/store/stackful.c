@@ -106,7 +106,7 @@ static void acceptor(void *arg)
     tdw_close(listener);
 }
 
-static void server_main(void *unused)
+void store_stackful_server(void *unused)
 {
     const int listener = store_listen();
 
@@ -172,7 +172,7 @@ static void clients_main(void *unused)
 
 static void test(bool crashes, uint64_t patience_ns)
 {
-    scene_init(crashes, patience_ns, server_main, clients_main);
+    scene_init(crashes, patience_ns, store_stackful_server, clients_main);
     if (crashes) {
         tdw_sleep(scene_crash_after_ns());
         tdw_host_crash(scene.server);

@@ -150,7 +150,7 @@ TDW_CO(acceptor)
     TDW_END;
 }
 
-static void server_main(void *unused)
+void store_stackless_server(void *unused)
 {
     const int listener = store_listen();
 
@@ -259,7 +259,7 @@ TDW_CO(test)
 TDW_CO_EXTERN(store_stackless)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(false, ENDLESS_NS, server_main, clients_main);
+    scene_init(false, ENDLESS_NS, store_stackless_server, clients_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;
@@ -268,7 +268,7 @@ TDW_CO_EXTERN(store_stackless)
 TDW_CO_EXTERN(store_stackless_crash)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(true, LONG_NS, server_main, clients_main);
+    scene_init(true, LONG_NS, store_stackless_server, clients_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;
@@ -277,7 +277,7 @@ TDW_CO_EXTERN(store_stackless_crash)
 TDW_CO_EXTERN(store_stackless_patience)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(false, SHORT_NS, server_main, clients_main);
+    scene_init(false, SHORT_NS, store_stackless_server, clients_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;

@@ -6,17 +6,18 @@
  *                           ▲                       │ └─── snapshot: write, fsync, rename, …
  *                           └─────── answered ◀─────┘
  *
- * Clients and server are on two hosts. Each connection has a session on the server's, which hands one
- * request at a time to the server and sends back its answer. A client that does not get an answer in
- * time, or whose connection breaks, connects again and asks again. The server appends what a batch of requests puts to a log, makes it durable, and only then
- * answers (group commit). When the log has grown it writes the whole table to a new snapshot,
- * renames it over the old one, and empties the log. After a crash it reads the snapshot and then
- * the log, up to the first record whose checksum is wrong.
+ * Clients and server are on two hosts. Each connection has a session on the server's, which hands
+ * one request at a time to the server and sends back its answer. A client that does not get an
+ * answer in time, or whose connection breaks, connects again and asks again. The server appends
+ * what a batch of requests puts to a log, makes it durable, and only then answers (group commit).
+ * When the log has grown it writes the whole table to a new snapshot, renames it over the old one,
+ * and empties the log. After a crash it reads the snapshot and then the log, up to the first record
+ * whose checksum is wrong.
  *
  * The promise: what was acknowledged is there after a crash. EXAMPLE_BUG breaks it in one place.
  *
- * Here are the file format, the table, the requests, and the memory of the scenario (what the clients
- * know), which belongs to no host. What a version adds is how it waits.
+ * Here are the file format, the table, the requests, and the memory of the scenario (what the
+ * clients know), which belongs to no host. What a version adds is how it waits.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -66,6 +67,7 @@ struct scene {
     struct tdw_host *server, *client_host;
     struct sockaddr_in address;
     uint64_t patience_ns; /* of a client, for each step */
+    int port;             /* of a real server; 0: PORT */
     bool crashes;
     /* The server's, set up anew by each boot: its sessions' requests. */
     struct tdw_chan requests;
@@ -203,12 +205,17 @@ static inline void store_answer(struct store *store)
 /* The server's host has booted: a socket that listens, and a queue of requests. */
 static inline int store_listen(void)
 {
-    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    const int port = scene.port ? scene.port : PORT, on = 1;
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+    int bound;
 
     tdw_chan_init(&scene.requests, "requests", scene.requests_room, BATCH_MAX);
-    tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
-    tdw_sys_listen(fd, CLIENTS);
+    if (scene.port) /* its predecessor's connections may linger */
+        tdw_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    bound = tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
+    tdw_check(bound == 0, "bind: %d", bound);
+    tdw_sys_listen(fd, scene.port ? SOMAXCONN : CLIENTS);
     return fd;
 }
 
@@ -230,8 +237,8 @@ static inline void request_decode(struct request *request, const uint8_t *from)
 /* ── The clients' side ─────────────────────────────────────────────────────────────────────── */
 
 #define RETRY_NS ((uint64_t)300000)
-/* How long a client waits: for ever, so long that only a dead server is given up, or so short that a
- * slow one is, too. */
+/* How long a client waits: for ever, so long that only a dead server is given up, or so short that
+ * a slow one is, too. */
 #define ENDLESS_NS ((uint64_t)3600 * 1000000000)
 #define LONG_NS ((uint64_t)5000000)
 #define SHORT_NS ((uint64_t)1000000)
@@ -294,7 +301,9 @@ static inline uint64_t scene_crash_after_ns(void)
 void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
                 void (*clients_main)(void *));
 
-/* The test tasks of each version. */
+/* The main functions of the server's host, and the test tasks, of each version. */
+void store_callback_server(void *unused), store_stackless_server(void *unused),
+    store_stackful_server(void *unused);
 void store_callback(void *unused);
 void store_stackful(void *unused);
 void store_callback_crash(void *unused);

@@ -59,8 +59,8 @@ const char *tdw_loop_backend(const struct tdw_loop *loop);
 /* All of that in one: main(arg) as the root task on the backend that TDW_BACKEND names (sim, uring,
  * epoll), or that `options` names in code, which goes first; TDW_TRACE=FILE writes a trace of the
  * run. On `sim` it runs in a world of its own, with the seed of `options`.
- * 0, or the error of tdw_loop_open, tdw_loop_run, or of the trace; what was asked for and is not to
- * be had is told on stderr. */
+ * 0, or the error of tdw_loop_open, tdw_loop_run, or of the trace; -EBADMSG: a check failed, or there
+ * was a finding. Each of these is told on stderr. */
 int tdw_run(const struct tdw_loop_options *options, void (*main)(void *), void *arg);
 
 /* Of any thread, and of a signal handler: the ops of the verb `wake` that wait on this loop

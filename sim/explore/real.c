@@ -75,6 +75,18 @@ static int backend_asked(const struct tdw_loop_options *options)
     return backend;
 }
 
+/* A program that is not a scenario has nobody to tell what its checks found: stderr does. */
+static int tell_findings(const struct tdw_loop *loop)
+{
+    const struct tdw_failure *failure = &loop->failure;
+
+    if (loop->findings == 0)
+        return 0;
+    fprintf(stderr, "tidewheel: %s\n  in %s at %s:%u\n", failure->text, failure->task,
+            failure->site ? failure->site->file : "", failure->site ? failure->site->line : 0);
+    return -EBADMSG;
+}
+
 static int run_simulated(const struct tdw_loop_options *options, void (*main)(void *), void *arg)
 {
     const struct tdw_world_options world_options = {.seed = options->seed,
@@ -90,6 +102,7 @@ static int run_simulated(const struct tdw_loop_options *options, void (*main)(vo
     ret = recording_begin(&recording, tdw_world_loop(world), getenv("TDW_TRACE"), NULL, 0);
     if (ret == 0) {
         ret = tdw_world_run(world, main, arg);
+        ret = ret ? ret : tell_findings(tdw_world_loop(world));
         written = recording_end(&recording, tdw_world_loop(world));
         ret = ret ? ret : written;
     }
@@ -120,6 +133,8 @@ int tdw_run(const struct tdw_loop_options *given, void (*main)(void *), void *ar
         ret = tdw_loop_start(loop, main, arg);
     if (ret == 0)
         ret = tdw_loop_run(loop);
+    if (ret == 0)
+        ret = tell_findings(loop);
     written = recording_end(&recording, loop);
     tdw_loop_close(loop);
     return ret ? ret : written;
