@@ -6,7 +6,7 @@
  * Each body is a stackful task of the program's own host, in a directory of its own, and notes what
  * it saw; the test judges when the loop was closed.
  */
-#include "body.h"
+#include "backends.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -28,67 +28,6 @@
 #include <tidewheel/loop.h>
 #include <tidewheel/register.h>
 #include <unistd.h>
-
-#define MS ((uint64_t)1000000)
-
-static struct tdw_loop_options options; /* of the loop to open */
-
-/* Open, run `body` as a task, close: what tdw_loop_run answered. */
-static int on_real(void (*body)(void *))
-{
-    struct tdw_loop *loop;
-    int ret = tdw_loop_open(&loop, &options);
-
-    for (int i = 0; i < SEEN; i++)
-        seen[i] = NOT_SEEN;
-    body_to_run = body;
-    if (ret < 0)
-        return ret;
-    ret = tdw_loop_start(loop, body_main, NULL);
-    if (ret == 0)
-        ret = tdw_loop_run(loop);
-    tdw_loop_close(loop);
-    return ret;
-}
-
-static void each(void (*body)(void *), void (*judge)(void))
-{
-    for (int b = TDW_BACKEND_URING; b <= TDW_BACKEND_EPOLL; b++) {
-        options = (struct tdw_loop_options){.backend = (enum tdw_backend)b};
-        assert_int_equal(on_real(body), 0);
-        judge();
-    }
-}
-
-/* … and on the simulated kernel. */
-static void everywhere(void (*body)(void *), void (*judge)(void))
-{
-    each(body, judge);
-    run(body);
-    judge();
-}
-
-static int old_dir;
-static char scratch[64];
-
-static int setup(void **state)
-{
-    (void)state;
-    old_dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    snprintf(scratch, sizeof scratch, "/tmp/tidewheel-real-XXXXXX");
-    return !mkdtemp(scratch) || chdir(scratch) ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", scratch);
-    if (fchdir(old_dir) < 0 || system(command) != 0)
-        return -1;
-    return close(old_dir);
-}
 
 /* ── Files ─────────────────────────────────────────────────────────────────────────────────── */
 

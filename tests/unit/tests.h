@@ -37,7 +37,7 @@ int tdw_test_seen_write(const char *program);
     X(wheel) X(choices) X(ring) X(edges) X(sync) X(models) X(lockstep) X(sim) X(options) \
     X(trace) X(import_strace) X(files) X(files_real) X(files_ring) X(registered) X(splice)         \
     X(files_more) X(clock) X(process) X(net) X(net_ring) X(net_many) X(uring) X(storm) X(replay) \
-    X(errnos) X(errnos_net) X(real)
+    X(errnos) X(errnos_net) X(real) X(cases)
 /* clang-format on */
 #define TDW_DECLARE(name) int tests_##name(void);
 TDW_GROUPS(TDW_DECLARE)

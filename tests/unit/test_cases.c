@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cases that random programs rarely reach: each is a body that must see the same on the simulated
+ * kernel and on the real one, through io_uring and through epoll.
+ */
+#include "backends.h"
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+int tests_cases(void);
+
+static int listener_of(struct sockaddr_in *at, int backlog)
+{
+    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    socklen_t bytes = sizeof *at;
+
+    tdw_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    tdw_sys_bind(fd, (struct sockaddr *)at, sizeof *at);
+    tdw_sys_listen(fd, backlog);
+    tdw_sys_getsockname(fd, (struct sockaddr *)at, &bytes);
+    return fd;
+}
+
+static int connected(const struct sockaddr_in *at)
+{
+    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+
+    return tdw_connect(fd, (const struct sockaddr *)at, sizeof *at) == 0 ? fd : -1;
+}
+
+/* ── Races ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Whoever wins, the two answers fit, and the byte is there once. */
+static bool race(int fds[2], bool write_first)
+{
+    struct tdw_op read = {.res = 0}, write = {.res = 0}, cancel = {.res = 0};
+    char byte = 0;
+    int got, cancelled;
+
+    TDW_GO(&read, read, fds[0], &byte, 1);
+    if (write_first)
+        TDW_GO(&write, write, fds[1], "x", 1);
+    TDW_GO(&cancel, cancel, &read);
+    if (!write_first)
+        TDW_GO(&write, write, fds[1], "x", 1);
+    got = tdw_await(&read);
+    cancelled = tdw_await(&cancel);
+    if (tdw_await(&write) != 1)
+        return false;
+    if (got == -ECANCELED)
+        return cancelled == 0 && tdw_read(fds[0], &byte, 1) == 1;
+    return got == 1 && byte == 'x' && (cancelled == -ENOENT || cancelled == -EALREADY);
+}
+
+static void races(void *unused)
+{
+    int fds[2];
+
+    (void)unused;
+    tdw_sys_pipe2(fds, 0);
+    seen[0] = 0;
+    for (int i = 0; i < 200; i++)
+        seen[0] += race(fds, i & 1);
+    tdw_close(fds[0]);
+    tdw_close(fds[1]);
+}
+
+static void races_judge(void)
+{
+    SAW(200);
+}
+
+static void a_cancel_and_a_completion_agree_who_was_first(void **state)
+{
+    (void)state;
+    everywhere(races, races_judge);
+}
+
+/* Which of two writes of one place is the last is open; a mixture is not. */
+static void overlaps(void *unused)
+{
+    enum { BYTES = 65536 };
+    static char a[BYTES], b[BYTES], c[BYTES];
+    struct tdw_op ops[2] = {{.res = 0}};
+    const int fd = tdw_open("overlap", O_RDWR | O_CREAT | O_TRUNC, 0644);
+
+    (void)unused;
+    memset(a, 'a', BYTES);
+    memset(b, 'b', BYTES);
+    seen[0] = seen[1] = 0;
+    for (int i = 0; i < 20; i++) {
+        TDW_GO(&ops[0], pwrite, fd, a, BYTES, 0);
+        TDW_GO(&ops[1], pwrite, fd, b, BYTES, 0);
+        seen[0] += tdw_await(&ops[0]) == BYTES && tdw_await(&ops[1]) == BYTES;
+        tdw_pread(fd, c, BYTES, 0);
+        seen[1] += memcmp(c, a, BYTES) == 0 || memcmp(c, b, BYTES) == 0;
+    }
+    tdw_close(fd);
+}
+
+static void overlaps_judge(void)
+{
+    SAW(20, 20);
+}
+
+static void writes_of_one_place_do_not_mix(void **state)
+{
+    (void)state;
+    everywhere(overlaps, overlaps_judge);
+}
+
+/* ── Sizes ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void zeros(void *unused)
+{
+    const int fd = tdw_open("zero", O_RDWR | O_CREAT | O_TRUNC, 0644);
+    struct iovec none = {NULL, 0};
+    int fds[2], pair[2];
+    char byte;
+
+    (void)unused;
+    tdw_sys_pipe2(fds, 0);
+    tdw_sys_socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
+    seen[0] = tdw_pread(fd, &byte, 0, 0);
+    seen[1] = tdw_pwrite(fd, &byte, 0, 100);
+    seen[2] = tdw_sys_lseek(fd, 0, SEEK_END);
+    seen[3] = tdw_write(fds[1], &byte, 0);
+    seen[4] = tdw_read(fds[0], &byte, 0);
+    seen[5] = tdw_preadv(fd, &none, 0, 0);
+    seen[6] = tdw_send(pair[0], &byte, 0, 0);
+    seen[7] = tdw_recv(pair[1], &byte, 1, 0); /* a message without bytes is one */
+    for (int i = 0; i < 2; i++) {
+        tdw_close(fds[i]);
+        tdw_close(pair[i]);
+    }
+    tdw_close(fd);
+}
+
+static void zeros_judge(void)
+{
+    SAW(0, 0, 0, 0, 0, 0, 0, 0);
+}
+
+static void nothing_can_be_moved(void **state)
+{
+    (void)state;
+    everywhere(zeros, zeros_judge);
+}
+
+static void vectors(void *unused)
+{
+    static struct iovec iov[1025];
+    static char out[1024], in[1024];
+    const int fd = tdw_open("vectors", O_RDWR | O_CREAT | O_TRUNC, 0644);
+
+    (void)unused;
+    for (int i = 0; i < 1025; i++)
+        iov[i] = (struct iovec){out + i % 1024, 1};
+    memset(out, 'v', sizeof out);
+    seen[0] = tdw_pwritev(fd, iov, 1024, 0);
+    for (int i = 0; i < 1025; i++)
+        iov[i].iov_base = in + i % 1024;
+    seen[1] = tdw_preadv(fd, iov, 1024, 0);
+    seen[2] = memcmp(in, out, sizeof in);
+    seen[3] = tdw_preadv(fd, iov, 1025, 0);
+    tdw_close(fd);
+}
+
+static void vectors_judge(void)
+{
+    SAW(1024, 1024, 0, -EINVAL);
+}
+
+static void a_thousand_vectors_and_no_more(void **state)
+{
+    (void)state;
+    everywhere(vectors, vectors_judge);
+}
+
+/* ── Many completions ──────────────────────────────────────────────────────────────────────── */
+
+static void crowd(void *unused)
+{
+    enum { COUNT = 5000 };
+    static struct tdw_op ops[COUNT];
+    int fds[2];
+
+    (void)unused;
+    memset(ops, 0, sizeof ops);
+    tdw_sys_pipe2(fds, 0);
+    for (int i = 0; i < COUNT; i++)
+        TDW_GO(&ops[i], poll, fds[0], POLLIN);
+    tdw_write(fds[1], "x", 1); /* all of them complete at once */
+    seen[0] = 0;
+    for (int i = 0; i < COUNT; i++)
+        seen[0] += tdw_await(&ops[i]) == POLLIN;
+    tdw_close(fds[0]);
+    tdw_close(fds[1]);
+}
+
+static void crowd_judge(void)
+{
+    SAW(5000);
+}
+
+static void more_completions_than_the_queue_has_room_for(void **state)
+{
+    (void)state;
+    everywhere(crowd, crowd_judge);
+    options = (struct tdw_loop_options){.backend = TDW_BACKEND_URING, .entries = 2};
+    assert_int_equal(on_real(crowd), 0);
+    crowd_judge();
+}
+
+static void shots(void *unused)
+{
+    static char room[2][32];
+    struct tdw_op recv = {.res = 0}, poll = {.res = 0};
+    int pair[2];
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    tdw_provide_buffers(room, 32, 2, 5, 0);
+    TDW_GO(&recv, recv_multishot, pair[1], 5, 0);
+    for (int i = 0; i < 2; i++) {
+        tdw_send(pair[0], "twelve bytes", 12, 0);
+        seen[i] = tdw_await(&recv);
+    }
+    seen[2] = (recv.flags & IORING_CQE_F_MORE) != 0;
+    tdw_send(pair[0], "twelve bytes", 12, 0);
+    seen[3] = tdw_await(&recv); /* no buffer is left: that was the last one */
+    seen[4] = recv.flags & IORING_CQE_F_MORE;
+    TDW_GO(&poll, poll_multishot, pair[1], POLLIN);
+    seen[5] = tdw_await(&poll) & POLLIN;
+    seen[6] = (poll.flags & IORING_CQE_F_MORE) != 0;
+    seen[7] = tdw_poll_remove(&poll);
+    do
+        seen[8] = tdw_await(&poll);
+    while (poll.flags & IORING_CQE_F_MORE);
+    for (int i = 0; i < 2; i++)
+        tdw_close(pair[i]);
+}
+
+static void shots_judge(void)
+{
+    SAW(12, 12, true, -ENOBUFS, 0, POLLIN, true, 0, -ECANCELED);
+}
+
+static void several_completions_end(void **state)
+{
+    (void)state;
+    everywhere(shots, shots_judge);
+}
+
+/* ── Edges, broken ends ────────────────────────────────────────────────────────────────────── */
+
+static void edges(void *unused)
+{
+    const int epfd = tdw_sys_epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int fds[2];
+    char byte;
+
+    (void)unused;
+    tdw_sys_pipe2(fds, 0);
+    tdw_sys_epoll_ctl(epfd, EPOLL_CTL_ADD, fds[0], &event);
+    seen[0] = tdw_epoll_wait(epfd, &event, 1, 0);
+    tdw_write(fds[1], "ab", 2);
+    seen[1] = tdw_epoll_wait(epfd, &event, 1, 0);
+    seen[2] = tdw_epoll_wait(epfd, &event, 1, 0); /* it was told once */
+    tdw_read(fds[0], &byte, 1);
+    seen[3] = tdw_epoll_wait(epfd, &event, 1, 0); /* there is more, and nothing new */
+    tdw_write(fds[1], "c", 1);
+    seen[4] = tdw_epoll_wait(epfd, &event, 1, 0);
+    tdw_close(fds[1]);
+    seen[5] = tdw_epoll_wait(epfd, &event, 1, UINT64_MAX);
+    tdw_close(fds[0]);
+    tdw_close(epfd);
+}
+
+static void edges_judge(void)
+{
+    SAW(0, 1, 0, 0, 1, 1);
+}
+
+static void an_edge_is_told_once(void **state)
+{
+    (void)state;
+    everywhere(edges, edges_judge);
+}
+
+static void broken(void *unused)
+{
+    int fds[2], pair[2];
+
+    (void)unused;
+    tdw_sys_pipe2(fds, 0);
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    tdw_close(fds[0]);
+    tdw_close(pair[0]);
+    seen[0] = tdw_write(fds[1], "x", 1);
+    seen[1] = tdw_send(pair[1], "x", 1, 0); /* and no signal */
+    tdw_close(fds[1]);
+    tdw_close(pair[1]);
+}
+
+static void broken_judge(void)
+{
+    SAW(-EPIPE, -EPIPE);
+}
+
+static void a_broken_end_is_an_error(void **state)
+{
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+
+    (void)state;
+    everywhere(broken, broken_judge);
+    signal(SIGPIPE, before);
+}
+
+/* ── Connections ───────────────────────────────────────────────────────────────────────────── */
+
+static void crowded(void *unused)
+{
+    struct sockaddr_in at;
+    const int fd = listener_of(&at, 1);
+    int clients[3];
+
+    (void)unused;
+    for (int i = 0; i < 3; i++) {
+        clients[i] = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+        seen[i] = TDW_DO_WITHIN(200 * MS, connect, clients[i], (struct sockaddr *)&at, sizeof at);
+    }
+    for (int i = 0; i < 3; i++)
+        tdw_close(clients[i]);
+    tdw_close(fd);
+}
+
+static void crowded_judge(void)
+{
+    SAW(0, 0, -ETIME);
+}
+
+static void a_full_backlog_lets_nobody_in(void **state)
+{
+    (void)state;
+    everywhere(crowded, crowded_judge);
+}
+
+static void reset_early(void *unused)
+{
+    const struct linger at_once = {1, 0};
+    struct sockaddr_in at;
+    const int fd = listener_of(&at, 4), client = connected(&at);
+    char byte;
+    int server;
+
+    (void)unused;
+    tdw_sys_setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    tdw_close(client);
+    tdw_sleep(5 * MS);
+    server = tdw_accept(fd, NULL, NULL, 0);
+    seen[0] = server >= 0;
+    seen[1] = tdw_recv(server, &byte, 1, 0);
+    seen[2] = tdw_recv(server, &byte, 1, 0); /* an error is told once */
+    tdw_close(server);
+    tdw_close(fd);
+}
+
+static void reset_early_judge(void)
+{
+    SAW(true, -ECONNRESET, 0);
+}
+
+static void a_connection_may_be_reset_before_it_is_accepted(void **state)
+{
+    (void)state;
+    everywhere(reset_early, reset_early_judge);
+}
+
+static void lingers(void *unused)
+{
+    struct sockaddr_in at;
+    const int fd = listener_of(&at, 4), client = connected(&at), on = 1;
+    const int server = tdw_accept(fd, NULL, NULL, 0);
+    char byte;
+    int again;
+
+    (void)unused;
+    tdw_close(server); /* who closes first waits */
+    seen[0] = tdw_recv(client, &byte, 1, 0);
+    tdw_close(client);
+    tdw_close(fd);
+    tdw_sleep(20 * MS);
+    again = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+    seen[1] = tdw_sys_bind(again, (struct sockaddr *)&at, sizeof at);
+    tdw_sys_setsockopt(again, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    seen[2] = tdw_sys_bind(again, (struct sockaddr *)&at, sizeof at);
+    tdw_close(again);
+}
+
+static void lingers_judge(void)
+{
+    SAW(0, -EADDRINUSE, 0);
+}
+
+static void a_port_is_taken_while_its_connection_lingers(void **state)
+{
+    (void)state;
+    everywhere(lingers, lingers_judge);
+}
+
+static void keeps_alive(void *unused)
+{
+    static const int names[] = {TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT};
+    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0), values[] = {11, 7, 3}, on = 1;
+    socklen_t bytes = sizeof(int);
+    int value = 0;
+
+    (void)unused;
+    seen[0] = tdw_sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    for (int i = 0; i < 3; i++) {
+        tdw_sys_setsockopt(fd, IPPROTO_TCP, names[i], &values[i], sizeof values[i]);
+        tdw_sys_getsockopt(fd, IPPROTO_TCP, names[i], &value, &bytes);
+        seen[1 + i] = value;
+    }
+    value = 0;
+    tdw_sys_getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &bytes);
+    seen[4] = value;
+    value = 40000;
+    seen[5] = tdw_sys_setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, sizeof value);
+    tdw_close(fd);
+}
+
+static void keeps_alive_judge(void)
+{
+    SAW(0, 11, 7, 3, 1, -EINVAL);
+}
+
+static void probes_are_set_as_on_linux(void **state)
+{
+    (void)state;
+    everywhere(keeps_alive, keeps_alive_judge);
+}
+
+int tests_cases(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_cancel_and_a_completion_agree_who_was_first),
+        TEST(writes_of_one_place_do_not_mix),
+        TEST(nothing_can_be_moved),
+        TEST(a_thousand_vectors_and_no_more),
+        TEST(more_completions_than_the_queue_has_room_for),
+        TEST(several_completions_end),
+        TEST(an_edge_is_told_once),
+        TEST(a_broken_end_is_an_error),
+        TEST(a_full_backlog_lets_nobody_in),
+        TEST(a_connection_may_be_reset_before_it_is_accepted),
+        TEST(a_port_is_taken_while_its_connection_lingers),
+        TEST(probes_are_set_as_on_linux),
+    };
+
+    return cmocka_run_group_tests_name("cases", tests, NULL, NULL);
+}
