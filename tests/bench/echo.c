@@ -4,22 +4,26 @@
  *
  * Every server is a program (peers/) with a client of its own, all of them alive at once and their
  * connections open; a round lets each of them work for a moment, in an order that turns from round
- * to round, while the others sleep. Servers are on the first CPU, clients on the second. Told are
- * the server's processor time for a message, user and system, and messages a second; both from the
- * first send to the last answer, so that nothing of a server's start or end is in them.
+ * to round, while the others sleep. Servers are on the first CPU, clients on the second. With one
+ * connection the two take turns, and on a virtual machine the interrupt that wakes the other CPU
+ * may cost several times what it is sent for: so that is done on one CPU as well (1_one_cpu). Told
+ * are the server's processor time for a message, user and system, and messages a second; both from
+ * the first send to the last answer, so that nothing of a server's start or end is in them. Many
+ * short rounds tell more than a few long ones: what else the machine does changes from second to
+ * second, and then meets both of a pair.
  *
  *     echo_uring_callback_64         ns      ours against a peer; less than 1 is better
  *     echo_uring_callback_64_rate    1/s     more than 1 is better
  *
  * and each peer against the raw one, which has nothing between itself and the kernel. A program
  * that is not there or fails is told and left out. BENCH_ROUNDS and BENCH_MS set how many rounds
- * there are and how long a server works in each.
+ * there are and how long a server works in each, BENCH_CONNECTIONS the one count to do.
  */
 #include "bench.h"
 #include "program.h"
 #include <string.h>
 
-enum { ROUNDS = 21, ROUND_MS = 200, ENTRIES_MAX = 8, OURS = 3, RIVALS = 3 };
+enum { ROUNDS = 105, ROUND_MS = 40, ENTRIES_MAX = 8, OURS = 3, RIVALS = 3 };
 
 struct entry {
     const char *name;
@@ -34,6 +38,13 @@ struct group {
     struct entry entries[ENTRIES_MAX]; /* ours, their rivals (the raw one first), more peers */
 };
 
+/* How many connections, and where the client runs. */
+struct setting {
+    const char *name;
+    uint32_t connections;
+    int load_cpu;
+};
+
 /* ── One server and its client ─────────────────────────────────────────────────────────────── */
 
 static void leave(struct entry *e)
@@ -42,13 +53,15 @@ static void leave(struct entry *e)
     program_stop(&e->server);
 }
 
-static bool enter(struct entry *e, const char *connections)
+static bool enter(struct entry *e, const struct setting *setting)
 {
-    char port[32], ready[32];
+    char port[32], ready[32], connections[16];
     const char *const load[] = {"build/bench-load", port, connections, NULL};
 
+    snprintf(connections, sizeof connections, "%u", setting->connections);
     if (program_start(&e->server, 0, e->argv) && program_line(&e->server, port, sizeof port) &&
-        program_start(&e->load, 1, load) && program_line(&e->load, ready, sizeof ready))
+        program_start(&e->load, setting->load_cpu, load) &&
+        program_line(&e->load, ready, sizeof ready))
         return true;
     leave(e);
     return false;
@@ -83,22 +96,22 @@ static void run_rounds(struct group *group, uint32_t rounds, uint32_t ms)
 }
 
 static void tell(FILE *out, const struct group *group, const struct entry *e,
-                 const struct entry *reference, const char *connections, uint32_t rounds)
+                 const struct entry *reference, const struct setting *setting, uint32_t rounds)
 {
     char name[64];
 
-    snprintf(name, sizeof name, "%s_%s_%s", group->name, e->name, connections);
+    snprintf(name, sizeof name, "%s_%s_%s", group->name, e->name, setting->name);
     bench_paired(out, name, "ns", e->cpu, reference->name, reference->cpu, rounds);
-    snprintf(name, sizeof name, "%s_%s_%s_rate", group->name, e->name, connections);
+    snprintf(name, sizeof name, "%s_%s_%s_rate", group->name, e->name, setting->name);
     bench_paired(out, name, "1/s", e->rate, reference->name, reference->rate, rounds);
 }
 
-static void run_group(FILE *out, struct group *group, const char *connections)
+static void run_group(FILE *out, struct group *group, const struct setting *setting)
 {
     const uint32_t rounds = program_setting("BENCH_ROUNDS", ROUNDS, BENCH_ROUNDS_MAX);
 
     for (uint32_t i = 0; i < group->count; i++)
-        if (!enter(&group->entries[i], connections))
+        if (!enter(&group->entries[i], setting))
             printf("%s: no %s\n", group->name, group->entries[i].name);
     run_rounds(group, rounds, program_setting("BENCH_MS", ROUND_MS, 60000));
     for (uint32_t i = 0; i < group->count; i++)
@@ -107,7 +120,7 @@ static void run_group(FILE *out, struct group *group, const char *connections)
             const bool wanted = i < OURS || (j == OURS && i > OURS);
 
             if (wanted && e->server.pid && reference->server.pid)
-                tell(out, group, e, reference, connections, rounds);
+                tell(out, group, e, reference, setting, rounds);
         }
     for (uint32_t i = 0; i < group->count; i++)
         leave(&group->entries[i]);
@@ -115,10 +128,13 @@ static void run_group(FILE *out, struct group *group, const char *connections)
 
 static void run_all(FILE *out, struct group *group)
 {
-    static const char *const connections[] = {"1", "64", "1000"};
+    static const struct setting settings[] = {
+        {"1", 1, 1}, {"1_one_cpu", 1, 0}, {"64", 64, 1}, {"1000", 1000, 1}};
+    const uint32_t only = program_setting("BENCH_CONNECTIONS", 0, 1000);
 
-    for (size_t i = 0; i < sizeof connections / sizeof *connections; i++)
-        run_group(out, group, connections[i]);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (only == 0 || only == settings[i].connections)
+            run_group(out, group, &settings[i]);
 }
 
 #define OUR(backend, model)                                                                        \

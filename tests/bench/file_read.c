@@ -23,8 +23,9 @@
 enum {
     FILE_BYTES = 256 << 20,
     CHUNK = 1 << 20,
-    ROUNDS = 21,
-    ROUND_MS = 150,
+    ROUNDS = 63,
+    ROUND_MS = 40,
+    FIO_MS = 100, /* at least: it counts time in whole milliseconds */
     READS_PER_MS = 700,
     READERS = 5,
     OURS = 3,
@@ -146,7 +147,7 @@ static double measure(struct reader *r, const char *depth, uint32_t ms)
     uint64_t answer[2]; /* reads, ns */
 
     if (strcmp(r->argv[0], "fio") == 0)
-        return fio_ns(ms, depth);
+        return fio_ns(ms > FIO_MS ? ms : FIO_MS, depth);
     if (!r->program.pid || !program_ask(&r->program, (uint64_t)ms * READS_PER_MS, answer))
         return 0;
     return (double)answer[1] / (double)answer[0];
@@ -186,7 +187,8 @@ static void run_depth(FILE *out, struct reader *readers, const char *depth)
             if (i < OURS || (i > OURS && j == OURS))
                 tell(out, &readers[i], &readers[j], depth, rounds);
     snprintf(name, sizeof name, "file_read_fio_latency_%s", depth);
-    bench_value(out, name, "ns", fio_latency_ns(ms, depth), "1/iops", readers[FIO].ns[rounds - 1]);
+    bench_value(out, name, "ns", fio_latency_ns(FIO_MS, depth), "depth/iops",
+                atoi(depth) * readers[FIO].ns[rounds - 1]);
     for (int i = 0; i < FIO; i++)
         program_stop(&readers[i].program);
 }

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { PATIENCE_MS = 1000 };
+
 static void pin(int cpu)
 {
     cpu_set_t set;
@@ -102,7 +104,11 @@ void program_stop(struct program *program)
         fclose(program->from);
     if (program->pid > 0) {
         kill(program->pid, SIGTERM);
-        waitpid(program->pid, NULL, 0);
+        for (int ms = 0; waitpid(program->pid, NULL, WNOHANG) == 0; ms++) {
+            if (ms == PATIENCE_MS)
+                kill(program->pid, SIGKILL);
+            usleep(1000);
+        }
     }
     *program = (struct program){.pid = 0};
 }

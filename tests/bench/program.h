@@ -29,7 +29,7 @@ bool program_line(struct program *program, char *line, int bytes);
 bool program_ask(struct program *program, uint64_t number, uint64_t answer[2]);
 /* Processor time so far, of all of its threads, user and system. */
 double program_cpu_ns(const struct program *program);
-/* SIGTERM, then wait for it. */
+/* SIGTERM, and SIGKILL for one that does not mind it; it is gone afterwards. */
 void program_stop(struct program *program);
 
 /* A number from the environment, 1 to `max`, or `otherwise`. */

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 4096, DEPTH_MAX = 256 };
+enum { READ_BYTES = 4096, DEPTH_MAX = 256, PATIENCE_S = 120 };
 
 static struct {
     int fd;
@@ -71,6 +71,7 @@ static inline int reads_serve(uint64_t (*run)(void))
     printf("ready\n");
     fflush(stdout);
     while (scanf("%llu", &count) == 1) {
+        alarm(PATIENCE_S); /* ends the program if a read never completes */
         reads.left = count;
         printf("%llu %llu\n", count, (unsigned long long)run());
         fflush(stdout);
