@@ -9,6 +9,10 @@
  * the same size as the others, and is told to keep no statistics that need a clock, which is its
  * fastest way; one more run of it, with them, tells its latency from submission on.
  *
+ *     file_read_uring_callback_64         ns    processor time of a read, which others' programs do
+ *                                               not add to
+ *     file_read_uring_callback_64_wall    ns    by the clock on the wall
+ *
  * BENCH_ROUNDS and BENCH_MS set how many rounds there are and about how long each reader works.
  */
 #include "bench.h"
@@ -25,7 +29,7 @@ enum {
     CHUNK = 1 << 20,
     ROUNDS = 63,
     ROUND_MS = 40,
-    FIO_MS = 100, /* at least: it counts time in whole milliseconds */
+    FIO_MS = 200, /* at least: it counts time in whole milliseconds */
     READS_PER_MS = 700,
     READERS = 5,
     OURS = 3,
@@ -36,7 +40,8 @@ struct reader {
     const char *name;
     const char *argv[5]; /* the depth is the third */
     struct program program;
-    double ns[BENCH_ROUNDS_MAX];
+    bool missing;
+    double cpu[BENCH_ROUNDS_MAX], wall[BENCH_ROUNDS_MAX];
 };
 
 /* Written anew, and so in the page cache; 0 or -1. */
@@ -109,14 +114,21 @@ static void fio_run(uint32_t ms, const char *depth, const char *clocks, char *js
     json[got] = '\0';
 }
 
-static double fio_ns(uint32_t ms, const char *depth)
+/* False if there is no fio. */
+static bool fio_measure(uint32_t ms, const char *depth, double *cpu, double *wall)
 {
     static char json[65536];
-    double iops;
+    double reads, busy;
 
     fio_run(ms, depth, "--gtod_reduce=1", json, sizeof json);
-    iops = json_number(json, "\"read\" :", "\"iops\"");
-    return iops > 0 ? 1e9 / iops : 0;
+    reads = json_number(json, "\"read\" :", "\"total_ios\"");
+    busy = json_number(json, "\"job_runtime\"", "\"usr_cpu\"") +
+           json_number(json, "\"job_runtime\"", "\"sys_cpu\"");
+    if (reads <= 0)
+        return false;
+    *wall = json_number(json, "\"read\" :", "\"runtime\"") * 1e6 / reads;
+    *cpu = json_number(json, "\"job_runtime\"", "\"job_runtime\"") * 1e6 * busy / 100 / reads;
+    return true;
 }
 
 static double fio_latency_ns(uint32_t ms, const char *depth)
@@ -141,16 +153,18 @@ static bool enter(struct reader *r, const char *depth)
     return false;
 }
 
-/* ns for a read, 0 if there is no such reader. */
-static double measure(struct reader *r, const char *depth, uint32_t ms)
+static bool measure(struct reader *r, uint32_t round, const char *depth, uint32_t ms)
 {
-    uint64_t answer[2]; /* reads, ns */
+    const uint64_t count = (uint64_t)ms * READS_PER_MS;
+    uint64_t answer[2]; /* ns: wall, processor */
 
     if (strcmp(r->argv[0], "fio") == 0)
-        return fio_ns(ms > FIO_MS ? ms : FIO_MS, depth);
-    if (!r->program.pid || !program_ask(&r->program, (uint64_t)ms * READS_PER_MS, answer))
-        return 0;
-    return (double)answer[1] / (double)answer[0];
+        return fio_measure(ms > FIO_MS ? ms : FIO_MS, depth, &r->cpu[round], &r->wall[round]);
+    if (!r->program.pid || !program_ask(&r->program, count, answer))
+        return false;
+    r->wall[round] = (double)answer[0] / (double)count;
+    r->cpu[round] = (double)answer[1] / (double)count;
+    return true;
 }
 
 static void tell(FILE *out, const struct reader *r, const struct reader *reference,
@@ -158,37 +172,48 @@ static void tell(FILE *out, const struct reader *r, const struct reader *referen
 {
     char name[64];
 
-    for (uint32_t i = 0; i < rounds; i++)
-        if (r->ns[i] <= 0 || reference->ns[i] <= 0) {
-            printf("file_read_uring: no %s\n", r->ns[i] <= 0 ? r->name : reference->name);
-            return;
-        }
     snprintf(name, sizeof name, "file_read_uring_%s_%s", r->name, depth);
-    bench_paired(out, name, "ns", r->ns, reference->name, reference->ns, rounds);
+    bench_paired(out, name, "ns", r->cpu, reference->name, reference->cpu, rounds);
+    snprintf(name, sizeof name, "file_read_uring_%s_%s_wall", r->name, depth);
+    bench_paired(out, name, "ns", r->wall, reference->name, reference->wall, rounds);
 }
 
-static void run_depth(FILE *out, struct reader *readers, const char *depth)
+static void run_rounds(struct reader *readers, const char *depth, uint32_t rounds)
 {
-    const uint32_t rounds = program_setting("BENCH_ROUNDS", ROUNDS, BENCH_ROUNDS_MAX);
     const uint32_t ms = program_setting("BENCH_MS", ROUND_MS, 60000);
-    char name[64];
 
-    for (int i = 0; i < FIO; i++)
-        enter(&readers[i], depth);
     /* The first round warms up; its figures are overwritten. */
     for (uint32_t round = 0; round < rounds + 1; round++)
         for (uint32_t i = 0; i < READERS; i++) {
             struct reader *r = &readers[(i + round) % READERS];
 
-            r->ns[round > 0 ? round - 1 : 0] = measure(r, depth, ms);
+            if (!r->missing && !measure(r, round > 0 ? round - 1 : 0, depth, ms)) {
+                printf("file_read_uring: no %s\n", r->name);
+                r->missing = true;
+            }
         }
+}
+
+static void run_depth(FILE *out, struct reader *readers, const char *depth)
+{
+    const uint32_t rounds = program_setting("BENCH_ROUNDS", ROUNDS, BENCH_ROUNDS_MAX);
+    const struct reader *fio = &readers[FIO];
+    char name[64];
+
+    for (int i = 0; i < READERS; i++) {
+        readers[i].missing = false;
+        if (i < FIO)
+            enter(&readers[i], depth);
+    }
+    run_rounds(readers, depth, rounds);
     for (int i = 0; i < READERS; i++)
         for (int j = OURS; j < READERS; j++)
-            if (i < OURS || (i > OURS && j == OURS))
+            if ((i < OURS || (i > OURS && j == OURS)) && !readers[i].missing && !readers[j].missing)
                 tell(out, &readers[i], &readers[j], depth, rounds);
     snprintf(name, sizeof name, "file_read_fio_latency_%s", depth);
-    bench_value(out, name, "ns", fio_latency_ns(FIO_MS, depth), "depth/iops",
-                atoi(depth) * readers[FIO].ns[rounds - 1]);
+    if (!fio->missing)
+        bench_value(out, name, "ns", fio_latency_ns(FIO_MS, depth), "depth/iops",
+                    atoi(depth) * fio->wall[rounds - 1]);
     for (int i = 0; i < FIO; i++)
         program_stop(&readers[i].program);
 }

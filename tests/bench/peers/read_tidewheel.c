@@ -14,7 +14,6 @@
 #include <tidewheel/stackless.h>
 #include <tidewheel/world.h>
 
-static uint64_t start, end;
 static void (*reader_main)(void *);
 
 static void check(int n)
@@ -34,7 +33,7 @@ static void got(struct tdw_op *op)
     if (reads.left > 0)
         submit(op);
     else
-        end = reads_now();
+        reads_end();
 }
 
 static void submit(struct tdw_op *op)
@@ -46,7 +45,7 @@ static void submit(struct tdw_op *op)
 static void callback_main(void *unused)
 {
     (void)unused;
-    start = reads_now();
+    reads_begin();
     for (uint32_t i = 0; i < reads.depth && reads.left > 0; i++)
         submit(&ops[i]);
 }
@@ -66,7 +65,7 @@ TDW_CO(reader)
         TDW_AWAIT(me->n, pread, reads.fd, me->to, READ_BYTES, reads_offset());
         check(me->n);
     }
-    end = reads_now();
+    reads_end();
     TDW_RETURN(0);
     TDW_END;
 }
@@ -76,7 +75,7 @@ static void stackless_main(void *unused)
     (void)unused;
     for (uint32_t i = 0; i < reads.depth; i++)
         TDW_SPAWN("reader", reader, struct reader, .to = reads.buffers[i]);
-    start = reads_now();
+    reads_begin();
 }
 
 /* ── Stackful ──────────────────────────────────────────────────────────────────────────────── */
@@ -87,7 +86,7 @@ static void stackful_reader(void *to)
         reads.left--;
         check(tdw_pread(reads.fd, to, READ_BYTES, reads_offset()));
     }
-    end = reads_now();
+    reads_end();
 }
 
 static void stackful_main(void *unused)
@@ -95,10 +94,10 @@ static void stackful_main(void *unused)
     (void)unused;
     for (uint32_t i = 0; i < reads.depth; i++)
         tdw_spawn_stackful("reader", stackful_reader, reads.buffers[i]);
-    start = reads_now();
+    reads_begin();
 }
 
-static uint64_t run(void)
+static void run(void)
 {
     const struct tdw_loop_options options = {.backend = TDW_BACKEND_URING,
                                              .ops_max = 2 * DEPTH_MAX};
@@ -108,7 +107,6 @@ static uint64_t run(void)
         tdw_loop_run(loop) < 0)
         exit(1);
     tdw_loop_close(loop);
-    return end - start;
 }
 
 int main(int argc, char **argv)

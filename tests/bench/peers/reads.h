@@ -6,8 +6,8 @@
  *     bench-read_… FILE DEPTH …
  *
  * A reader prints "ready"; for each number on its standard input it does that many reads of 4 KiB,
- * at random places, DEPTH of them in flight, and prints that number and the nanoseconds from before
- * the first was submitted until the last was complete.
+ * at random places, DEPTH of them in flight, and prints the nanoseconds from before the first was
+ * submitted until the last was complete, and how many of them the process had a CPU.
  */
 #ifndef TDW_BENCH_READS_H
 #define TDW_BENCH_READS_H
@@ -28,15 +28,29 @@ static struct {
     uint64_t blocks;
     uint64_t left; /* to be submitted */
     uint64_t state;
+    uint64_t wall_began, cpu_began, wall_ns, cpu_ns;
     char (*buffers)[READ_BYTES];
 } reads;
 
-static inline uint64_t reads_now(void)
+static inline uint64_t reads_clock(clockid_t clock)
 {
     struct timespec time;
 
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* Before the first read, and after the last; also after others that might have been the last. */
+static inline void reads_begin(void)
+{
+    reads.wall_began = reads_clock(CLOCK_MONOTONIC);
+    reads.cpu_began = reads_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+static inline void reads_end(void)
+{
+    reads.cpu_ns = reads_clock(CLOCK_PROCESS_CPUTIME_ID) - reads.cpu_began;
+    reads.wall_ns = reads_clock(CLOCK_MONOTONIC) - reads.wall_began;
 }
 
 /* Marsaglia's xorshift: three shifts, and good enough to spread reads. */
@@ -63,8 +77,8 @@ static inline void reads_open(int argc, char **argv)
     reads.buffers = aligned_alloc(READ_BYTES, (size_t)reads.depth * READ_BYTES);
 }
 
-/* All requests: `run` does `reads.left` of them, and tells the time. */
-static inline int reads_serve(uint64_t (*run)(void))
+/* All requests: `run` does `reads.left` reads between reads_begin and reads_end. */
+static inline int reads_serve(void (*run)(void))
 {
     unsigned long long count;
 
@@ -73,7 +87,8 @@ static inline int reads_serve(uint64_t (*run)(void))
     while (scanf("%llu", &count) == 1) {
         alarm(PATIENCE_S); /* ends the program if a read never completes */
         reads.left = count;
-        printf("%llu %llu\n", count, (unsigned long long)run());
+        run();
+        printf("%llu %llu\n", (unsigned long long)reads.wall_ns, (unsigned long long)reads.cpu_ns);
         fflush(stdout);
     }
     return 0;
