@@ -15,18 +15,32 @@ static int program_of(const char *path, char *program, size_t bytes)
     struct tdw_trace_reader *reader;
     struct tdw_trace_record record;
     struct tdw_trace_error error;
+    char backend[16];
     bool recording;
 
     if (tdw_trace_open(&reader, path, &error) < 0) {
         fprintf(stderr, "tdw: %s: %s\n", path, error.text);
         return -EINVAL;
     }
-    program[0] = '\0';
+    program[0] = backend[0] = '\0';
     recording = tdw_trace_kind(reader) == TDW_TRACE_RECORDING;
-    while (!recording && tdw_trace_next(reader, &record) > 0)
-        if (record.type == TDW_TRACE_META && strcmp(record.meta.key, "program") == 0)
+    while (!recording && tdw_trace_next(reader, &record) > 0) {
+        if (record.type != TDW_TRACE_META)
+            continue;
+        if (strcmp(record.meta.key, "program") == 0)
             snprintf(program, bytes, "%s", record.meta.value);
+        if (strcmp(record.meta.key, "backend") == 0)
+            snprintf(backend, sizeof backend, "%s", record.meta.value);
+    }
     tdw_trace_reader_close(reader);
+    if (backend[0] && strcmp(backend, "sim") != 0) {
+        fprintf(
+            stderr,
+            "tdw: %s is a run on the real kernel (%s), which never does the same again; tdw stat "
+            "and tdw show read it\n",
+            path, backend);
+        return -EOPNOTSUPP;
+    }
     if (!recording && !program[0]) {
         fprintf(stderr,
                 "tdw: %s does not say which program it is a run of; give the program "
@@ -116,8 +130,9 @@ int tdw__cli_replay(int argc, char **argv)
     }
     if (options.names_count != 1)
         return tdw__usage("replay", "which file? One at a time");
-    if (program_of(options.names[0], program, sizeof program) < 0)
-        return TDW_EXIT_USAGE;
+    ret = program_of(options.names[0], program, sizeof program);
+    if (ret < 0)
+        return ret == -EOPNOTSUPP ? TDW_EXIT_UNSUPPORTED : TDW_EXIT_USAGE;
     if (program[0])
         return replay_kept(options.names[0], program);
     replay.path = options.names[0];

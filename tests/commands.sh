@@ -115,5 +115,32 @@ same cp "$tmp/in $tmp/out"
 cmp -s "$tmp/in" "$tmp/out" || { echo "commands: cp did not copy" >&2; failed=$((failed + 1)); }
 same echo "8 20"
 
+# The real kernel: every scenario of every example in three models, on both backends; traces of it;
+# what is refused there, and what nobody has.
+for backend in uring epoll; do
+    [ $backend = epoll ] || [ "$(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null || echo 0)" = 0 ] ||
+        continue
+    for example in echo store proxy lease; do
+        expect 0 "ok" "$out/examples/$example" --backend $backend
+    done
+    expect 0 "no power cuts" "$store" durability -m callback --backend $backend
+    expect 0 "ok" "$store" agreement -m stackful --backend $backend --trace "$tmp/real.tdw"
+    expect 0 "$backend" "$tdw" stat "$tmp/real.tdw"
+    expect 0 "FSYNC" "$tdw" stat "$tmp/real.tdw"
+    expect 0 "deliver" "$tdw" show "$tmp/real.tdw"
+    expect 5 "real kernel" "$tdw" replay "$tmp/real.tdw"
+    expect 0 "stackful" "$tdw" models "$out/examples/echo" --backend $backend
+done
+expect 0 "stackless" "$tdw" models "$out/examples/echo" --backend sim
+expect 2 "there is no option" "$tdw" models "$out/examples/echo" --bakend sim
+expect 2 "not a tidewheel program" "$tdw" models /bin/true
+expect 2 "uring or epoll" "$store" --backend kqueue
+expect 2 "--trace is for" "$store" --trace "$tmp/x.tdw"
+expect 1 "could not be made" "$store" agreement --backend epoll --trace "$tmp/nowhere/x.tdw"
+expect 2 "usage" "$store" -- serve
+expect 2 "usage" "$store" -- serve 6000 threads
+expect 2 "no backend 'kqueue'" env TDW_BACKEND=kqueue "$out/examples/echo" -- serve 7000
+expect 0 "no clients outside" env TDW_BACKEND=sim "$out/examples/echo" -- serve 7000
+
 echo "  commands: $passed as expected, $failed not"
 [ $failed -eq 0 ]
