@@ -1140,7 +1140,8 @@ static void turn(struct tdw_epoll_loop *e, uint64_t until_ns)
         attempt_waiting(e, fd);
     }
     e->again_count -= again;
-    memmove(e->again, e->again + again, e->again_count * sizeof *e->again);
+    if (again > 0)
+        memmove(e->again, e->again + again, e->again_count * sizeof *e->again);
     tdw__real_timers_fire(&e->real);
 }
 
