@@ -4,6 +4,7 @@
  */
 #include "echo.h"
 #include "../serve.h"
+#include <netinet/tcp.h>
 
 struct scene scene;
 
@@ -26,8 +27,12 @@ int echo_listen(void)
     const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
     int bound;
 
-    if (scene.port) /* its predecessor's connections may linger */
+    if (scene.port) {
+        /* Its predecessor's connections may linger; and answers do not wait for acknowledgements,
+         * which connections have from their listener. */
         tdw_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        tdw_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
     bound = tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
     tdw_check(bound == 0, "bind: %d", bound);
     tdw_sys_listen(fd, scene.port ? SOMAXCONN : CLIENTS);
