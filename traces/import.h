@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The importer of strace's output: what its files share.
+ * Importers of what recorders tell: what their files share.
  *
- *     line ─▶ strace_line.c ─▶ strace_args.c ─▶ import_strace.c
- *             what it is       a struct tdw_call
+ *     line ─▶ strace_line.c ─▶ strace_args.c ─▶ import_strace.c ─▶ import_calls.c
+ *             what it is       a struct tdw_call                   whoever recorded it
  *     which keeps    threads and processes   import_tasks.c
  *                    files at the start      import_evidence.c, import_images.c
  *                    descriptors             import_fds.c
@@ -177,13 +177,17 @@ static inline bool tdw__ref_none(struct tdw__ref ref)
 
 #define TDW__NO_REF ((struct tdw__ref){0, UINT32_MAX, 0})
 
+/* The call that a thread is in. */
 struct tdw__pending {
-    char *text; /* name(args so far; NULL: none */
+    char *text; /* strace's: name(args so far; NULL: none */
     size_t bytes;
     uint64_t start_ns, line;
     struct tdw__ref ref;
+    uint64_t clone_flags, child_tid;
     uint32_t slot; /* in the spool */
-    bool claimed;  /* a clone whose child has already shown itself */
+    bool started;
+    bool clones;
+    bool claimed; /* a clone whose child has already shown itself */
 };
 
 struct tdw__thread {
@@ -250,6 +254,7 @@ struct tdw__spool {
 
 struct tdw__import {
     int error;
+    struct tdw__import_report *report;
     uint64_t first_ns, last_ns;
     bool started;
     uint64_t calls, lines, malformed;
@@ -283,6 +288,18 @@ struct tdw__import {
     struct tdw__spool spool;
     struct tdw__parsed parsed;
 };
+
+/*
+ * Calls on their way from start to file (import_calls.c). What a call is stands in im->parsed;
+ * whose it is, when and where are told here. Errors stick in im->error.
+ */
+void tdw__import_init(struct tdw__import *im, struct tdw__import_report *report);
+void tdw__call_whole(struct tdw__import *im, uint32_t thread, uint64_t start_ns, uint64_t end_ns);
+void tdw__call_started(struct tdw__import *im, uint32_t thread, uint64_t start_ns);
+void tdw__call_ended(struct tdw__import *im, uint32_t thread, uint64_t end_ns);
+/* Write the file. -EINVAL: there was no call. */
+int tdw__import_write(struct tdw__import *im, const char *recorder, int out_fd);
+void tdw__import_fini(struct tdw__import *im);
 
 /* Threads and processes (import_tasks.c). Indexes stay valid; pointers until the next thread. */
 int64_t tdw__task_of(struct tdw__import *im, uint32_t tid, uint64_t at_ns);

@@ -18,7 +18,7 @@
  * address the first waiter gets the first. What finds no cause has none (the cause is outside of
  * the recording): a futex wait is then a pure wait of the recorded length.
  *
- * Memory: a fixed ring for each address, channel and path. Called by import_strace.c.
+ * Memory: a fixed ring for each address, channel and path. Called by import_calls.c.
  */
 #include <traces/import.h>
 #include <errno.h>

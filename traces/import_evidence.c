@@ -7,7 +7,7 @@
  * function for each kind of call of the table, and one switch over them.
  *
  * It never looks at calls without result, and never decides twice: what a name was at the start is
- * settled by its first sight. Called by import_strace.c with each completed call, before the
+ * settled by its first sight. Called by import_calls.c with each completed call, before the
  * descriptors' table learns of it.
  */
 #include <traces/format.h>

@@ -13,7 +13,7 @@
  * at its start: it becomes an image.
  *
  * Memory: thirteen bytes for each descriptor of a process up to TDW__FDS_MAX, one description for each
- * open. Called by import_strace.c, import_images.c and import_edges.c.
+ * open. Called by import_calls.c, import_images.c and import_edges.c.
  */
 #include <traces/import.h>
 #include <errno.h>

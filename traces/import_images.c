@@ -17,7 +17,7 @@
  * image: they are served from the recording. What cannot be known: names of directories that were
  * moved as a whole, a link's target that was only read (the recorder shows no bytes).
  *
- * Memory: an entry for each distinct path. Called by import_strace.c with each completed call.
+ * Memory: an entry for each distinct path. Called by import_calls.c with each completed call.
  */
 #include <traces/format.h>
 #include <traces/import.h>

@@ -7,7 +7,7 @@
  * chdir and fchdir; before it was ever told, a relative path stays as it is. `//`, `.` and `..` are
  * taken out by their letters: links are not followed, since nobody knows any more where they led.
  *
- * Texts go into the call's arena. Called by import_strace.c with each completed call.
+ * Texts go into the call's arena. Called by import_calls.c with each completed call.
  */
 #include <traces/import.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
  * thread's last call is filled, with or without a result.
  *
  * The spooled form is this process's own (structure, then texts, then lists), not a file format.
- * Cost: one write and one read of some 300 bytes a call. Called by import_strace.c.
+ * Cost: one write and one read of some 300 bytes a call. Called by import_calls.c.
  */
 #include <traces/import.h>
 #include <traces/format.h>

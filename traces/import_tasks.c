@@ -14,7 +14,7 @@
  * only calls that loaders make: mappings, protections, thread set-up, limits, and opening, reading,
  * closing and examining shared objects.
  *
- * Memory: one entry for each thread and process. Called by import_strace.c.
+ * Memory: one entry for each thread and process. Called by import_calls.c.
  */
 #include <traces/import.h>
 #include <errno.h>
@@ -55,10 +55,8 @@ static int64_t cloner(const struct tdw__import *im)
 
     for (size_t i = 0; i < im->threads_count; i++) {
         const struct tdw__pending *pending = &im->threads[i].pending;
-        const size_t name = pending->text ? strcspn(pending->text, "(") : 0;
 
-        if (!pending->text || pending->claimed ||
-            tdw__syscall(pending->text, name)->track != TDW__T_CLONE)
+        if (!pending->clones || pending->claimed)
             continue;
         if (best < 0 || pending->start_ns < im->threads[best].pending.start_ns)
             best = (int64_t)i;
@@ -109,9 +107,7 @@ static int64_t thread_new(struct tdw__import *im, uint32_t tid, int64_t parent, 
 int64_t tdw__task_of(struct tdw__import *im, uint32_t tid, uint64_t at_ns)
 {
     const int64_t *known = tdw__map_get(&im->tids, tid_key(tid));
-    struct tdw__parsed *p = &im->parsed;
-    struct tdw__call_text text;
-    const char *why;
+    struct tdw__pending pending;
     int64_t parent, child;
 
     if (known && *known >= 0)
@@ -119,14 +115,11 @@ int64_t tdw__task_of(struct tdw__import *im, uint32_t tid, uint64_t at_ns)
     parent = cloner(im);
     if (parent < 0)
         return thread_new(im, tid, TDW__NONE, 0, TDW__NO_REF, at_ns);
-
-    struct tdw__pending *pending = &im->threads[parent].pending;
-    tdw__call_lex(pending->text, pending->bytes, false, &text, &why);
-    tdw__parse(p, &text, false);
-    pending->claimed = true;
-    child = thread_new(im, tid, parent, (uint64_t)p->call.arg[0], pending->ref, at_ns);
+    im->threads[parent].pending.claimed = true;
+    pending = im->threads[parent].pending;
+    child = thread_new(im, tid, parent, pending.clone_flags, pending.ref, at_ns);
     if (child >= 0)
-        im->threads[child].child_tid = p->child_tid;
+        im->threads[child].child_tid = pending.child_tid;
     return child;
 }
 
