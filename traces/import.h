@@ -86,11 +86,22 @@ struct tdw__arena {
  * each stood for (NULL: none). Texts live in `arena`, items in `items`. `whole` is false for the
  * first part of a call that was interrupted.
  */
+struct tdw__entry {
+    const char *name; /* valid until the next one */
+    uint8_t type;     /* DT_DIR and its like */
+};
+
+/* The next entry of a directory's list, taken off *rest; false at its end. A name may be NULL. The
+ * arena is left as it was, but for bytes behind its end. */
+typedef bool tdw__entry_fn(struct tdw__arena *arena, struct tdw__span *rest,
+                           struct tdw__entry *entry);
+
 struct tdw__parsed {
     struct tdw_call call;
     const struct tdw__syscall *syscall;
     const char *dir[2];
-    struct tdw__span entries; /* getdents: the list */
+    struct tdw__span entries; /* getdents: what it listed, in the recorder's form */
+    tdw__entry_fn *entry_next;
     int64_t dir_fd[2];
     uint64_t child_tid; /* clone: where the thread's number is cleared when it ends */
     struct tdw_call_item items[TDW_TRACE_ITEMS_MAX];
@@ -98,6 +109,12 @@ struct tdw__parsed {
 };
 
 void tdw__parse(struct tdw__parsed *parsed, const struct tdw__call_text *text, bool whole);
+
+/* For importers of all recorders: an empty call of this system call; one more item; the listed
+ * names, hashed. */
+void tdw__parsed_init(struct tdw__parsed *parsed, const struct tdw__syscall *syscall);
+void tdw__item_add(struct tdw__parsed *parsed, int64_t a, uint64_t b);
+void tdw__entries_hash(struct tdw__parsed *parsed);
 
 /* A number or an or-expression of numbers and words; *bad is set where a word is unknown. */
 int64_t tdw__number(struct tdw__span span, bool *bad);

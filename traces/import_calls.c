@@ -13,10 +13,47 @@
  *
  * Cost: about 1 µs a call. Called by the importer of each recorder.
  */
+#define XXH_INLINE_ALL
 #include <traces/import.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
+
+/* ── A call, taken apart ─────────────────────────────────────────────────────────────────────────
+ */
+
+void tdw__parsed_init(struct tdw__parsed *p, const struct tdw__syscall *syscall)
+{
+    memset(p, 0, offsetof(struct tdw__parsed, items));
+    p->arena.used = 0;
+    p->arena.cut = false;
+    p->dir_fd[0] = p->dir_fd[1] = -100;
+    p->syscall = syscall;
+    p->call.name = syscall->name;
+    p->call.item = p->items;
+}
+
+void tdw__item_add(struct tdw__parsed *p, int64_t a, uint64_t b)
+{
+    if (p->call.items == TDW_TRACE_ITEMS_MAX) {
+        p->call.bits |= TDW_CALL_CUT;
+        return;
+    }
+    p->items[p->call.items++] = (struct tdw_call_item){a, b};
+}
+
+void tdw__entries_hash(struct tdw__parsed *p)
+{
+    struct tdw__span rest = p->entries;
+    struct tdw__entry entry;
+
+    p->call.bits |= TDW_CALL_NAMES;
+    while (p->entry_next(&p->arena, &rest, &entry)) {
+        p->call.names.hash += entry.name ? XXH3_64bits(entry.name, strlen(entry.name)) : 0;
+        p->call.names.count++;
+    }
+}
 
 /* ── Calls ───────────────────────────────────────────────────────────────────────────────────────
  */

@@ -279,28 +279,24 @@ static void track_list(struct tdw__import *im, const struct tdw__parsed *parsed)
     const char *const directory = call->fd_path[0];
     static const uint8_t kinds[16] = {
         [4] = TDW_IMAGE_DIRECTORY, [8] = TDW_IMAGE_FILE, [10] = TDW_IMAGE_LINK};
-    struct tdw__span rest = tdw__list_open(parsed->entries), one;
-    struct tdw__arena *arena;
+    struct tdw__span rest = parsed->entries;
+    struct tdw__entry entry;
 
-    if (tdw__imageless(directory) || call->result < 0)
+    if (tdw__imageless(directory) || call->result < 0 || !parsed->entry_next)
         return;
     tdw__node_exists(im, directory, TDW_IMAGE_DIRECTORY);
-    arena = &im->parsed.arena;
-    while (!im->error && tdw__next_member(&rest, &one)) {
-        const size_t used = arena->used;
-        const char *const name = tdw__quoted(arena, tdw__member(one, "d_name"));
+    while (!im->error && parsed->entry_next(&im->parsed.arena, &rest, &entry)) {
+        const uint8_t kind = kinds[entry.type & 15];
         char path[2 * TDW_TRACE_PATH_BYTES + 2];
-        bool bad = false;
-        const int64_t type = tdw__number(tdw__member(one, "d_type"), &bad) & 15;
         int64_t known;
 
-        arena->used = used;
-        if (!name || !strcmp(name, ".") || !strcmp(name, "..") || name[0] == 0)
+        if (!entry.name || !strcmp(entry.name, ".") || !strcmp(entry.name, "..") ||
+            entry.name[0] == 0)
             continue;
-        snprintf(path, sizeof path, "%s/%s", directory[1] ? directory : "", name);
+        snprintf(path, sizeof path, "%s/%s", directory[1] ? directory : "", entry.name);
         known = tdw__name_of(im, path);
         if (known >= 0 && im->names[known].node == TDW__UNKNOWN)
-            tdw__node_exists(im, path, kinds[type] ? kinds[type] : (uint8_t)TDW_IMAGE_OTHER);
+            tdw__node_exists(im, path, kind ? kind : (uint8_t)TDW_IMAGE_OTHER);
     }
 }
 

@@ -13,11 +13,9 @@
  *
  * Cost: about 1 µs a call. Called by import_strace.c.
  */
-#define XXH_INLINE_ALL
 #include <traces/import.h>
 #include <arpa/inet.h>
 #include <string.h>
-#include <xxhash.h>
 
 /* ── Lists ───────────────────────────────────────────────────────────────────────────────────────
  */
@@ -25,15 +23,6 @@
 static int64_t member_number(struct tdw__span braces, const char *key, bool *bad)
 {
     return tdw__number(tdw__member(braces, key), bad);
-}
-
-static void item_add(struct tdw__parsed *p, int64_t a, uint64_t b)
-{
-    if (p->call.items == TDW_TRACE_ITEMS_MAX) {
-        p->call.bits |= TDW_CALL_CUT;
-        return;
-    }
-    p->items[p->call.items++] = (struct tdw_call_item){a, b};
 }
 
 /* iovecs: their lengths as items; answers the sum. */
@@ -45,7 +34,7 @@ static int64_t iovecs(struct tdw__parsed *p, struct tdw__span list, uint64_t tag
     while (tdw__next_member(&rest, &one)) {
         const int64_t length = member_number(one, "iov_len", bad);
 
-        item_add(p, length, tag);
+        tdw__item_add(p, length, tag);
         sum += (uint64_t)length;
     }
     return (int64_t)sum;
@@ -61,7 +50,7 @@ static void rights(struct tdw__parsed *p, struct tdw__span control, bool *bad)
             continue;
         fds = tdw__list_open(tdw__member(one, "cmsg_data"));
         while (tdw__next_member(&fds, &fd))
-            item_add(p, tdw__number(fd, bad), 1);
+            tdw__item_add(p, tdw__number(fd, bad), 1);
     }
 }
 
@@ -95,8 +84,8 @@ static void pollfds(struct tdw__parsed *p, struct tdw__span list, struct tdw__sp
     const char *const back = memchr(note.at, '[', note.bytes);
 
     while (tdw__next_member(&rest, &one))
-        item_add(p, member_number(one, "fd", bad),
-                 (uint64_t)member_number(one, "events", bad) & 0xffff);
+        tdw__item_add(p, member_number(one, "fd", bad),
+                      (uint64_t)member_number(one, "events", bad) & 0xffff);
     if (!back)
         return;
     rest = tdw__list_open((struct tdw__span){back, (size_t)(note.at + note.bytes - back)});
@@ -146,7 +135,7 @@ static void select_set(struct tdw__parsed *p, struct tdw__span set, uint64_t bit
         while (i < p->call.items && p->items[i].a != fd)
             i++;
         if (i == p->call.items)
-            item_add(p, fd, 0);
+            tdw__item_add(p, fd, 0);
         if (i < p->call.items)
             p->items[i].b |= bit;
         set.at = past_annotation(set.at, end);
@@ -177,25 +166,31 @@ static void epoll_event(struct tdw__parsed *p, struct tdw__span one, bool *bad)
 
     if (number.bytes == 0)
         number = data.bytes > 0 && data.at[0] != '{' ? data : tdw__member(data, "u32");
-    item_add(p, tdw__number(number, bad), (uint64_t)member_number(one, "events", bad));
+    tdw__item_add(p, tdw__number(number, bad), (uint64_t)member_number(one, "events", bad));
+}
+
+/* One member of getdents' list. */
+static bool entry_next(struct tdw__arena *arena, struct tdw__span *rest, struct tdw__entry *entry)
+{
+    const size_t used = arena->used;
+    struct tdw__span one;
+    bool bad = false;
+
+    if (!tdw__next_member(rest, &one))
+        return false;
+    entry->name = tdw__quoted(arena, tdw__member(one, "d_name"));
+    entry->type = (uint8_t)(tdw__number(tdw__member(one, "d_type"), &bad) & 15);
+    arena->used = used;
+    return true;
 }
 
 static void entries(struct tdw__parsed *p, struct tdw__span list)
 {
-    struct tdw__span rest = tdw__list_open(list), one;
-
     if (list.bytes == 0 || list.at[0] != '[')
         return;
-    p->entries = list;
-    p->call.bits |= TDW_CALL_NAMES;
-    while (tdw__next_member(&rest, &one)) {
-        const size_t used = p->arena.used;
-        const char *const name = tdw__quoted(&p->arena, tdw__member(one, "d_name"));
-
-        p->call.names.hash += name ? XXH3_64bits(name, strlen(name)) : 0;
-        p->call.names.count++;
-        p->arena.used = used; /* only its hash is kept */
-    }
+    p->entries = tdw__list_open(list);
+    p->entry_next = entry_next;
+    tdw__entries_hash(p);
 }
 
 /* ── Structures ──────────────────────────────────────────────────────────────────────────────────
@@ -390,7 +385,7 @@ static void path(struct tdw__parsed *p, struct tdw__span arg, struct places *at)
 static void descriptor_pair(struct tdw__parsed *p, struct tdw__span one, struct places *at,
                             bool *bad)
 {
-    item_add(p, descriptor(p, one, &at->fds, bad), 0);
+    tdw__item_add(p, descriptor(p, one, &at->fds, bad), 0);
 }
 
 /* One argument by its letter; answers its number. */
@@ -413,6 +408,8 @@ static int64_t argument(struct tdw__parsed *p, char letter, struct tdw__span arg
             p->call.path[at->paths++] = tdw__quoted(&p->arena, arg);
         return 0;
     case 'n':
+    case 'j':
+    case 'u':
         return tdw__number(arg, bad);
     case 'v':
         return iovecs(p, arg, 0, bad);
@@ -506,15 +503,9 @@ void tdw__parse(struct tdw__parsed *p, const struct tdw__call_text *text, bool w
     const char *shape;
     bool bad = false;
 
-    memset(p, 0, offsetof(struct tdw__parsed, items));
-    p->arena.used = 0;
-    p->arena.cut = false;
-    p->dir_fd[0] = p->dir_fd[1] = -100;
-    p->syscall = tdw__syscall(text->name.at, text->name.bytes);
-    p->call.name = p->syscall->name
-                       ? p->syscall->name
-                       : tdw__keep(&p->arena, text->name.at, text->name.at + text->name.bytes);
-    p->call.item = p->items;
+    tdw__parsed_init(p, tdw__syscall(text->name.at, text->name.bytes));
+    if (!p->call.name)
+        p->call.name = tdw__keep(&p->arena, text->name.at, text->name.at + text->name.bytes);
     p->call.args = (uint8_t)(text->args < 6 ? text->args : 6);
     if (p->syscall->track == TDW__T_CLONE)
         clone_args(p, text, &bad);
