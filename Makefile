@@ -26,6 +26,10 @@ PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
 DEPS       ?= $(if $(DEB_BUILD_OPTIONS),no,yes)
 SWITCH     ?= native
+# The recorder is built where its tools are; the tier `bpf` brings them.
+BPFTOOL    ?= $(firstword $(shell command -v bpftool) $(wildcard /usr/sbin/bpftool))
+BPF_CLANG  ?= clang
+BPF        ?= $(if $(and $(BPFTOOL),$(wildcard /usr/include/bpf/libbpf.h),$(shell command -v $(BPF_CLANG)),$(filter x86_64%,$(shell $(CC) -dumpmachine))),yes,no)
 ZSTD       ?= yes
 BUILD      ?= build
 comma := ,
@@ -45,7 +49,7 @@ ifdef WERROR
 WARN += -Werror
 endif
 
-ALL_CPPFLAGS = -I. -Iinclude -D_GNU_SOURCE -DTDW_VERSION='"$(VERSION)"' $(CPPFLAGS)
+ALL_CPPFLAGS = -I. -Iinclude -isystem $(O)/gen -D_GNU_SOURCE -DTDW_VERSION='"$(VERSION)"' $(CPPFLAGS)
 # No SLP: at -O2 two fields that stand side by side are read as one, which waits until what was
 # stored to them a moment ago is in the cache. A tenth of the time of a loop over many hosts.
 ALL_CFLAGS = -std=gnu11 -fPIC -fno-tree-slp-vectorize $(WARN) $(CFLAGS)
@@ -73,8 +77,10 @@ COMPRESS_SRC := traces/compress_$(if $(filter yes,$(ZSTD)),zstd,none).c
 
 LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c runtime/real/*.c)) $(SWITCH_SRC) \
            $(wildcard sim/kernel/*.c sim/kernel/net/*.c) $(wildcard sim/explore/*.c) $(wildcard faults/*.c) \
-           $(filter-out traces/compress_%.c,$(wildcard traces/*.c)) $(COMPRESS_SRC)
-CLI_SRC := $(wildcard cli/*.c)
+           $(filter-out traces/compress_%.c,$(wildcard traces/*.c)) $(COMPRESS_SRC) \
+           $(wildcard traces/ebpf/events_*.c)
+CLI_SRC := $(wildcard cli/*.c) \
+           $(if $(filter yes,$(BPF)),$(addprefix traces/ebpf/,record.c record_spool.c record_target.c),traces/ebpf/record_none.c)
 TEST_SRC := $(wildcard tests/unit/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 CONFORMANCE_SRC := $(wildcard tests/conformance/*.c)
@@ -107,6 +113,14 @@ PAGES := $(O)/man/tdw-sim.7
 .PHONY: built
 built: $(LIB_A) $(LIB_SO) $(O)/tdw $(EXAMPLES) $(if $(shell command -v scdoc),$(PAGES))
 
+# Numbers of the system calls of the machine that is built for, from the kernel's header.
+NUMBERS := $(O)/gen/syscall_numbers.h
+$(NUMBERS): Makefile
+	$(call say,GEN,$@)mkdir -p $(@D) && { echo '#define TDW__SYSCALL_NUMBERS(X) \\'; \
+	echo '#include <asm/unistd.h>' | $(CC) $(CPPFLAGS) -E -dM -x c - | \
+	sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9][0-9]*\)$$/    X(\1, \2) \\/p'; echo; } > $@
+$(O)/obj/traces/ebpf/events_numbers.o: $(NUMBERS)
+
 # ── Compile and link ───────────────────────────────────────────────────────────────────────────
 
 $(O)/obj/%.o: %.c Makefile
@@ -126,7 +140,18 @@ $(LIB_SO): $(LIB_OBJ) runtime/libtidewheel.map
 	ln -sf $(@F) $(O)/libtidewheel.so.$(SOVERSION) && ln -sf $(@F) $(O)/libtidewheel.so
 
 $(O)/tdw: $(CLI_OBJ) $(LIB_A)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(if $(filter yes,$(BPF)),-lbpf)
+
+# The recorder's kernel side: an object with BTF, and from it a header that loads it.
+$(O)/gen/%.bpf.o: traces/ebpf/%.bpf.c traces/ebpf/vmlinux.h traces/ebpf/events.h Makefile
+	$(call say,BPF,$<)mkdir -p $(@D) && $(BPF_CLANG) -target bpf -mcpu=v3 -g -O2 -D__TARGET_ARCH_x86 \
+	    -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -c -o $@ $<
+
+$(O)/gen/%.skel.h: $(O)/gen/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $* > $@
+
+$(O)/obj/traces/ebpf/record.o: $(O)/gen/record.skel.h
+.SECONDARY: $(O)/gen/record.bpf.o
 
 # Programs of scenarios: each example is one folder; its -bug twin, where it has one, is the same
 # sources with EXAMPLE_BUG defined.
@@ -235,7 +260,7 @@ FUZZERS := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 CLANG ?= clang
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 
-$(O)/fuzz/%: tests/fuzz/%.c $(LIB_SRC) $(wildcard */*.h */*/*.h */*/*/*.h)
+$(O)/fuzz/%: tests/fuzz/%.c $(NUMBERS) $(LIB_SRC) $(wildcard */*.h */*/*.h */*/*/*.h)
 	$(call say,FUZZ,$@)mkdir -p $(@D) && $(CLANG) $(ALL_CPPFLAGS) $(FUZZ_CFLAGS) -o $@ $< \
 	    $(filter %.c %.S,$(LIB_SRC)) $(LIBS)
 

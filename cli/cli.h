@@ -16,6 +16,7 @@ struct tdw_verb {
 int tdw__cli_run(int argc, char **argv);
 int tdw__cli_replay(int argc, char **argv);
 int tdw__cli_import(int argc, char **argv);
+int tdw__cli_record(int argc, char **argv);
 int tdw__cli_stat(int argc, char **argv);
 int tdw__cli_show(int argc, char **argv);
 int tdw__cli_models(int argc, char **argv);

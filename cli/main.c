@@ -11,6 +11,8 @@ static const struct tdw_verb verbs[] = {
      tdw__cli_replay},
     {"import", "strace FILE -o OUT.tdw", "turn a recorder's output into a recording",
      tdw__cli_import},
+    {"record", "-o OUT.tdw [-p PID | -- CMD…]", "record a program's system calls (Linux BPF)",
+     tdw__cli_record},
     {"stat", "FILE [--json]", "what is in a trace", tdw__cli_stat},
     {"show", "FILE [options]", "a trace, one line an event", tdw__cli_show},
     {"models", "[PROGRAM [options]] [--json]",

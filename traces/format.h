@@ -28,7 +28,7 @@
 enum {
     TDW__HEADER_BYTES = 32,
     TDW__MAJOR = 1,
-    TDW__MINOR = 0,
+    TDW__MINOR = 1,
     TDW__PACK_NONE = 0,
     TDW__PACK_ZSTD = 1,
     TDW__SKIPPABLE = 128, /* chunk types from here on may be passed over by a reader */
@@ -44,6 +44,7 @@ enum tdw__chunk {
     TDW__CHUNK_IMAGES = 4,
     TDW__CHUNK_CALLS = 5,
     TDW__CHUNK_END = 6,
+    TDW__CHUNK_GAPS = 128, /* since 1.1; a reader of 1.0 passes them over */
 };
 
 struct tdw__chunk_header {
@@ -191,6 +192,8 @@ uint8_t *tdw__thread_put(uint8_t *at, const struct tdw_trace_thread *thread);
 void tdw__thread_get(struct tdw__in *in, struct tdw_trace_thread *thread);
 uint8_t *tdw__image_put(uint8_t *at, const struct tdw_image *image);
 void tdw__image_get(struct tdw__in *in, struct tdw_image *image);
+uint8_t *tdw__gap_put(uint8_t *at, const struct tdw_trace_gap *gap);
+void tdw__gap_get(struct tdw__in *in, struct tdw_trace_gap *gap);
 uint8_t *tdw__end_put(uint8_t *at, const struct tdw_trace_end *end);
 void tdw__end_get(struct tdw__in *in, struct tdw_trace_end *end);
 

@@ -273,8 +273,13 @@ struct tdw__import {
     int error;
     struct tdw__import_report *report;
     uint64_t first_ns, last_ns;
+    uint64_t unix_ns; /* to be added to first_ns to get a Unix time */
     bool started;
     uint64_t calls, lines, malformed;
+    bool counts_losses; /* the recorder tells what it lost */
+    uint64_t lost_calls, lost_others;
+    struct tdw_trace_gap *gaps;
+    size_t gaps_count, gaps_room;
 
     struct tdw__thread *threads;
     size_t threads_count, threads_room;
@@ -314,6 +319,8 @@ void tdw__import_init(struct tdw__import *im, struct tdw__import_report *report)
 void tdw__call_whole(struct tdw__import *im, uint32_t thread, uint64_t start_ns, uint64_t end_ns);
 void tdw__call_started(struct tdw__import *im, uint32_t thread, uint64_t start_ns);
 void tdw__call_ended(struct tdw__import *im, uint32_t thread, uint64_t end_ns);
+/* The recorder lost so many calls of this thread before its next one. */
+void tdw__gap(struct tdw__import *im, uint32_t thread, uint64_t calls, uint64_t now_ns);
 /* Write the file. -EINVAL: there was no call. */
 int tdw__import_write(struct tdw__import *im, const char *recorder, int out_fd);
 void tdw__import_fini(struct tdw__import *im);
@@ -322,6 +329,10 @@ void tdw__import_fini(struct tdw__import *im);
 int64_t tdw__task_of(struct tdw__import *im, uint32_t tid, uint64_t at_ns);
 void tdw__task_cloned(struct tdw__import *im, uint32_t thread, const struct tdw_call *call,
                       uint64_t child_tid);
+/* For recorders that tell: `tid` of process `pid` was there before; `tid` was made by `parent`,
+ * which is in its clone. The thread's index, or TDW__NONE. */
+int64_t tdw__task_there(struct tdw__import *im, uint32_t tid, uint32_t pid, uint64_t at_ns);
+int64_t tdw__task_forked(struct tdw__import *im, uint32_t parent, uint32_t tid, uint64_t at_ns);
 void tdw__task_ended(struct tdw__import *im, uint32_t thread, int32_t status, uint64_t at_ns);
 void tdw__task_superseded(struct tdw__import *im, uint32_t leader, uint32_t by_tid, uint64_t at_ns);
 void tdw__task_exec(struct tdw__import *im, uint32_t thread, const char *path);
@@ -332,6 +343,9 @@ void tdw__tasks_fini(struct tdw__import *im);
 /* Descriptors (import_fds.c). */
 struct tdw__open *tdw__fd_open(struct tdw__import *im, uint32_t process, int64_t fd,
                                const char *path);
+/* A descriptor that the process has when the recording begins, with its open flags and offset. */
+void tdw__fd_there(struct tdw__import *im, uint32_t process, int64_t fd, const char *path,
+                   uint32_t flags, uint64_t offset);
 void tdw__fds_track(struct tdw__import *im, const struct tdw__parsed *parsed);
 int tdw__fds_copy(struct tdw__import *im, struct tdw__process *to, const struct tdw__process *from);
 void tdw__fds_exec(struct tdw__import *im, struct tdw__process *process);
@@ -383,6 +397,7 @@ struct tdw__import_report {
     uint64_t by_row[TDW_ROWS], ns_by_row[TDW_ROWS], by_compare[16], timing;
     uint64_t served, startup, edges, no_result, words_unknown, lists_cut, shared_maps;
     uint64_t covered_ns, total_ns; /* inside calls */
+    uint64_t lost_calls, lost_others;
     struct {
         char name[32];
         uint64_t count;

@@ -198,6 +198,34 @@ void tdw__import_init(struct tdw__import *im, struct tdw__import_report *report)
     im->error = tdw__spool_init(&im->spool);
 }
 
+void tdw__gap(struct tdw__import *im, uint32_t thread, uint64_t calls, uint64_t now_ns)
+{
+    const struct tdw__thread *const t = &im->threads[thread];
+
+    if (calls == 0 || im->error)
+        return;
+    im->error = tdw__grow(&im->gaps, &im->gaps_room, im->gaps_count, sizeof *im->gaps);
+    if (!im->error)
+        im->gaps[im->gaps_count++] = (struct tdw_trace_gap){
+            .thread = thread, .ordinal = t->ordinal, .calls = calls, .before_ns = now_ns};
+}
+
+/* Losses by thread; then those of which no thread is known. */
+static int gaps_write(const struct tdw__import *im, struct tdw_trace_writer *writer)
+{
+    struct tdw_trace_gap rest = {
+        .thread = UINT32_MAX, .calls = im->lost_calls, .others = im->lost_others};
+    int error = 0;
+
+    for (size_t i = 0; i < im->gaps_count && !error; i++) {
+        rest.calls -= im->gaps[i].calls < rest.calls ? im->gaps[i].calls : rest.calls;
+        error = tdw_trace_gap(writer, &im->gaps[i]);
+    }
+    if (!error && (rest.calls || rest.others))
+        error = tdw_trace_gap(writer, &rest);
+    return error;
+}
+
 static int meta_number(struct tdw_trace_writer *writer, const char *key, uint64_t value)
 {
     char text[24];
@@ -234,17 +262,21 @@ static int file_write(struct tdw__import *im, const char *recorder, int out_fd)
     if (program)
         error = tdw_trace_meta(writer, "program", program);
     if (!error)
-        error = meta_number(writer, "began_unix_ns", im->first_ns);
+        error = meta_number(writer, "began_unix_ns", im->first_ns + im->unix_ns);
     if (!error)
         error = meta_number(writer, "lines", im->lines);
     if (!error)
         error = meta_number(writer, "malformed_lines", im->report->malformed);
     if (!error)
         error = meta_number(writer, "shared_writable_mappings", im->report->shared_maps);
+    if (!error && im->counts_losses)
+        error = meta_number(writer, "lost_calls", im->lost_calls);
     if (!error)
         error = threads_write(im, writer);
     if (!error)
         error = tdw__images_write(im, writer);
+    if (!error)
+        error = gaps_write(im, writer);
     if (!error)
         error = tdw__spool_write(&im->spool, writer);
     if (error) {
@@ -261,6 +293,8 @@ int tdw__import_write(struct tdw__import *im, const char *recorder, int out_fd)
     report->lines = im->lines;
     report->threads = im->threads_count;
     report->processes = im->processes_count;
+    report->lost_calls = im->lost_calls;
+    report->lost_others = im->lost_others;
     if (!im->error && report->calls == 0)
         im->error = -EINVAL;
     if (!im->error)
@@ -275,4 +309,5 @@ void tdw__import_fini(struct tdw__import *im)
     tdw__images_fini(im);
     tdw__edges_fini(im);
     tdw__tasks_fini(im);
+    free(im->gaps);
 }

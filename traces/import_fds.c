@@ -12,8 +12,8 @@
  * it, whose offset is unknown. A descriptor that a process has without having opened it was there
  * at its start: it becomes an image.
  *
- * Memory: thirteen bytes for each descriptor of a process up to TDW__FDS_MAX, one description for each
- * open. Called by import_calls.c, import_images.c and import_edges.c.
+ * Memory: thirteen bytes for each descriptor of a process up to TDW__FDS_MAX, one description for
+ * each open. Called by import_calls.c, import_images.c and import_edges.c.
  */
 #include <traces/import.h>
 #include <errno.h>
@@ -134,6 +134,29 @@ static void inherited(struct tdw__import *im, uint32_t process, int64_t fd, cons
         return;
     }
     im->fd_images_count++;
+}
+
+void tdw__fd_there(struct tdw__import *im, uint32_t process, int64_t fd, const char *path,
+                   uint32_t flags, uint64_t offset)
+{
+    int64_t index;
+
+    if (im->error || !followed(fd))
+        return;
+    inherited(im, process, fd, path);
+    if (im->error)
+        return;
+    im->fd_images[im->fd_images_count - 1].size = offset;
+    im->fd_images[im->fd_images_count - 1].exact = true;
+    index = open_new(im, path);
+    if (index < 0)
+        return;
+    im->opens[index].offset = offset;
+    im->opens[index].offset_known = true;
+    im->opens[index].append = flags & APPEND;
+    if (path[0] == '/' && !tdw__served(path))
+        im->opens[index].node = tdw__node_exists(im, path, TDW_IMAGE_FILE);
+    set(im, process, fd, (uint32_t)index, flags & CLOEXEC);
 }
 
 struct tdw__open *tdw__fd_open(struct tdw__import *im, uint32_t process, int64_t fd,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `tdw import strace`: files opened, the stream run, the summary printed.
+ * `tdw import strace` and the end of `tdw record`: files opened, the stream run, the summary
+ * printed.
  *
  * The summary says what a replay of the recording will be worth: how many calls there are of each
  * row of the replay table and how much of the time they took, which share of the time inside calls
@@ -9,6 +10,7 @@
  *
  * The output appears under its name only when it is whole: it is written beside it and renamed.
  */
+#include <traces/ebpf/events_import.h>
 #include <traces/import.h>
 #include <traces/traces.h>
 #include <errno.h>
@@ -32,15 +34,15 @@ static void rows_print(const struct tdw__import_report *r, FILE *out)
     }
 }
 
-static void summary_print(const struct tdw__import_report *r, FILE *out)
+static void summary_print(const struct tdw__import_report *r, const char *what, FILE *out)
 {
     uint64_t compared = 0;
 
     for (int i = TDW_COMPARE_RESULT; i <= TDW_COMPARE_TIMING; i++)
         compared += r->by_compare[i];
-    fprintf(out, "%llu calls of %llu threads in %llu processes, from %llu lines (%llu malformed)\n",
+    fprintf(out, "%llu calls of %llu threads in %llu processes, from %llu %s (%llu malformed)\n",
             (unsigned long long)r->calls, (unsigned long long)r->threads,
-            (unsigned long long)r->processes, (unsigned long long)r->lines,
+            (unsigned long long)r->processes, (unsigned long long)r->lines, what,
             (unsigned long long)r->malformed);
     rows_print(r, out);
     fprintf(out, "covered          %.1f%% of the time inside calls\n",
@@ -70,8 +72,15 @@ static void summary_print(const struct tdw__import_report *r, FILE *out)
                 (unsigned long long)r->unsupported[i].count);
 }
 
+/* What is imported: a stream of lines, or events in memory. */
+struct source {
+    FILE *lines;
+    const uint8_t *events;
+    size_t bytes;
+};
+
 /* Import into `part`, then let it appear as `output`. */
-static int import_to(FILE *in, const char *part, const char *output, FILE *err,
+static int import_to(const struct source *source, const char *part, const char *output, FILE *err,
                      struct tdw__import_report *report)
 {
     const int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -82,7 +91,8 @@ static int import_to(FILE *in, const char *part, const char *output, FILE *err,
         fprintf(err, "cannot write %s: %s\n", part, strerror(errno));
         return error;
     }
-    error = tdw__import_stream(in, fd, err, report);
+    error = source->lines ? tdw__import_stream(source->lines, fd, err, report)
+                          : tdw__import_events(source->events, source->bytes, fd, report);
     if (close(fd) < 0 && !error)
         error = -errno;
     if (!error && rename(part, output) < 0)
@@ -90,8 +100,9 @@ static int import_to(FILE *in, const char *part, const char *output, FILE *err,
     if (error) {
         unlink(part);
         fprintf(err, "%s\n",
-                error == -EINVAL ? "no line could be read: is this the output of strace?"
-                                 : strerror(-error));
+                error != -EINVAL ? strerror(-error)
+                : source->lines  ? "no line could be read: is this the output of strace?"
+                                 : "no system call was made: there is nothing to keep");
     }
     return error;
 }
@@ -110,12 +121,31 @@ int tdw__import_strace(const char *input, const char *output, FILE *out, FILE *e
     } else if (snprintf(part, sizeof part, "%s.part", output) >= (int)sizeof part) {
         error = -ENAMETOOLONG;
     } else if (report) {
-        error = import_to(in, part, output, err, report);
+        error = import_to(&(struct source){.lines = in}, part, output, err, report);
         if (!error)
-            summary_print(report, out);
+            summary_print(report, "lines", out);
     }
     if (in && !standard)
         fclose(in);
+    free(report);
+    return error;
+}
+
+int tdw__import_recorded(const uint8_t *events, size_t bytes, const char *output, FILE *out,
+                         FILE *err)
+{
+    struct tdw__import_report *const report = malloc(sizeof *report);
+    const struct source source = {.events = events, .bytes = bytes};
+    char part[TDW_TRACE_PATH_BYTES];
+    int error = -ENOMEM;
+
+    if (snprintf(part, sizeof part, "%s.part", output) >= (int)sizeof part) {
+        error = -ENAMETOOLONG;
+    } else if (report) {
+        error = import_to(&source, part, output, err, report);
+        if (!error)
+            summary_print(report, "events", out);
+    }
     free(report);
     return error;
 }

@@ -64,14 +64,15 @@ static int64_t cloner(const struct tdw__import *im)
     return best;
 }
 
-/* A new thread, made by `parent` (TDW__NONE: it was there before) with these flags. */
-static int64_t thread_new(struct tdw__import *im, uint32_t tid, int64_t parent, uint64_t flags,
-                          struct tdw__ref clone, uint64_t at_ns)
+/* A new thread of this process (TDW__NONE: of a new one), made by `parent` (TDW__NONE: it was there
+ * before) with these flags. */
+static int64_t thread_of(struct tdw__import *im, uint32_t tid, int64_t of, int64_t parent,
+                         uint64_t flags, struct tdw__ref clone, uint64_t at_ns)
 {
     const uint32_t index = (uint32_t)im->threads_count;
-    const bool same = parent >= 0 && flags & CLONE_IS_THREAD;
+    const bool same = of >= 0;
     struct tdw__thread *thread;
-    uint32_t process = same ? im->threads[parent].row.process : (uint32_t)im->processes_count;
+    uint32_t process = same ? (uint32_t)of : (uint32_t)im->processes_count;
 
     im->error = tdw__grow(&im->threads, &im->threads_room, index, sizeof *im->threads);
     if (!im->error && !same) {
@@ -102,6 +103,52 @@ static int64_t thread_new(struct tdw__import *im, uint32_t tid, int64_t parent, 
     };
     im->threads_count++;
     return index;
+}
+
+static int64_t thread_new(struct tdw__import *im, uint32_t tid, int64_t parent, uint64_t flags,
+                          struct tdw__ref clone, uint64_t at_ns)
+{
+    const bool same = parent >= 0 && flags & CLONE_IS_THREAD;
+
+    return thread_of(im, tid, same ? (int64_t)im->threads[parent].row.process : TDW__NONE, parent,
+                     flags, clone, at_ns);
+}
+
+int64_t tdw__task_there(struct tdw__import *im, uint32_t tid, uint32_t pid, uint64_t at_ns)
+{
+    const int64_t *const known = tdw__map_get(&im->tids, tid_key(tid));
+    size_t i = im->processes_count;
+    int64_t thread;
+
+    if (known && *known >= 0)
+        return *known;
+    while (i > 0 && im->processes[i - 1].pid != pid)
+        i--;
+    thread = thread_of(im, tid, tid == pid || i == 0 ? TDW__NONE : (int64_t)i - 1, TDW__NONE, 0,
+                       TDW__NO_REF, at_ns);
+    if (thread >= 0) {
+        im->processes[im->threads[thread].row.process].pid = pid;
+        im->threads[thread].row.pid = pid;
+    }
+    return thread;
+}
+
+int64_t tdw__task_forked(struct tdw__import *im, uint32_t parent, uint32_t tid, uint64_t at_ns)
+{
+    const int64_t maker = tdw__task_of(im, parent, at_ns);
+    const int64_t *const known = tdw__map_get(&im->tids, tid_key(tid));
+    struct tdw__pending pending;
+    int64_t child;
+
+    if ((known && *known >= 0) || maker < 0)
+        return known ? *known : TDW__NONE;
+    im->threads[maker].pending.claimed = true;
+    pending = im->threads[maker].pending;
+    child = thread_new(im, tid, maker, pending.clone_flags,
+                       pending.started ? pending.ref : TDW__NO_REF, at_ns);
+    if (child >= 0)
+        im->threads[child].child_tid = pending.child_tid;
+    return child;
 }
 
 int64_t tdw__task_of(struct tdw__import *im, uint32_t tid, uint64_t at_ns)

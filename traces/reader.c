@@ -192,6 +192,8 @@ static int chunk_read(struct tdw_trace_reader *reader)
         if (got < 0)
             return got;
         reader->number++;
+        if (reader->header.type == TDW__CHUNK_GAPS && reader->header.records > 0)
+            break;
         if (reader->header.type == 0 ||
             (reader->header.type > TDW__CHUNK_END && reader->header.type < TDW__SKIPPABLE))
             return fail(reader, -ENOTSUP, reader->chunk_at,
@@ -262,6 +264,10 @@ static void record_next(struct tdw_trace_reader *reader, struct tdw_trace_record
     case TDW__CHUNK_CALLS:
         record->type = TDW_TRACE_CALL;
         call_next(reader, &record->call);
+        break;
+    case TDW__CHUNK_GAPS:
+        record->type = TDW_TRACE_GAP;
+        tdw__gap_get(&reader->in, &record->gap);
         break;
     case TDW__CHUNK_END:
         record->type = TDW_TRACE_END;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The small records as bytes, and back: metadata, threads, images, the end.
+ * The small records as bytes, and back: metadata, threads, images, gaps, the end.
  *
  *     meta     key, value
  *     thread   process, tid, pid, parent + 1, calls, clone flags, clone call + 1, start, end -
@@ -106,6 +106,24 @@ void tdw__image_get(struct tdw__in *in, struct tdw_image *image)
     image->fd = (int32_t)tdw__get_delta(in, 0);
     image->process = (uint32_t)tdw__get_upto(in, UINT32_MAX);
     image->target = bits & IMAGE_TARGET ? tdw__get_text(in, TDW_TRACE_PATH_BYTES) : NULL;
+}
+
+uint8_t *tdw__gap_put(uint8_t *at, const struct tdw_trace_gap *gap)
+{
+    at = tdw__put_varint(at, (uint32_t)(gap->thread + 1));
+    at = tdw__put_varint(at, gap->ordinal);
+    at = tdw__put_varint(at, gap->calls);
+    at = tdw__put_varint(at, gap->others);
+    return tdw__put_varint(at, gap->before_ns);
+}
+
+void tdw__gap_get(struct tdw__in *in, struct tdw_trace_gap *gap)
+{
+    gap->thread = (uint32_t)tdw__get_upto(in, UINT32_MAX) - 1;
+    gap->ordinal = (uint32_t)tdw__get_upto(in, UINT32_MAX);
+    gap->calls = tdw__get_varint(in);
+    gap->others = tdw__get_varint(in);
+    gap->before_ns = tdw__get_varint(in);
 }
 
 uint8_t *tdw__end_put(uint8_t *at, const struct tdw_trace_end *end)

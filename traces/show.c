@@ -335,6 +335,19 @@ static bool in_window(struct shown *s)
     return !s->filter->count || s->printed <= s->filter->count;
 }
 
+/* What is not in the file is shown whatever is asked for. */
+static void gap_print(const struct shown *s, const struct tdw_trace_gap *gap)
+{
+    if (gap->thread == UINT32_MAX)
+        fprintf(s->out,
+                "gap    %" PRIu64 " calls and %" PRIu64 " other events lost, nobody knows where\n",
+                gap->calls, gap->others);
+    else
+        fprintf(s->out,
+                "gap    %" PRIu64 " calls of thread %" PRIu32 " lost before its call %" PRIu32 "\n",
+                gap->calls, gap->thread, gap->ordinal);
+}
+
 static int record_show(struct shown *s, const struct tdw_trace_record *r)
 {
     switch (r->type) {
@@ -354,6 +367,9 @@ static int record_show(struct shown *s, const struct tdw_trace_record *r)
     case TDW_TRACE_CALL:
         if (call_passes(s->filter, &r->call) && in_window(s))
             call_print(s, &r->call);
+        return 0;
+    case TDW_TRACE_GAP:
+        gap_print(s, &r->gap);
         return 0;
     case TDW_TRACE_META:
     case TDW_TRACE_END:

@@ -36,7 +36,7 @@ struct numbers {
     uint64_t kinds[256], opcodes[256], choices[TDW_CHOOSE_KINDS + 1];
     struct tdw__histogram by_op[256], by_row[TDW_ROWS];
     uint64_t rows[TDW_ROWS], compares[16], hows[16];
-    uint64_t startup, timing, calls, threads, images, actors;
+    uint64_t startup, timing, calls, threads, images, actors, lost_calls, lost_others;
     uint64_t row_ns[TDW_ROWS];
     struct {
         char name[32];
@@ -232,6 +232,10 @@ static int gather(struct numbers *s, struct tdw_trace_reader *reader)
         case TDW_TRACE_IMAGE:
             s->images++;
             break;
+        case TDW_TRACE_GAP:
+            s->lost_calls += record.gap.calls;
+            s->lost_others += record.gap.others;
+            break;
         case TDW_TRACE_CALL:
             on_call(s, &record.call);
             break;
@@ -350,6 +354,9 @@ static void text_print(const struct numbers *s, const struct tdw_trace_reader *r
     fprintf(out, "last time    %" PRIu64 " ns\n", s->last_ns);
     if (!run)
         fprintf(out, "threads      %" PRIu64 "\nimages       %" PRIu64 "\n", s->threads, s->images);
+    if (s->lost_calls || s->lost_others)
+        fprintf(out, "lost         %" PRIu64 " calls, %" PRIu64 " other events\n", s->lost_calls,
+                s->lost_others);
     fprintf(out, "%-12s %" PRIu64 ", %" PRIu64 " bytes: %.2f bytes each, %.2f before compression\n",
             run ? "all events" : "all calls", records, s->file_bytes, per(s->file_bytes, records),
             per(s->raw_bytes, records));
@@ -388,8 +395,10 @@ static void recording_json(const struct numbers *s, FILE *out)
 {
     const char *comma = "";
 
-    fprintf(out, ",\"threads\":%" PRIu64 ",\"images\":%" PRIu64 ",\"calls\":{", s->threads,
-            s->images);
+    fprintf(out,
+            ",\"threads\":%" PRIu64 ",\"images\":%" PRIu64 ",\"lost_calls\":%" PRIu64
+            ",\"calls\":{",
+            s->threads, s->images, s->lost_calls);
     for (uint8_t row = 0; row < TDW_ROWS; row++) {
         if (s->rows[row]) {
             fprintf(out, "%s\"%s\":{\"count\":%" PRIu64 ",\"sum_ns\":%" PRIu64 ",", comma,

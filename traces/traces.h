@@ -18,6 +18,11 @@
  */
 int tdw__import_strace(const char *input, const char *output, FILE *out, FILE *err);
 
+/* The end of `tdw record`: what its kernel side told becomes the recording `output`. -EINVAL: there
+ * was no call. */
+int tdw__import_recorded(const uint8_t *events, size_t bytes, const char *output, FILE *out,
+                         FILE *err);
+
 /*
  * `tdw stat`: kind, metadata, counts, times, size. `json`: one object. A file that cannot be opened
  * is told on standard error; one that is damaged or not complete is described as far as it goes,

@@ -241,6 +241,14 @@ int tdw_trace_image(struct tdw_trace_writer *writer, const struct tdw_image *ima
                  : appended(writer, tdw__image_put(writer->at, image), &writer->totals.images);
 }
 
+int tdw_trace_gap(struct tdw_trace_writer *writer, const struct tdw_trace_gap *gap)
+{
+    const int error = room(writer, TDW__CHUNK_GAPS, TDW__SMALL_BYTES);
+    uint64_t gaps = 0;
+
+    return error ? error : appended(writer, tdw__gap_put(writer->at, gap), &gaps);
+}
+
 int tdw_trace_call(struct tdw_trace_writer *writer, const struct tdw_call *call)
 {
     int error;

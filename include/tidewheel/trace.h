@@ -237,12 +237,24 @@ enum tdw_image_kind {
 struct tdw_image {
     const char *path;   /* absolute (FD: as recorded) */
     const char *target; /* of a link, or NULL */
-    uint64_t size;      /* of a file; content is the replay's, keyed by path and offset */
+    uint64_t size;      /* of a file (FD: its offset, if exact); content is the replay's, keyed by path and offset */
     uint32_t mode;      /* permissions if seen, else 0 */
     int32_t fd;
     uint32_t process;
     uint8_t kind; /* enum tdw_image_kind */
     bool exact;   /* the size was told by the kernel; else it is what was seen at least */
+};
+
+/*
+ * A gap: calls that the recorder lost, because its ring was full. They stand between the calls of
+ * `thread` before `ordinal` and that one, which began at before_ns. What cannot be told of a thread
+ * has none: `calls`, and `others` for losses that are no calls (a thread's birth or end, a signal).
+ */
+struct tdw_trace_gap {
+    uint32_t thread; /* index; UINT32_MAX: not known */
+    uint32_t ordinal;
+    uint64_t calls, others;
+    uint64_t before_ns;
 };
 
 /* ── Writing ───────────────────────────────────────────────────────────────────────────────────
@@ -272,10 +284,11 @@ int tdw_trace_meta(struct tdw_trace_writer *writer, const char *key, const char 
 /* The path behind an actor's number, for those that no spawn event names. */
 int tdw_trace_actor(struct tdw_trace_writer *writer, uint64_t actor, const char *path);
 
-/* A recording's parts, in this order: threads by index, images, calls by start. `index` of a call
- * is not looked at: it is its place. */
+/* A recording's parts, in this order: threads by index, images, gaps, calls by start. `index` of a
+ * call is not looked at: it is its place. */
 int tdw_trace_thread(struct tdw_trace_writer *writer, const struct tdw_trace_thread *thread);
 int tdw_trace_image(struct tdw_trace_writer *writer, const struct tdw_image *image);
+int tdw_trace_gap(struct tdw_trace_writer *writer, const struct tdw_trace_gap *gap);
 int tdw_trace_call(struct tdw_trace_writer *writer, const struct tdw_call *call);
 
 /* Close the chunk and hand all bytes to the kernel: what was written so far survives a kill of this
@@ -309,6 +322,7 @@ enum tdw_trace_type {
     TDW_TRACE_IMAGE = 5,
     TDW_TRACE_CALL = 6,
     TDW_TRACE_END = 7,
+    TDW_TRACE_GAP = 8,
 };
 
 struct tdw_trace_end {
@@ -330,6 +344,7 @@ struct tdw_trace_record {
         } actor;
         struct tdw_trace_thread thread;
         struct tdw_image image;
+        struct tdw_trace_gap gap;
         struct tdw_call call;
         struct tdw_trace_end end;
     };

@@ -62,6 +62,8 @@ static size_t touch(const struct tdw_trace_record *r)
         return length(r->image.path) + length(r->image.target);
     case TDW_TRACE_CALL:
         return call_touch(&r->call);
+    case TDW_TRACE_GAP:
+        return r->gap.calls;
     case TDW_TRACE_END:
         return r->end.calls;
     }

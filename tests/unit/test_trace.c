@@ -213,6 +213,7 @@ static int run_check(struct tdw_trace_reader *reader, uint64_t seed, struct tdw_
             break;
         case TDW_TRACE_THREAD:
         case TDW_TRACE_IMAGE:
+        case TDW_TRACE_GAP:
         case TDW_TRACE_CALL:
             fail();
         }
