@@ -79,11 +79,13 @@ LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c runtime/real/*
            $(wildcard sim/kernel/*.c sim/kernel/net/*.c) $(wildcard sim/explore/*.c) $(wildcard faults/*.c) \
            $(filter-out traces/compress_%.c,$(wildcard traces/*.c)) $(COMPRESS_SRC) \
            $(wildcard traces/ebpf/events_*.c)
+RECORD_SRC := $(addprefix traces/ebpf/,record.c record_spool.c record_target.c)
 CLI_SRC := $(wildcard cli/*.c) \
-           $(if $(filter yes,$(BPF)),$(addprefix traces/ebpf/,record.c record_spool.c record_target.c),traces/ebpf/record_none.c)
+           $(if $(filter yes,$(BPF)),$(RECORD_SRC),traces/ebpf/record_none.c)
 TEST_SRC := $(wildcard tests/unit/*.c)
-BENCH_SRC := $(wildcard tests/bench/*.c)
 CONFORMANCE_SRC := $(wildcard tests/conformance/*.c)
+BENCH_SRC := $(filter-out %.bpf.c tests/bench/record%.c,$(wildcard tests/bench/*.c)) \
+             $(if $(filter yes,$(BPF)),tests/bench/record.c $(RECORD_SRC),tests/bench/record_none.c)
 
 obj = $(addprefix $(O)/obj/,$(addsuffix .o,$(basename $(1))))
 LIB_OBJ := $(call obj,$(LIB_SRC))
@@ -143,15 +145,25 @@ $(O)/tdw: $(CLI_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(if $(filter yes,$(BPF)),-lbpf)
 
 # The recorder's kernel side: an object with BTF, and from it a header that loads it.
+BPF_COMPILE = $(BPF_CLANG) -target bpf -mcpu=v3 -g -O2 -D__TARGET_ARCH_x86 -I. \
+              -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror)
 $(O)/gen/%.bpf.o: traces/ebpf/%.bpf.c traces/ebpf/vmlinux.h traces/ebpf/events.h Makefile
-	$(call say,BPF,$<)mkdir -p $(@D) && $(BPF_CLANG) -target bpf -mcpu=v3 -g -O2 -D__TARGET_ARCH_x86 \
-	    -Wall -Wextra -Wno-unused-parameter $(if $(WERROR),-Werror) -c -o $@ $<
+	$(call say,BPF,$<)mkdir -p $(@D) && $(BPF_COMPILE) -c -o $@ $<
+
+$(O)/gen/%.bpf.o: tests/bench/%.bpf.c traces/ebpf/vmlinux.h Makefile
+	$(call say,BPF,$<)mkdir -p $(@D) && $(BPF_COMPILE) -c -o $@ $<
 
 $(O)/gen/%.skel.h: $(O)/gen/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $* > $@
 
 $(O)/obj/traces/ebpf/record.o: $(O)/gen/record.skel.h
-.SECONDARY: $(O)/gen/record.bpf.o
+$(O)/obj/tests/bench/record.o: $(O)/gen/bare.skel.h
+.SECONDARY: $(O)/gen/record.bpf.o $(O)/gen/bare.bpf.o
+
+# A program to be recorded, for check-record and bench.
+$(O)/record-calls: tests/record/calls.c Makefile
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -pthread
+
 
 # Programs of scenarios: each example is one folder; its -bug twin, where it has one, is the same
 # sources with EXAMPLE_BUG defined.
@@ -286,7 +298,7 @@ demo: deps-core
 	$(Q)sh examples/demo.sh $(O)
 
 $(O)/bench: $(BENCH_OBJ) $(LIB_A)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(BENCH_LIBS)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(BENCH_LIBS) $(if $(filter yes,$(BPF)),-lbpf)
 
 # Peers are programs over what Debian packages; each is left out where its library is missing.
 CXX ?= c++
@@ -311,7 +323,7 @@ PEERS := $(addprefix $(BUILD)/bench-,$(basename $(notdir $(wildcard tests/bench/
 
 # GROUP=net, echo_uring, …: only that one. BENCH_ROUNDS, BENCH_MS: see tests/bench/echo.c.
 bench: deps-bench
-	$(Q)$(MAKE) --no-print-directory $(O)/bench BENCH_LIBS="-lboost_context"
+	$(Q)$(MAKE) --no-print-directory $(O)/bench $(O)/record-calls BENCH_LIBS="-lboost_context"
 	$(Q)$(MAKE) -k --no-print-directory $(PEERS) || true
 	$(Q)$(O)/bench $(BUILD)/bench.tsv $(GROUP)
 

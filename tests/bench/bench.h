@@ -43,6 +43,7 @@ void bench_echo_epoll(FILE *out);
 void bench_echo_uring(FILE *out);
 void bench_file_read(FILE *out);
 void bench_net(FILE *out);
+void bench_record(FILE *out);
 void bench_sim(FILE *out);
 void bench_switch(FILE *out);
 void bench_trace(FILE *out);

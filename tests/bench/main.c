@@ -110,7 +110,8 @@ int main(int argc, char **argv)
                   {"net", bench_net},
                   {"echo_uring", bench_echo_uring},
                   {"echo_epoll", bench_echo_epoll},
-                  {"file_read_uring", bench_file_read}};
+                  {"file_read_uring", bench_file_read},
+                  {"record", bench_record}};
     FILE *out = fopen(argc > 1 ? argv[1] : "bench.tsv", "w");
 
     if (!out) {

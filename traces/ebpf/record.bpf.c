@@ -512,6 +512,12 @@ static __always_inline __u32 bounded(__u64 count, __u32 max)
     return count > max ? max : count;
 }
 
+/* The commands of fcntl that take a lock. */
+static __always_inline bool is_lock(__u64 command)
+{
+    return (command >= 5 && command <= 7) || (command >= 36 && command <= 38);
+}
+
 /* What argument `i` points to, by its letter. `result`: of the call, 0 when it begins. */
 static __noinline int field(struct draft *draft, struct state *st, __u32 i, __s64 result)
 {
@@ -530,6 +536,8 @@ static __noinline int field(struct draft *draft, struct state *st, __u32 i, __s6
     case 'i':
         return field_copy(draft, what, at, 4);
     case 'l':
+        if (!is_lock(st->arg[1]))
+            return 0;
         return field_copy(draft, what, at, 32);
     case 's':
         return result < 0 ? 0 : field_copy(draft, what, at, 144);
@@ -641,7 +649,7 @@ static __noinline int call_fields(struct state *st, __s64 result, __u32 began_ti
     draft->call.began_tid = began_tid;
     if (result >= 0 && makes_fd(st, bits))
         draft->call.result_words = words_of(st, result);
-    if (bits & TDW__PLAN_FIELDS) {
+    if (bits & TDW__PLAN_FIELDS || result < 0) {
         for (__u32 i = 0; i < 6; i++)
             field(draft, st, i, result);
         if (result >= 0 && plan->letter[0] == 'k') {
@@ -745,10 +753,10 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long nr)
     bits = plans[st->nr & (TDW__EV_NRS - 1)].bits;
     if (bits & TDW__PLAN_WORDS)
         arguments_words(st);
+    st->start_ns = bpf_ktime_get_ns();
     if (bits & TDW__PLAN_BEFORE)
         before(st);
     st->in_call = 1;
-    st->start_ns = bpf_ktime_get_ns();
     return 0;
 }
 
@@ -793,6 +801,35 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
     st = follow(child);
     if (st)
         tell(TDW__EV_FORK, st->tid == st->pid, from->tid, st->tid);
+    return 0;
+}
+
+/* The program of an exec that succeeds. Its name is the kernel's copy: that of the caller may not
+ * have been in memory when the call began, and is gone when it ends. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+    const __u32 zero = 0;
+    struct draft *const draft = bpf_map_lookup_elem(&drafts, &zero);
+    struct state *const st = state_of(task);
+    struct tdw__event_field *field;
+    long bytes;
+
+    if (!st || !st->in_call || !draft)
+        return 0;
+    call_put(&draft->call, st, 0, 0);
+    draft->call.head.kind = TDW__EV_BEFORE;
+    field = (void *)draft->fields;
+    bytes = bpf_probe_read_kernel_str(field + 1, TDW__EV_PATH_MAX, BPF_CORE_READ(bprm, filename));
+    if (bytes <= 0)
+        return 0;
+    field->letter = 'p';
+    field->arg = plans[st->nr & (TDW__EV_NRS - 1)].letter[0] == 'p' ? 0 : 1;
+    field->number = 0;
+    field->bytes = bytes;
+    draft->call.head.bytes += sizeof *field + ((bytes + 7) & ~7u);
+    if (draft_send(draft))
+        st->unwhole = 1;
     return 0;
 }
 

@@ -267,8 +267,9 @@ static void running_tell(struct recorder *r)
 static void detach(struct recorder *r)
 {
     struct bpf_link **const links[] = {
-        &r->skel->links.on_enter, &r->skel->links.on_exit,   &r->skel->links.on_fork,
-        &r->skel->links.on_end,   &r->skel->links.on_signal, &r->skel->links.on_ignored,
+        &r->skel->links.on_enter,   &r->skel->links.on_exit, &r->skel->links.on_fork,
+        &r->skel->links.on_exec,    &r->skel->links.on_end,  &r->skel->links.on_signal,
+        &r->skel->links.on_ignored,
     };
 
     for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
