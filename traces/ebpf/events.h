@@ -122,7 +122,7 @@ struct tdw__event_lost {
 struct tdw__event_plan {
     __u8 letter[6];
     __u8 bits;
-    __u8 unused;
+    __u8 words; /* where its descriptors are: the first and second argument + 1, four bits each */
 };
 
 enum tdw__event_plan_bits {

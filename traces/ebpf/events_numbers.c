@@ -40,9 +40,13 @@ static void letter_plan(struct tdw__event_plan *plan, const struct tdw__syscall 
     if (strchr("njux", letter))
         return;
     plan->letter[i] = (uint8_t)letter;
-    if (letter == 'f' || letter == 'd')
+    if (letter == 'f' || letter == 'd') {
         plan->bits |= TDW__PLAN_WORDS;
-    else if (before && letter != 'r' && letter != 'w' && letter != 'c')
+        if ((plan->words & 15) == 0)
+            plan->words = (uint8_t)(i + 1);
+        else if (plan->words >> 4 == 0)
+            plan->words |= (uint8_t)((i + 1) << 4);
+    } else if (before && letter != 'r' && letter != 'w' && letter != 'c')
         plan->bits |= TDW__PLAN_BEFORE;
     else if (before)
         plan->bits |= TDW__PLAN_BEFORE | TDW__PLAN_FIELDS;

@@ -50,6 +50,10 @@ struct thread_info {
     __u32 status; /* bit 2: a call by the 32-bit table */
 };
 
+struct list_head {
+    struct list_head *next;
+};
+
 struct upid {
     int nr;
 };
