@@ -3,8 +3,9 @@
 # tidewheel: make, make demo, make check, make bench, make install prefix=… DESTDIR=…
 #
 # All output is under build/. V=1 shows the commands. SAN=address,undefined builds with sanitizers
-# into build/san-…, SWITCH=ucontext without our assembly, ZSTD=no without zstd. DEPS=no never
-# installs anything. Targets that need packages install their tier of them first (deps.sh).
+# into build/san-…, SWITCH=ucontext without our assembly, ZSTD=no without zstd, BPF=no without the
+# recorder (which is also left out where clang, bpftool or libbpf's headers are missing). DEPS=no
+# never installs anything. Targets that need packages install their tier of them first (deps.sh).
 
 VERSION  := 0.1.0
 SOVERSION := 0
@@ -29,6 +30,7 @@ SWITCH     ?= native
 # The recorder is built where its tools are; the tier `bpf` brings them.
 BPFTOOL    ?= $(firstword $(shell command -v bpftool) $(wildcard /usr/sbin/bpftool))
 BPF_CLANG  ?= clang
+BPF_ASKED  := $(BPF)
 BPF        ?= $(if $(and $(BPFTOOL),$(wildcard /usr/include/bpf/libbpf.h),$(shell command -v $(BPF_CLANG)),$(filter x86_64%,$(shell $(CC) -dumpmachine))),yes,no)
 ZSTD       ?= yes
 BUILD      ?= build
@@ -102,8 +104,8 @@ EXAMPLES := $(addprefix $(O)/examples/,$(SCENARIOS) store-bug lease-bug)
 LIBURING := $(notdir $(basename $(wildcard examples/liburing/*.c)))
 EXAMPLES += $(foreach p,$(LIBURING),$(O)/examples/liburing/$(p)-real $(O)/examples/liburing/$(p)-sim)
 
-.PHONY: all demo check opcodes man bench big fuzz check-portable install uninstall clean format lint style \
-        deps deps-core deps-check deps-man deps-bench deps-lint deps-portable
+.PHONY: all demo check check-record opcodes man bench big fuzz check-portable install uninstall clean format lint style \
+        deps deps-core deps-check deps-bpf deps-man deps-bench deps-lint deps-portable
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -209,7 +211,7 @@ clean:
 
 # ── Check ──────────────────────────────────────────────────────────────────────────────────────
 
-check: deps-check deps-man
+check: deps-check deps-man $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
 	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests $(O)/conformance $(O)/serve-client fuzz-replay
 	$(Q)sh tests/style.sh
 	$(Q)sh tests/mistakes.sh $(O) "$(CC)" "$(ALL_CPPFLAGS) $(ALL_CFLAGS)"
@@ -238,6 +240,12 @@ N ?= 20000
 conformance: deps-core
 	$(Q)$(MAKE) --no-print-directory $(O)/conformance
 	$(Q)$(O)/conformance -n $(N) $(O)/conformance.tsv
+
+# The recorder on this kernel; needs root. Where BPF is refused it is counted as skipped.
+check-record: deps-check $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
+	$(Q)$(MAKE) --no-print-directory built $(O)/record-calls
+	$(Q)sh tests/record/check.sh $(O); code=$$?; \
+	    if [ $$code -eq 77 ]; then echo "  record  1 skipped"; else exit $$code; fi
 
 # The account of every opcode and documented errno, with the tests that it is made from.
 opcodes: deps-check
@@ -322,7 +330,7 @@ $(BUILD)/bench-%_tidewheel: tests/bench/peers/%_tidewheel.c $(LIB_A) $(wildcard 
 PEERS := $(addprefix $(BUILD)/bench-,$(basename $(notdir $(wildcard tests/bench/peers/*.c*))))
 
 # GROUP=net, echo_uring, …: only that one. BENCH_ROUNDS, BENCH_MS: see tests/bench/echo.c.
-bench: deps-bench
+bench: deps-bench $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
 	$(Q)$(MAKE) --no-print-directory $(O)/bench $(O)/record-calls BENCH_LIBS="-lboost_context"
 	$(Q)$(MAKE) -k --no-print-directory $(PEERS) || true
 	$(Q)$(O)/bench $(BUILD)/bench.tsv $(GROUP)
@@ -356,8 +364,8 @@ uninstall:
 
 # ── Packages ───────────────────────────────────────────────────────────────────────────────────
 
-deps: deps-core deps-check deps-man deps-bench deps-lint deps-portable
+deps: deps-core deps-check $(if $(filter no,$(BPF_ASKED)),,deps-bpf) deps-man deps-bench deps-lint deps-portable
 
-deps-core deps-check deps-man deps-bench deps-lint deps-portable: deps-%:
+deps-core deps-check deps-bpf deps-man deps-bench deps-lint deps-portable: deps-%:
 	$(Q)DEPS=$(DEPS) sh deps.sh $*
-deps-check deps-bench deps-lint deps-portable: deps-core
+deps-check deps-bpf deps-bench deps-lint deps-portable: deps-core

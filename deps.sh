@@ -11,12 +11,13 @@ set -eu
 case "${1:-}" in
 core) packages="libc6-dev pkg-config liburing-dev libxxhash-dev libzstd-dev" ;;
 check) packages="libcmocka-dev manpages manpages-dev strace sqlite3 clang libclang-rt-14-dev" ;;
+bpf) packages="clang llvm bpftool libbpf-dev" ;;
 man) packages="scdoc" ;;
 bench) packages="libboost-context-dev g++ libsimgrid-dev libns3-dev libuv1-dev libevent-dev fio" ;;
 lint) packages="cppcheck clang-format" ;;
 samples) packages="strace sqlite3 redis-server redis-tools nginx apache2-utils" ;;
 portable) packages="clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;;
-*) echo "usage: deps.sh core|check|man|bench|lint|samples|portable" >&2; exit 2 ;;
+*) echo "usage: deps.sh core|check|bpf|man|bench|lint|samples|portable" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null 2>&1; then

@@ -307,16 +307,20 @@ static __noinline int path_walk(struct walk *walk, struct dentry *dentry, struct
     return at;
 }
 
-/* Tell the words of a key under a new number; the number, or 0 if there was no room. */
-static __noinline __u32 words_tell(const struct key *key, struct inode *inode, __u32 tid)
+/* Tell the words of a key under a new number; the number, or 0 if there was no room. (Not static:
+ * so it is verified once, and not again for each caller.) */
+__noinline __u32 words_tell(const struct key *key, __u32 tid)
 {
     const __u32 zero = 0;
     struct walk *const walk = bpf_map_lookup_elem(&walks, &zero);
-    struct dentry *const dentry = (void *)key->dentry;
+    struct dentry *dentry;
+    struct inode *inode;
     __u32 bytes, id;
 
-    if (!walk)
+    if (!walk || !key)
         return 0;
+    dentry = (void *)key->dentry;
+    inode = BPF_CORE_READ(dentry, d_inode);
     __builtin_memset(&walk->words, 0, sizeof walk->words);
     walk->words.mode = BPF_CORE_READ(inode, i_mode);
     walk->words.rdev = BPF_CORE_READ(inode, i_rdev);
@@ -353,7 +357,7 @@ static __noinline __u32 words_find(struct state *st, struct slot *slot, struct k
     if ((mode & S_IFMT) == S_IFSOCK)
         key->extra = socket_extra(inode);
     known = bpf_map_lookup_elem(&words, key);
-    id = known ? *known : words_tell(key, inode, st->tid);
+    id = known ? *known : words_tell(key, st->tid);
     if (id == 0)
         st->unwhole = 1;
     slot->key = *key;
@@ -453,14 +457,15 @@ static __noinline __u32 words_of(struct state *st, int fd)
 /* ── Fields ──────────────────────────────────────────────────────────────────────────────────────
  */
 
-/* Append `bytes` bytes of the task's memory. */
-static __noinline int field_copy(struct draft *draft, __u32 what, __u64 from, __u32 bytes)
+/* Append `bytes` bytes of the task's memory. (Not static: as words_tell.) */
+__noinline int field_copy(struct draft *draft, __u32 what, __u64 from, __u32 bytes)
 {
-    const __u32 at = draft->call.head.bytes - sizeof draft->call;
     struct tdw__event_field *field;
+    __u32 at;
 
-    if (!from || !bytes)
+    if (!draft || !from || !bytes)
         return 0;
+    at = draft->call.head.bytes - sizeof draft->call;
     if (bytes > TDW__EV_FIELD_MAX) {
         bytes = TDW__EV_FIELD_MAX;
         draft->call.bits |= TDW__EV_CUT;

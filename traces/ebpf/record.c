@@ -209,7 +209,11 @@ static int target_start(struct recorder *r)
     tdw__record_spool_put(&r->spool, &began, sizeof began);
     if (r->options->pid) {
         tdw__record_descriptors(&r->spool, r->options->pid);
-        return target_mark(r, r->options->pid);
+        error = target_mark(r, r->options->pid);
+        if (!error)
+            fprintf(r->err, "recording process %d until it ends, or SIGINT comes\n",
+                    r->options->pid);
+        return error;
     }
     error = target_mark(r, r->command.pid);
     return error ? error : tdw__record_command_go(&r->command, r->options->command[0], r->err);
