@@ -60,6 +60,7 @@ struct state {
     __u32 tid, pid;
     __u32 in_call, nr;
     __u32 lost, unwhole;      /* unwhole: something of the present call was lost */
+    __u32 delivered;          /* the last signal that was */
     __u32 signal, signal_pid; /* ignored, to be told after the present call */
     __u32 words[TDW__EV_WORDS_MAX];
     __u64 start_ns;
@@ -813,7 +814,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
         return 0;
     st->in_call = 0;
     bits = plans[st->nr & (TDW__EV_NRS - 1)].bits;
-    if (bits & (TDW__PLAN_FIELDS | TDW__PLAN_RESULT | TDW__PLAN_FCNTL)) {
+    if (bits & ~TDW__PLAN_WORDS) {
         const __u32 began_tid = st->tid;
 
         if (bits & TDW__PLAN_BEFORE)
@@ -894,7 +895,7 @@ int BPF_PROG(on_end, struct task_struct *task)
 {
     struct state *const st = state_of(task);
     struct tdw__event_ended *event;
-    __u32 by;
+    __u32 by, code;
 
     if (!st)
         return 0;
@@ -910,6 +911,10 @@ int BPF_PROG(on_end, struct task_struct *task)
     if (st->in_call)
         call_plain(st, 0, TDW__EV_NO_RESULT);
     st->in_call = 0;
+    code = BPF_CORE_READ(task, exit_code);
+    /* A signal that ends a process at once is not delivered: its threads are killed. */
+    if ((code & 0x7f) && (code & 0x7f) != 9 && st->tid == st->pid && st->delivered != (code & 0x7f))
+        tell(TDW__EV_SIGNAL, code & 0x7f, st->tid, 0);
     event = bpf_ringbuf_reserve(&ring, sizeof *event, 0);
     if (!event) {
         count_lost(st, false);
@@ -917,7 +922,7 @@ int BPF_PROG(on_end, struct task_struct *task)
     }
     head_put(&event->head, TDW__EV_ENDED, sizeof *event, st->tid);
     event->head.other = st->pid;
-    event->code = BPF_CORE_READ(task, exit_code);
+    event->code = code;
     event->lost = st->lost;
     bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
     return 0;
@@ -940,10 +945,12 @@ static __always_inline __u32 sender(int signal, void *info)
 SEC("tp_btf/signal_deliver")
 int BPF_PROG(on_signal, int signal, struct kernel_siginfo *info)
 {
-    const struct state *const st = state_of(bpf_get_current_task_btf());
+    struct state *const st = state_of(bpf_get_current_task_btf());
 
-    if (st && st->tid && signal != 9)
-        tell(TDW__EV_SIGNAL, signal, st->tid, sender(signal, info));
+    if (!st || st->tid == 0 || signal == 9)
+        return 0;
+    st->delivered = signal;
+    tell(TDW__EV_SIGNAL, signal, st->tid, sender(signal, info));
     return 0;
 }
 
