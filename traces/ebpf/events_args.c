@@ -89,11 +89,12 @@ static const char *text_of(struct parts *x, unsigned arg, int letter)
 {
     const struct found found = field_of(x, arg, letter);
     struct tdw__arena *const arena = &x->p->arena;
-    const size_t bytes = strnlen((const char *)found.at, found.bytes);
     char *const kept = arena->bytes + arena->used;
+    size_t bytes;
 
     if (found.bytes == 0)
         return NULL;
+    bytes = strnlen((const char *)found.at, found.bytes);
     if (sizeof arena->bytes - arena->used < bytes + 1) {
         arena->cut = true;
         return NULL;
