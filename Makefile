@@ -265,7 +265,7 @@ lint: deps-lint
 	    --suppress=identicalInnerCondition:runtime/names.c \
 	    --suppress=autoVariables:runtime/switch_ucontext.c \
 	    --suppress=ctunullpointer:include/tidewheel/verbs.h \
-	    --suppress=pointerSize:sim/kernel/pool.c --suppress=memleak:traces/import_map.c \
+	    -i traces/ebpf/record.bpf.c --suppress=pointerSize:sim/kernel/pool.c --suppress=memleak:traces/import_map.c \
 	    -I. -Iinclude -DTDW_VERSION='""' runtime sim traces cli
 
 # A million tasks at once in each model; not part of check.

@@ -55,6 +55,12 @@ expect 2 "which file" "$tdw" replay
 expect 0 "unsupported  0" "$tdw" stat "$sample"
 expect 2 "where the recording goes" "$tdw" import strace "$sample"
 expect 2 "what from?" "$tdw" import
+expect 2 "where does the recording go?" "$tdw" record
+expect 2 "of what?" "$tdw" record -o "$tmp/x.tdw"
+expect 2 "of what?" "$tdw" record -o "$tmp/x.tdw" -p 1 -- true
+expect 2 "an unknown option" "$tdw" record -o "$tmp/x.tdw" true
+expect 2 "the number of a process" "$tdw" record -o "$tmp/x.tdw" -p one
+expect 2 "a power of two" "$tdw" record -o "$tmp/x.tdw" --ring 5000 -- true
 
 # Servers, with everybody who talked to them from outside: sockets, epoll, threads, forks, signals.
 for server in redis nginx; do

@@ -42,13 +42,16 @@ check_directions() {
         '#include <(sim|faults|traces|cli)/' runtime/*.[ch] runtime/real/*.[ch]
     rule 'direction' 'sim/kernel is below explore, faults, traces, cli' \
         '#include <(sim/explore|faults|traces|cli)/' sim/kernel/*.[ch] sim/kernel/net/*.[ch]
-    rule 'direction' 'traces is below explore and cli' '#include <(sim/explore|cli)/' traces/*.c traces/*.h
+    rule 'direction' 'traces is below explore and cli' '#include <(sim/explore|cli)/' traces/*.[ch] traces/ebpf/*.[ch]
 }
 
 check_files() {
     for file in $(git ls-files '*.c' '*.h' '*.S' 2>/dev/null); do
         [ -e "$file" ] || continue
-        head -1 "$file" | grep -q 'SPDX-License-Identifier: MIT' || {
+        # The kernel takes some BPF functions from programs under its own licence only.
+        licence=MIT
+        case $file in *.bpf.c | */vmlinux.h) licence='GPL-2.0 OR BSD-2-Clause' ;; esac
+        head -1 "$file" | grep -q "SPDX-License-Identifier: $licence" || {
             echo "style: $file: the first line is the licence's SPDX line"
             found=$((found + 1))
         }
@@ -84,8 +87,9 @@ if [ "$found" -ne 9 ]; then
 fi
 found=0
 
-all=$(ls include/tidewheel/*.h runtime/*.[ch] runtime/real/*.[ch] sim/*/*.[ch] sim/*/*/*.[ch] faults/*.[ch] traces/*.[ch] cli/*.[ch] \
-    examples/*/*.[ch] tests/unit/*.[ch] tests/bench/*.[ch] tests/bench/peers/*.[ch] tests/serve/*.[ch] tests/conformance/*.[ch] 2>/dev/null)
+all=$(ls include/tidewheel/*.h runtime/*.[ch] runtime/real/*.[ch] sim/*/*.[ch] sim/*/*/*.[ch] faults/*.[ch] traces/*.[ch] \
+    traces/ebpf/*.[ch] cli/*.[ch] examples/*.h examples/*/*.[ch] tests/record/*.c tests/unit/*.[ch] tests/bench/*.[ch] \
+    tests/bench/peers/*.[ch] tests/serve/*.[ch] tests/conformance/*.[ch] 2>/dev/null)
 core=$(ls runtime/*.[ch] sim/kernel/*.[ch] sim/kernel/net/*.[ch] faults/*.[ch] 2>/dev/null)
 check_sources "$all" "$core"
 check_directions

@@ -237,7 +237,8 @@ enum tdw_image_kind {
 struct tdw_image {
     const char *path;   /* absolute (FD: as recorded) */
     const char *target; /* of a link, or NULL */
-    uint64_t size;      /* of a file (FD: its offset, if exact); content is the replay's, keyed by path and offset */
+    uint64_t size;      /* of a file; content is the replay's, keyed by path and offset. Of a
+                           descriptor: its offset, if exact */
     uint32_t mode;      /* permissions if seen, else 0 */
     int32_t fd;
     uint32_t process;

@@ -35,7 +35,8 @@ int tdw_test_seen_write(const char *program);
 /* clang-format off */
 #define TDW_GROUPS(X)                                                                              \
     X(wheel) X(choices) X(ring) X(edges) X(sync) X(models) X(lockstep) X(sim) X(options) \
-    X(trace) X(import_strace) X(events) X(files) X(files_real) X(files_ring) X(registered) X(splice)         \
+    X(trace) X(import_strace) X(events) X(files) X(files_real) X(files_ring) X(registered)         \
+    X(splice)                                                                                      \
     X(files_more) X(clock) X(process) X(net) X(net_ring) X(net_many) X(uring) X(storm) X(replay) \
     X(errnos) X(errnos_net) X(real) X(cases)
 /* clang-format on */
