@@ -39,6 +39,9 @@ enum {
     AT_FDCWD = -100,
     S_IFMT = 0170000,
     S_IFSOCK = 0140000,
+    SIGNAL_GROUP_EXIT = 4,
+    RESTART_FIRST = -512, /* results that mean: interrupted, the kernel may restart it */
+    RESTART_LAST = -516,
     COMPAT = 2, /* thread_info.status: the call came by the 32-bit table */
     FAMILY_UNIX = 1,
     FAMILY_INET = 2,
@@ -385,9 +388,8 @@ static __always_inline __u32 words_at(struct state *st, struct key *key, struct 
 {
     struct slot *const slot = &st->slot[near & (SLOTS - 1)];
 
-    if (slot->id && !slot->socket && slot->key.dentry == key->dentry &&
-        slot->key.ino == key->ino && slot->key.name == key->name &&
-        slot->key.parent == key->parent && slot->key.mnt == key->mnt)
+    if (slot->id && !slot->socket && slot->key.dentry == key->dentry && slot->key.ino == key->ino &&
+        slot->key.name == key->name && slot->key.parent == key->parent && slot->key.mnt == key->mnt)
         return slot->id;
     return words_find(st, slot, key, inode);
 }
@@ -684,7 +686,7 @@ static __always_inline bool makes_fd(const struct state *st, __u8 bits)
            (bits & TDW__PLAN_FCNTL && (st->arg[1] == 0 || st->arg[1] == 1030));
 }
 
-static __noinline int call_fields(struct state *st, __s64 result, __u32 began_tid)
+static __noinline int call_fields(struct state *st, __s64 result, __u32 began_tid, __u16 without)
 {
     const __u32 zero = 0;
     struct draft *const draft = bpf_map_lookup_elem(&drafts, &zero);
@@ -693,7 +695,7 @@ static __noinline int call_fields(struct state *st, __s64 result, __u32 began_ti
 
     if (!draft)
         return 0;
-    call_put(&draft->call, st, result, 0);
+    call_put(&draft->call, st, result, without);
     draft->call.began_tid = began_tid;
     if (result >= 0 && makes_fd(st, bits))
         draft->call.result_words = words_of(st, result);
@@ -748,6 +750,20 @@ static __always_inline void arguments_words(struct state *st)
         st->words[0] = words_of(st, st->arg[first]);
     if (where >> 4 && second < 6)
         st->words[1] = words_of(st, st->arg[second]);
+}
+
+/* A call that is broken off because its thread is about to be killed has no result: nobody will
+ * see it. */
+static __always_inline __u16 ending(struct task_struct *task)
+{
+    struct signal_struct *const signal = BPF_CORE_READ(task, signal);
+
+    if (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT)
+        return TDW__EV_NO_RESULT;
+    if (bpf_core_field_exists(signal->group_exec_task) && BPF_CORE_READ(signal, group_exec_task) &&
+        BPF_CORE_READ(signal, group_exec_task) != task)
+        return TDW__EV_NO_RESULT;
+    return 0;
 }
 
 /* A thread of a process that is followed as a whole, seen for the first time. */
@@ -808,20 +824,23 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 {
     struct task_struct *const task = bpf_get_current_task_btf();
     struct state *const st = state_of(task);
+    __u16 without = 0;
     __u8 bits;
 
     if (!st || !st->in_call)
         return 0;
     st->in_call = 0;
     bits = plans[st->nr & (TDW__EV_NRS - 1)].bits;
+    if (result <= RESTART_FIRST && result >= RESTART_LAST)
+        without = ending(task);
     if (bits & ~TDW__PLAN_WORDS) {
         const __u32 began_tid = st->tid;
 
         if (bits & TDW__PLAN_BEFORE)
             st->tid = number_of(task); /* exec by another thread than the leader */
-        call_fields(st, result, began_tid);
+        call_fields(st, result, began_tid, without);
     } else {
-        call_plain(st, result, 0);
+        call_plain(st, result, without);
     }
     if (st->signal) {
         tell(TDW__EV_SIGNAL, st->signal, st->tid, st->signal_pid);

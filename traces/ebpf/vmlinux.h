@@ -170,6 +170,7 @@ struct unix_sock {
 struct task_struct;
 
 struct signal_struct {
+    unsigned int flags;
     struct task_struct *group_exec_task;
 };
 
