@@ -120,9 +120,10 @@ built: $(LIB_A) $(LIB_SO) $(O)/tdw $(EXAMPLES) $(if $(shell command -v scdoc),$(
 # Numbers of the system calls of the machine that is built for, from the kernel's header.
 NUMBERS := $(O)/gen/syscall_numbers.h
 $(NUMBERS): Makefile
-	$(call say,GEN,$@)mkdir -p $(@D) && { echo '#define TDW__SYSCALL_NUMBERS(X) \\'; \
+	$(call say,GEN,$@)mkdir -p $(@D) && { echo '#include <asm/unistd.h>'; \
+	echo '#define TDW__SYSCALL_NUMBERS(X) \'; \
 	echo '#include <asm/unistd.h>' | $(CC) $(CPPFLAGS) -E -dM -x c - | \
-	sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9][0-9]*\)$$/    X(\1, \2) \\/p'; echo; } > $@
+	sed -n '/syscalls /d; /arch_specific/d; s/^#define __NR_\([a-z0-9_]*\) .*/    X(\1, __NR_\1) \\/p'; echo; } > $@
 $(O)/obj/traces/ebpf/events_numbers.o: $(NUMBERS)
 
 # ── Compile and link ───────────────────────────────────────────────────────────────────────────

@@ -18,29 +18,35 @@ static uint64_t ring_bytes(const char *text)
     return *end == '\0' && power && bytes <= 1u << 31 ? bytes : 0;
 }
 
+/* The options that take a value. 0, or an exit code. */
+static int option(struct tdw__record_options *options, const char *name, const char *value)
+{
+    if (strcmp(name, "-o") != 0 && strcmp(name, "-p") != 0 && strcmp(name, "--ring") != 0)
+        return tdw__usage("record", "an unknown option; there are -o OUT.tdw, -p PID, --ring "
+                                    "BYTES, and -- before the command");
+    if (!value)
+        return tdw__usage("record", "that option needs a value");
+    if (name[1] == 'o')
+        options->output = value;
+    else if (name[1] == 'p' && (options->pid = atoi(value)) <= 0)
+        return tdw__usage("record", "-p needs the number of a process");
+    else if (name[1] == '-' && (options->ring_bytes = ring_bytes(value)) == 0)
+        return tdw__usage("record", "--ring needs a power of two, 4096 or more");
+    return 0;
+}
+
 /* 0, or an exit code. */
 static int parse(struct tdw__record_options *options, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        const char *const value = i + 1 < argc ? argv[i + 1] : NULL;
-
+    for (int i = 1; i < argc && !options->command; i += 2) {
         if (strcmp(argv[i], "--") == 0) {
             options->command = argv + i + 1;
-            break;
+        } else {
+            const int ret = option(options, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+
+            if (ret)
+                return ret;
         }
-        if (strcmp(argv[i], "-o") != 0 && strcmp(argv[i], "-p") != 0 &&
-            strcmp(argv[i], "--ring") != 0)
-            return tdw__usage("record", "an unknown option; there are -o OUT.tdw, -p PID, --ring "
-                                        "BYTES, and -- before the command");
-        if (!value)
-            return tdw__usage("record", "that option needs a value");
-        if (argv[i][1] == 'o')
-            options->output = value;
-        else if (argv[i][1] == 'p' && (options->pid = atoi(value)) <= 0)
-            return tdw__usage("record", "-p needs the number of a process");
-        else if (argv[i][1] == '-' && (options->ring_bytes = ring_bytes(value)) == 0)
-            return tdw__usage("record", "--ring needs a power of two, 4096 or more");
-        i++;
     }
     if (!options->output)
         return tdw__usage("record", "where does the recording go? -o OUT.tdw");
@@ -62,7 +68,7 @@ int tdw__cli_record(int argc, char **argv)
         return TDW_EXIT_UNSUPPORTED;
     if (recorded.nothing)
         return recorded.has_status ? recorded.status : TDW_EXIT_NOTHING;
-    if (ret == -ENOENT || ret == -ESRCH)
+    if (recorded.no_target)
         return TDW_EXIT_USAGE;
     if (ret)
         return TDW_EXIT_IO;

@@ -265,6 +265,7 @@ static void entries(struct parts *x, unsigned arg)
 static int64_t lock(struct parts *x, unsigned arg)
 {
     const struct found found = field_of(x, arg, 'l');
+    const int64_t command = x->p->call.arg[1];
     struct flock one;
 
     if (!copy_of(found, 0, &one, sizeof one))
@@ -275,7 +276,7 @@ static int64_t lock(struct parts *x, unsigned arg)
         .whence = one.l_whence,
         .start = one.l_start,
         .length = one.l_len,
-        .pid = x->event->arg[1] == F_GETLK || x->event->arg[1] == F_OFD_GETLK ? one.l_pid : 0,
+        .pid = command == F_GETLK || command == F_OFD_GETLK ? one.l_pid : 0,
     };
     return 0;
 }
@@ -409,7 +410,7 @@ static void descriptor_pair(struct parts *x, unsigned arg)
 /* futex's fourth: a time-out for those that wait, else a number. */
 static int64_t futex_fourth(struct parts *x, unsigned arg)
 {
-    switch (x->event->arg[1] & 0x7f) {
+    switch (x->p->call.arg[1] & 0x7f) {
     case 0:  /* WAIT */
     case 6:  /* LOCK_PI */
     case 9:  /* WAIT_BITSET */

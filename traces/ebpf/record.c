@@ -179,6 +179,7 @@ static int target_mark(struct recorder *r, pid_t pid)
     if (r->target < 0 || !state) {
         error = r->target < 0 ? -errno : -ENOMEM;
         free(state);
+        r->recorded->no_target = error == -ESRCH;
         if (error == -ESRCH)
             fprintf(r->err, "tdw record: there is no process %d\n", (int)pid);
         return error;
@@ -216,7 +217,11 @@ static int target_start(struct recorder *r)
         return error;
     }
     error = target_mark(r, r->command.pid);
-    return error ? error : tdw__record_command_go(&r->command, r->options->command[0], r->err);
+    if (error)
+        return error;
+    error = tdw__record_command_go(&r->command, r->options->command[0], r->err);
+    r->recorded->no_target = error != 0;
+    return error;
 }
 
 static int signals_open(struct recorder *r)
@@ -239,11 +244,12 @@ static int begin(struct recorder *r)
     /* Forked before the kernel side is loaded: its descriptors are none of the command's. */
     if (!error && !r->options->pid)
         error = tdw__record_command_fork(&r->command, r->options->command, &r->mask, r->err);
+    r->recorded->no_target = error == -ENOENT;
     if (!error)
         error = load(r);
     if (!error)
         error = tdw__record_spool_open(&r->spool, r->options->output);
-    if (error && error != -ENOENT && !r->recorded->refused)
+    if (error && !r->recorded->no_target && !r->recorded->refused)
         fprintf(r->err, "tdw record: cannot begin: %s\n", strerror(-error));
     if (error)
         return error;

@@ -23,8 +23,9 @@ struct tdw__record_options {
 struct tdw__recorded {
     int status; /* of the command, as a shell tells it: 128 + signal */
     bool has_status;
-    bool refused; /* the reason was printed: not supported here */
-    bool nothing; /* no call was made */
+    bool refused;   /* the reason was printed: not supported here */
+    bool no_target; /* the reason was printed: no such program or process */
+    bool nothing;   /* no call was made */
 };
 
 /*
