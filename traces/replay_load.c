@@ -347,6 +347,7 @@ static int read_all(struct replay_program *program, const struct tdw__replay_opt
 {
     struct replay_text *texts[TEXTS] = {NULL};
     struct tdw_trace_record record;
+    uint64_t lost = 0;
     int ret, more;
 
     for (ret = 0; ret == 0 && (more = tdw_trace_next(reader, &record)) != 0;) {
@@ -358,7 +359,13 @@ static int read_all(struct replay_program *program, const struct tdw__replay_opt
             ret = take_image(program, texts, &record.image);
         else if (record.type == TDW_TRACE_CALL)
             ret = take_call(program, options, texts, &record.call);
+        else if (record.type == TDW_TRACE_GAP)
+            lost += record.gap.calls + record.gap.others;
     }
+    if (lost > 0)
+        fprintf(stderr,
+                "tdw: %s: its recorder lost %llu events: what follows may differ for that\n",
+                options->path, (unsigned long long)lost);
     keep_all_texts(program, texts);
     return ret;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The reference of record_pread: the least that a recorder does in the kernel. It notes when a call
- * of one process begins, and writes a small record of it when it ends: no arguments, no descriptors,
- * no losses counted, nobody woken.
+ * of one process begins, and writes a small record of it when it ends: no arguments, no
+ * descriptors, no losses counted, nobody woken.
  */
 #include <traces/ebpf/vmlinux.h>
 #include <bpf/bpf_helpers.h>
