@@ -16,7 +16,7 @@
  * of a file costs some loads and compares, and a file that is renamed, or a socket that is
  * connected, gets new words by itself.
  *
- * Invariants: a call is written whole or counted as lost, by CPU and by its thread (I23). A number is
+ * Invariants: a call is written whole or counted as lost, by CPU and by its thread (I25). A number is
  * entered only after its words are in the ring. Nothing is woken here: the reader looks by itself.
  *
  * Only tracepoints with BTF are used: no kprobe, no fentry, no bpf_d_path, which some kernels
