@@ -26,6 +26,7 @@ void tdw_tap_add(struct tdw_loop *loop, struct tdw_tap *tap)
         at = &(*at)->next;
     tap->next = NULL;
     *at = tap;
+    loop->unobserved = false;
 }
 
 void tdw_tap_remove(struct tdw_loop *loop, struct tdw_tap *tap)
@@ -36,6 +37,7 @@ void tdw_tap_remove(struct tdw_loop *loop, struct tdw_tap *tap)
         at = &(*at)->next;
     if (*at)
         *at = tap->next;
+    loop->unobserved = !loop->taps && loop->backend->clock;
 }
 
 struct tdw_digest tdw_loop_digest(const struct tdw_loop *loop)

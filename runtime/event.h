@@ -38,6 +38,8 @@ void tdw__event_show(struct tdw_loop *loop, const struct tdw_event *event);
 __attribute__((always_inline)) static inline void tdw__event(struct tdw_loop *loop,
                                                              struct tdw_event event)
 {
+    if (TDW_UNLIKELY(loop->unobserved))
+        return;
     event.now_ns = loop->now_ns;
     if (event.kind < TDW_E_CHOICE)
         tdw__digest_fold(&loop->digest, &event);

@@ -133,7 +133,11 @@ struct tdw_loop *tdw_loop(void)
 
 uint64_t tdw_now(void)
 {
-    return tdw__self->ring->loop->now_ns;
+    struct tdw_loop *loop = tdw__self->ring->loop;
+
+    if (TDW_UNLIKELY(loop->late))
+        loop->backend->clock(loop);
+    return loop->now_ns;
 }
 
 /* ── Who waits ─────────────────────────────────────────────────────────────────────────────── */

@@ -297,7 +297,7 @@ int tdw__submit(struct tdw_op *op, const struct tdw_site *site)
                          .ordinal = op->ordinal,
                          .off = tdw__opcodes[op->sqe.opcode].off == TDW_W_VALUE ? op->sqe.off : 0,
                          .len = op->sqe.len,
-                         .data = tdw__entry_hash(ring, op),
+                         .data = loop->unobserved ? 0 : tdw__entry_hash(ring, op),
                          .op = op,
                          .site = site,
                      });

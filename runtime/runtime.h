@@ -47,6 +47,8 @@ struct tdw_backend_ops {
     void (*forget)(struct tdw_ring *ring, struct tdw_op *op);
     /* Somebody is about to run the loop: 0, or why not. NULL: anybody may. */
     int (*enter)(struct tdw_loop *loop);
+    /* Read the clock, of a loop that is late. */
+    void (*clock)(struct tdw_loop *loop);
     /* A completion came while time-outs count them. */
     void (*counted)(struct tdw_ring *ring);
     /* The last task of the ring ended, or a step said that the ring ends with it. */
@@ -133,6 +135,8 @@ typedef uint32_t tdw_choose_fn(struct tdw_loop *loop, const struct tdw_choice *c
 
 struct tdw_loop {
     uint64_t now_ns; /* moved by the backend's clock alone (I5) */
+    bool late;       /* a real clock, and it was not read since the kernel was last entered */
+    bool unobserved; /* a real kernel, without a tap: events are nothing to anybody */
     struct tdw_digest digest;
     uint64_t seq;
     struct tdw_heap ready;
@@ -187,8 +191,8 @@ int tdw__cancel(struct tdw_op *op, int32_t res, struct tdw_op *asker);
  * with the one in front, nor a deadline, which ends with its op. */
 bool tdw__cancellable(const struct tdw_op *op);
 
-/* From here on nothing starts that a completion lets go; from there on all of it does. A cancellation
- * of many cancels what was in flight when it came, and not what takes its place. */
+/* From here on nothing starts that a completion lets go; from there on all of it does. A
+ * cancellation of many cancels what was in flight when it came, and not what takes its place. */
 bool tdw__starts_hold(struct tdw_ring *ring);
 void tdw__starts_go(struct tdw_ring *ring, bool before);
 

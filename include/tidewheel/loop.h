@@ -33,7 +33,7 @@ enum tdw_backend {
 struct tdw_loop_options {
     enum tdw_backend backend;
     uint32_t ops_max;   /* in flight; 0: 1,048,576 */
-    uint32_t entries;   /* uring: of the submission queue, a power of two; 0: 1,024 */
+    uint32_t entries;   /* uring: of the submission queue, a power of two; 0: 128 */
     size_t stack_bytes; /* of a stackful task; 0: TDW_STACK_BYTES */
     uint64_t seed;      /* of tdw_choose and tdw_random */
     bool sqpoll;        /* uring: a thread of the kernel's takes submissions, without a call */
@@ -59,8 +59,8 @@ const char *tdw_loop_backend(const struct tdw_loop *loop);
 /* All of that in one: main(arg) as the root task on the backend that TDW_BACKEND names (sim, uring,
  * epoll), or that `options` names in code, which goes first; TDW_TRACE=FILE writes a trace of the
  * run. On `sim` it runs in a world of its own, with the seed of `options`.
- * 0, or the error of tdw_loop_open, tdw_loop_run, or of the trace; -EBADMSG: a check failed, or there
- * was a finding. Each of these is told on stderr. */
+ * 0, or the error of tdw_loop_open, tdw_loop_run, or of the trace; -EBADMSG: a check failed, or
+ * there was a finding. Each of these is told on stderr. */
 int tdw_run(const struct tdw_loop_options *options, void (*main)(void *), void *arg);
 
 /* Of any thread, and of a signal handler: the ops of the verb `wake` that wait on this loop

@@ -1118,7 +1118,10 @@ static void turn(struct tdw_epoll_loop *e, uint64_t until_ns)
     const uint32_t again = e->again_count;
     const int n = wait_events(e, events, left);
 
-    tdw__real_now(&e->real);
+    if (until_ns == TDW_NEVER)
+        e->real.loop.late = true; /* there is no timer, and perhaps nobody who asks */
+    else
+        tdw__real_now(&e->real);
     for (int i = 0; i < n; i++)
         if (events[i].data.u64 != EVENT_WAKE)
             note_edge(e, &events[i]);
@@ -1142,7 +1145,8 @@ static void turn(struct tdw_epoll_loop *e, uint64_t until_ns)
     e->again_count -= again;
     if (again > 0)
         memmove(e->again, e->again + again, e->again_count * sizeof *e->again);
-    tdw__real_timers_fire(&e->real);
+    if (until_ns != TDW_NEVER)
+        tdw__real_timers_fire(&e->real);
 }
 
 static bool gather(struct tdw_epoll_loop *e, uint64_t deadline_ns)
@@ -1208,6 +1212,7 @@ static const struct tdw_backend_ops epoll_backend = {
     .withdraw = epoll_withdraw,
     .forget = epoll_forget,
     .enter = tdw__real_enter,
+    .clock = tdw__real_clock,
     .counted = tdw__real_timers_counted,
     .ended = tdw__real_ended,
     .wake = tdw__real_loop_wake,

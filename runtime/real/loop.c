@@ -48,6 +48,7 @@ int tdw__real_init(struct tdw_real *real, const struct tdw_backend_ops *backend,
     real->seed = options->seed;
     real->ops_max = options->ops_max ? options->ops_max : 1u << 20;
     real->loop.choose = choose;
+    real->loop.unobserved = true;
     if (options->stack_bytes)
         real->loop.stack_bytes = options->stack_bytes;
     return 0;
@@ -131,6 +132,11 @@ void tdw_loop_close(struct tdw_loop *loop)
     free(real->timers.items);
     tdw__loop_fini(loop);
     free(real);
+}
+
+void tdw__real_clock(struct tdw_loop *loop)
+{
+    tdw__real_now(tdw__real(loop));
 }
 
 int tdw__real_enter(struct tdw_loop *loop)

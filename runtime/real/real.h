@@ -93,6 +93,7 @@ bool tdw__real_expects(const struct tdw_real *real);
 void tdw__real_lacks(struct tdw_real *real, struct tdw_op *op);
 void tdw__real_ended(struct tdw_ring *ring);
 int tdw__real_enter(struct tdw_loop *loop);
+void tdw__real_clock(struct tdw_loop *loop);
 /* Complete an op that a kernel or a worker ended. One that was cancelled in time answers what the
  * cancellation said it would, which stands in the low half of its slot's `sum`: -ETIME of a
  * deadline. */
@@ -110,6 +111,7 @@ static inline void tdw__real_post(struct tdw_op *op, int32_t res, uint32_t cqe_f
 uint64_t tdw__os_clock_ns(int clock);
 static inline uint64_t tdw__real_now(struct tdw_real *real)
 {
+    real->loop.late = false;
     return real->loop.now_ns = tdw__os_clock_ns(1 /* CLOCK_MONOTONIC */) - real->start_ns;
 }
 
