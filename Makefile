@@ -146,6 +146,7 @@ $(LIB_SO): $(LIB_OBJ) runtime/libtidewheel.map
 
 $(O)/tdw: $(CLI_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(if $(filter yes,$(BPF)),-lbpf)
+	$(if $(filter yes,$(BPF)),,@echo "  record  left out of tdw: it needs BPF=yes, and what make deps-bpf brings")
 
 # The recorder's kernel side: an object with BTF, and from it a header that loads it.
 BPF_COMPILE = $(BPF_CLANG) -target bpf -mcpu=v3 -g -O2 -D__TARGET_ARCH_x86 -I. \

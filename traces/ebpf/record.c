@@ -247,12 +247,17 @@ static int begin(struct recorder *r)
     r->recorded->no_target = error == -ENOENT;
     if (!error)
         error = load(r);
-    if (!error)
-        error = tdw__record_spool_open(&r->spool, r->options->output);
-    if (error && !r->recorded->no_target && !r->recorded->refused)
-        fprintf(r->err, "tdw record: cannot begin: %s\n", strerror(-error));
-    if (error)
+    if (error) {
+        if (!r->recorded->no_target && !r->recorded->refused)
+            fprintf(r->err, "tdw record: cannot begin: %s\n", strerror(-error));
         return error;
+    }
+    error = tdw__record_spool_open(&r->spool, r->options->output);
+    if (error) {
+        fprintf(r->err, "tdw record: cannot write beside %s: %s\n", r->options->output,
+                strerror(-error));
+        return error;
+    }
     r->ring = ring_buffer__new(bpf_map__fd(r->skel->maps.ring), on_event, r, NULL);
     return r->ring ? target_start(r) : -errno;
 }
