@@ -60,6 +60,8 @@ struct tdw_epoll_loop {
     int *again;
     uint32_t again_count, again_max;
     bool no_pwait2;
+    uint32_t events_at, events_count; /* of those that the last turn brought, served and all */
+    struct epoll_event events[EVENTS];
     struct tdw_registry *registry;
 };
 
@@ -401,7 +403,19 @@ static int32_t read_attempt(const struct io_uring_sqe *sqe, short events)
 
 static short direction(uint8_t opcode)
 {
-    return tdw__kind(opcode) == TDW_K_WRITE ? POLLOUT : POLLIN;
+    switch (opcode) {
+    case IORING_OP_WRITEV:
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITE_FIXED:
+    case IORING_OP_CONNECT:
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_SENDMSG_ZC:
+        return POLLOUT;
+    default:
+        return POLLIN;
+    }
 }
 
 /* One attempt, on `sqe`, a copy with descriptor and buffer as they are. */
@@ -1107,35 +1121,20 @@ static int wait_events(struct tdw_epoll_loop *e, struct epoll_event *events, uin
     return epoll_wait(e->epfd, events, EVENTS, timeout);
 }
 
-/* One call: wait until `until_ns` for something to be ready, and attempt it. */
-static void turn(struct tdw_epoll_loop *e, uint64_t until_ns)
+static void woken(struct tdw_epoll_loop *e)
 {
-    const uint64_t now = e->real.loop.now_ns;
-    const uint64_t left = e->again_count > 0 || until_ns <= now ? 0
-                          : until_ns == TDW_NEVER               ? TDW_NEVER
-                                                                : until_ns - now;
-    struct epoll_event events[EVENTS];
+    uint64_t wakes;
+
+    if (read(e->real.wake_fd, &wakes, sizeof wakes) < 0)
+        assert(errno == EAGAIN);
+    tdw__real_woken(&e->real);
+}
+
+/* Those that had more to do than their share. */
+static void serve_again(struct tdw_epoll_loop *e)
+{
     const uint32_t again = e->again_count;
-    const int n = wait_events(e, events, left);
 
-    if (until_ns == TDW_NEVER)
-        e->real.loop.late = true; /* there is no timer, and perhaps nobody who asks */
-    else
-        tdw__real_now(&e->real);
-    for (int i = 0; i < n; i++)
-        if (events[i].data.u64 != EVENT_WAKE)
-            note_edge(e, &events[i]);
-    for (int i = 0; i < n; i++) {
-        uint64_t wakes;
-
-        if (events[i].data.u64 != EVENT_WAKE) {
-            serve_edge(e, &events[i]);
-        } else {
-            if (read(e->real.wake_fd, &wakes, sizeof wakes) < 0)
-                assert(errno == EAGAIN);
-            tdw__real_woken(&e->real);
-        }
-    }
     for (uint32_t i = 0; i < again; i++) {
         const int fd = e->again[i];
 
@@ -1145,8 +1144,51 @@ static void turn(struct tdw_epoll_loop *e, uint64_t until_ns)
     e->again_count -= again;
     if (again > 0)
         memmove(e->again, e->again + again, e->again_count * sizeof *e->again);
+}
+
+/* One call: wait until `until_ns` for something to be ready. Polls are told at once; everybody else
+ * is served from `events`, one descriptor at a time, so that what is received is answered while it
+ * is in the nearest cache. */
+static void turn(struct tdw_epoll_loop *e, uint64_t until_ns)
+{
+    struct tdw_loop *loop = &e->real.loop;
+    uint64_t left = until_ns;
+    int n;
+
+    if (until_ns != TDW_NEVER) {
+        if (loop->late)
+            tdw__real_now(&e->real);
+        left = until_ns > loop->now_ns ? until_ns - loop->now_ns : 0;
+    }
+    n = wait_events(e, e->events, e->again_count > 0 ? 0 : left);
+    if (until_ns == TDW_NEVER)
+        loop->late = true; /* there is no timer, and perhaps nobody who asks */
+    else
+        tdw__real_now(&e->real);
+    e->events_at = 0;
+    e->events_count = n > 0 ? (uint32_t)n : 0;
+    for (uint32_t i = 0; i < e->events_count; i++)
+        if (e->events[i].data.u64 == EVENT_WAKE)
+            woken(e);
+        else
+            note_edge(e, &e->events[i]);
+    serve_again(e);
     if (until_ns != TDW_NEVER)
         tdw__real_timers_fire(&e->real);
+}
+
+/* Serve what the last turn brought until something is complete; false: there is nothing left. */
+static bool serve_some(struct tdw_epoll_loop *e)
+{
+    while (e->events_at < e->events_count) {
+        const struct epoll_event *event = &e->events[e->events_at++];
+
+        if (event->data.u64 != EVENT_WAKE)
+            serve_edge(e, event);
+        if (e->real.loop.ready.count > 0)
+            return true;
+    }
+    return false;
 }
 
 static bool gather(struct tdw_epoll_loop *e, uint64_t deadline_ns)
@@ -1155,10 +1197,12 @@ static bool gather(struct tdw_epoll_loop *e, uint64_t deadline_ns)
     bool asked = false;
 
     if (loop->ready.count > 0) { /* those that only yield must not starve others */
+        while (e->events_at < e->events_count)
+            serve_some(e);
         turn(e, 0);
         return true;
     }
-    while (loop->ready.count == 0) {
+    while (!serve_some(e) && loop->ready.count == 0) {
         uint64_t until = tdw__real_timers_next(&e->real);
 
         if (e->waiting == 0 && !tdw__real_expects(&e->real))
@@ -1166,7 +1210,7 @@ static bool gather(struct tdw_epoll_loop *e, uint64_t deadline_ns)
         if (asked && loop->now_ns >= deadline_ns)
             return false;
         until = until < deadline_ns ? until : deadline_ns;
-        if (TDW_UNLIKELY(tdw__worker_stops(&e->real)) && until > loop->now_ns + 1000000)
+        if (TDW_UNLIKELY(tdw__worker_stops(&e->real)) && until > tdw__real_now(&e->real) + 1000000)
             until = loop->now_ns + 1000000;
         turn(e, until);
         asked = true;

@@ -375,10 +375,12 @@ static inline bool reap(struct tdw_uring_loop *u)
 /* One call: submit what was gathered, and wait until `until_ns` for something to come. */
 static void enter(struct tdw_uring_loop *u, uint64_t until_ns)
 {
-    const uint64_t now = u->real.loop.now_ns;
     struct __kernel_timespec left;
     struct io_uring_cqe *cqe;
+    uint64_t now = u->real.loop.now_ns;
 
+    if (until_ns != TDW_NEVER && u->real.loop.late)
+        now = tdw__real_now(&u->real);
     if (until_ns <= now) {
         io_uring_submit_and_get_events(&u->ring);
     } else if (until_ns == TDW_NEVER) {
@@ -419,7 +421,7 @@ static bool gather(struct tdw_uring_loop *u, uint64_t deadline_ns)
         if (asked && loop->now_ns >= deadline_ns)
             return false;
         until = until < deadline_ns ? until : deadline_ns;
-        if (TDW_UNLIKELY(tdw__worker_stops(&u->real)) && until > loop->now_ns + 1000000)
+        if (TDW_UNLIKELY(tdw__worker_stops(&u->real)) && until > tdw__real_now(&u->real) + 1000000)
             until = loop->now_ns + 1000000;
         enter(u, until);
         asked = true;
