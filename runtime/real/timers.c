@@ -13,16 +13,11 @@
  * Cost: O(log n), and usually O(1): a deadline is later than those before it, and taken out early.
  */
 #include <runtime/real/real.h>
+#include <runtime/timeout.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define ARITY 4
-
-enum {
-    MULTISHOT = 1 << 6, /* IORING_TIMEOUT_MULTISHOT, Linux 6.4 */
-    CLOCKS = IORING_TIMEOUT_BOOTTIME | IORING_TIMEOUT_REALTIME,
-    UPDATES = IORING_TIMEOUT_UPDATE | IORING_LINK_TIMEOUT_UPDATE,
-};
 
 /* ── The heap ──────────────────────────────────────────────────────────────────────────────── */
 
@@ -93,32 +88,6 @@ static void take(struct tdw_real *real, struct tdw_op *op)
 
 /* ── Times ─────────────────────────────────────────────────────────────────────────────────── */
 
-/* Does the op carry its own time (tdw_prep_sleep)? Then it is a sleep, and to wake is no error. */
-static bool is_sleep(const struct tdw_op *op)
-{
-    return op->sqe.addr == (uintptr_t)&op->sqe.addr3;
-}
-
-static bool is_counting(const struct tdw_op *op)
-{
-    return op->sqe.opcode == IORING_OP_TIMEOUT && op->sqe.off > 0 &&
-           !(op->sqe.timeout_flags & MULTISHOT);
-}
-
-static int time_of(uint64_t word, uint64_t *ns)
-{
-    const struct __kernel_timespec *time = (const void *)(uintptr_t)word;
-
-    if (!time)
-        return -EFAULT;
-    if (time->tv_sec < 0 || time->tv_nsec < 0)
-        return -EINVAL;
-    *ns = time->tv_sec > INT64_MAX / 1000000000 - 2
-              ? INT64_MAX
-              : (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
-    return 0;
-}
-
 /* When it is due on the loop's clock. An absolute time of another clock is taken as the distance
  * from that clock's present: a step of it while the timer runs is not followed. */
 static uint64_t due_ns(struct tdw_real *real, uint32_t flags, uint64_t ns)
@@ -137,39 +106,23 @@ static uint64_t due_ns(struct tdw_real *real, uint32_t flags, uint64_t ns)
     return left > TDW_NEVER - 1 - now ? TDW_NEVER - 1 : now + left;
 }
 
-static int check(const struct tdw_op *op)
-{
-    const uint32_t flags = op->sqe.timeout_flags;
-    const uint32_t known = IORING_TIMEOUT_ABS | CLOCKS | IORING_TIMEOUT_ETIME_SUCCESS | MULTISHOT;
-
-    if (op->sqe.len != 1 || op->sqe.buf_index || op->sqe.splice_fd_in)
-        return -EINVAL;
-    if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT && (op->sqe.off || flags & MULTISHOT))
-        return -EINVAL;
-    if (flags & ~known || (flags & CLOCKS) == CLOCKS)
-        return -EINVAL;
-    if (flags & MULTISHOT && is_sleep(op)) /* its time stands where its completions are listed */
-        return -EINVAL;
-    return flags & MULTISHOT && flags & IORING_TIMEOUT_ABS ? -EINVAL : 0;
-}
-
 /* ── What the backends call ────────────────────────────────────────────────────────────────── */
 
 void tdw__real_timer_begin(struct tdw_real *real, struct tdw_op *op)
 {
     struct tdw_ring *ring = op->task->ring;
     uint64_t ns = 0;
-    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : check(op);
+    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : tdw__timeout_check(op);
 
     if (!err)
-        err = time_of(op->sqe.addr, &ns);
+        err = tdw__timeout_ns(op->sqe.addr, &ns);
     if (err) {
         tdw__post(op, err, 0, 0);
         return;
     }
-    if (op->sqe.timeout_flags & MULTISHOT)
+    if (op->sqe.timeout_flags & TDW_TIMEOUT_MULTISHOT)
         tdw__slot(ring, op)->sum = ns;
-    if (is_counting(op)) {
+    if (tdw__counts_completions(op)) {
         tdw__slot(ring, op)->sum = ring->completed + op->sqe.off;
         ring->counting = true;
     }
@@ -184,7 +137,7 @@ void tdw__real_timer_stop(struct tdw_real *real, struct tdw_op *op)
 /* A multishot one has run out; true: it goes on. */
 static bool again(struct tdw_real *real, struct tdw_op *op)
 {
-    if (!(op->sqe.timeout_flags & MULTISHOT) || op->sqe.off == 1)
+    if (!(op->sqe.timeout_flags & TDW_TIMEOUT_MULTISHOT) || op->sqe.off == 1)
         return false;
     if (!tdw__post_more(op, -ETIME, 0, 0))
         return false;
@@ -203,7 +156,7 @@ void tdw__real_timers_fire(struct tdw_real *real)
         if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
             tdw__link_timeout_fires(op);
         else if (!again(real, op))
-            tdw__post(op, is_sleep(op) ? 0 : -ETIME, 0, 0);
+            tdw__post(op, tdw__is_sleep(op) ? 0 : -ETIME, 0, 0);
     }
 }
 
@@ -215,7 +168,7 @@ void tdw__real_timers_counted(struct tdw_ring *ring)
     for (uint32_t i = 0; i < ring->slots_used; i++) {
         struct tdw_op *op = ring->slots[i].op;
 
-        if (!op || !is_counting(op) || op->state != TDW_PENDING)
+        if (!op || !tdw__counts_completions(op) || op->state != TDW_PENDING)
             continue;
         if (ring->slots[i].sum > ring->completed) {
             ring->counting = true;
@@ -233,8 +186,8 @@ static int32_t update(struct tdw_real *real, const struct tdw_op *op, struct tdw
 
     if (target->sqe.opcode != (linked ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT))
         return -ENOENT;
-    time_of(op->sqe.off, &ns);
-    if (!(target->sqe.timeout_flags & MULTISHOT))
+    tdw__timeout_ns(op->sqe.off, &ns);
+    if (!(target->sqe.timeout_flags & TDW_TIMEOUT_MULTISHOT))
         target->sqe.off = 0; /* the count is forgotten, as on Linux */
     else
         tdw__slot(target->task->ring, target)->sum = ns;
@@ -245,21 +198,9 @@ static int32_t update(struct tdw_real *real, const struct tdw_op *op, struct tdw
 
 int32_t tdw__real_timer_remove(struct tdw_real *real, struct tdw_op *op)
 {
-    const uint32_t flags = op->sqe.timeout_flags;
     struct tdw_op *target = tdw__find(op->task->ring, op->sqe.addr);
-    uint64_t ns;
-    int err = 0;
+    const int err = tdw__timeout_remove_check(op);
 
-    if (op->sqe.flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT) || op->sqe.buf_index ||
-        op->sqe.len || op->sqe.splice_fd_in)
-        return -EINVAL;
-    if (!tdw__is_update(&op->sqe))
-        err = flags ? -EINVAL : 0;
-    else if (flags & ~(uint32_t)(UPDATES | CLOCKS | IORING_TIMEOUT_ABS) ||
-             (flags & CLOCKS) == CLOCKS)
-        err = -EINVAL;
-    else
-        err = time_of(op->sqe.off, &ns);
     if (err)
         return err;
     if (!target || target->state != TDW_PENDING || !tdw__is_timer(target))

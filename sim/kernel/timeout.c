@@ -11,45 +11,13 @@
  * While a time-out runs, `place` of its op is the count of completions that ends it, and of a
  * multishot one its period: an entry's time is read when it starts, and never again.
  */
+#include <runtime/timeout.h>
 #include <sim/kernel/world.h>
 #include <time.h>
-
-enum {
-    MULTISHOT = 1 << 6, /* IORING_TIMEOUT_MULTISHOT, Linux 6.4 */
-    CLOCKS = IORING_TIMEOUT_BOOTTIME | IORING_TIMEOUT_REALTIME,
-    UPDATES = IORING_TIMEOUT_UPDATE | IORING_LINK_TIMEOUT_UPDATE,
-};
 
 static struct tdw_host *host_of(const struct tdw_op *op)
 {
     return tdw_of(op->task->ring, struct tdw_process, ring)->host;
-}
-
-/* Does the op carry its own time (tdw_prep_sleep)? Then it is a sleep, and to wake is no error. */
-static bool is_sleep(const struct tdw_op *op)
-{
-    return op->sqe.addr == (uintptr_t)&op->sqe.addr3;
-}
-
-static bool is_counting(const struct tdw_op *op)
-{
-    return op->sqe.opcode == IORING_OP_TIMEOUT && op->sqe.off > 0 &&
-           !(op->sqe.timeout_flags & MULTISHOT);
-}
-
-/* The time that an entry gives; -EFAULT, -EINVAL. */
-static int time_of(uint64_t word, uint64_t *ns)
-{
-    const struct __kernel_timespec *time = (const void *)(uintptr_t)word;
-
-    if (!time)
-        return -EFAULT;
-    if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec > 999999999)
-        return -EINVAL;
-    *ns = time->tv_sec > INT64_MAX / 1000000000 - 1
-              ? INT64_MAX
-              : (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
-    return 0;
 }
 
 /* How long it is until then, in the world's time. */
@@ -63,39 +31,23 @@ static uint64_t wait_ns(const struct tdw_op *op, uint32_t flags, uint64_t ns)
     return due - host->world->loop.now_ns;
 }
 
-static int check_start(const struct tdw_op *op)
-{
-    const uint32_t flags = op->sqe.timeout_flags;
-    const uint32_t known = IORING_TIMEOUT_ABS | CLOCKS | IORING_TIMEOUT_ETIME_SUCCESS | MULTISHOT;
-
-    if (op->sqe.len != 1 || op->sqe.buf_index || op->sqe.splice_fd_in)
-        return -EINVAL;
-    if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT && (op->sqe.off || flags & MULTISHOT))
-        return -EINVAL;
-    if (flags & ~known || (flags & CLOCKS) == CLOCKS)
-        return -EINVAL;
-    if (flags & MULTISHOT && is_sleep(op)) /* its time stands where its completions are listed */
-        return -EINVAL;
-    return flags & MULTISHOT && flags & IORING_TIMEOUT_ABS ? -EINVAL : 0;
-}
-
 void tdw__timeout_start(struct tdw_op *op)
 {
     struct tdw_ring *ring = op->task->ring;
     uint64_t ns;
-    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : check_start(op);
+    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : tdw__timeout_check(op);
 
     if (!err)
-        err = time_of(op->sqe.addr, &ns);
+        err = tdw__timeout_ns(op->sqe.addr, &ns);
     if (err) {
         tdw__post(op, err, 0, 0);
         return;
     }
     tdw__pend(op, wait_ns(op, op->sqe.timeout_flags, ns));
     op->place = UINT64_MAX;
-    if (op->sqe.timeout_flags & MULTISHOT)
+    if (op->sqe.timeout_flags & TDW_TIMEOUT_MULTISHOT)
         op->place = ns;
-    if (is_counting(op)) {
+    if (tdw__counts_completions(op)) {
         op->place = ring->completed + op->sqe.off;
         ring->counting = true;
     }
@@ -106,7 +58,7 @@ static bool again(struct tdw_op *op)
 {
     const uint64_t period_ns = op->place;
 
-    if (!(op->sqe.timeout_flags & MULTISHOT) || op->sqe.off == 1)
+    if (!(op->sqe.timeout_flags & TDW_TIMEOUT_MULTISHOT) || op->sqe.off == 1)
         return false;
     if (!tdw__post_more(op, -ETIME, 0, 0))
         return false;
@@ -122,7 +74,7 @@ void tdw__timeout_fires(struct tdw_op *op)
     if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
         tdw__link_timeout_fires(op);
     else if (!again(op))
-        tdw__post(op, is_sleep(op) ? 0 : -ETIME, 0, 0);
+        tdw__post(op, tdw__is_sleep(op) ? 0 : -ETIME, 0, 0);
 }
 
 void tdw__timeouts_count(struct tdw_ring *ring)
@@ -131,7 +83,7 @@ void tdw__timeouts_count(struct tdw_ring *ring)
     for (uint32_t i = 0; i < ring->slots_used; i++) {
         struct tdw_op *op = ring->slots[i].op;
 
-        if (!op || !is_counting(op) || op->state != TDW_PENDING)
+        if (!op || !tdw__counts_completions(op) || op->state != TDW_PENDING)
             continue;
         if (op->place > ring->completed) {
             ring->counting = true;
@@ -178,18 +130,8 @@ void tdw__timeouts_changed(struct tdw_host *host, const struct tdw_host_clock *b
 
 static int start_remove(struct tdw_process *process, struct tdw_op *op, void **object)
 {
-    const uint32_t flags = op->sqe.timeout_flags;
-    uint64_t ns;
-
     (void)process, (void)object;
-    if (op->sqe.flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT) || op->sqe.buf_index ||
-        op->sqe.len || op->sqe.splice_fd_in)
-        return -EINVAL;
-    if (!tdw__is_update(&op->sqe))
-        return flags ? -EINVAL : 0;
-    if (flags & ~(uint32_t)(UPDATES | CLOCKS | IORING_TIMEOUT_ABS) || (flags & CLOCKS) == CLOCKS)
-        return -EINVAL;
-    return time_of(op->sqe.off, &ns);
+    return tdw__timeout_remove_check(op);
 }
 
 static int32_t update(struct tdw_op *op, struct tdw_op *target)
@@ -200,12 +142,12 @@ static int32_t update(struct tdw_op *op, struct tdw_op *target)
 
     if (target->sqe.opcode != (linked ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT))
         return -ENOENT;
-    time_of(op->sqe.off, &ns);
-    if (!(target->sqe.timeout_flags & MULTISHOT))
+    tdw__timeout_ns(op->sqe.off, &ns);
+    if (!(target->sqe.timeout_flags & TDW_TIMEOUT_MULTISHOT))
         target->sqe.off = 0; /* the count is forgotten, as on Linux */
     tdw__schedule_remove(tdw__world(ring->loop), target);
     tdw__pend(target, wait_ns(target, op->sqe.timeout_flags, ns));
-    if (target->sqe.timeout_flags & MULTISHOT)
+    if (target->sqe.timeout_flags & TDW_TIMEOUT_MULTISHOT)
         target->place = ns;
     return 0;
 }

@@ -307,7 +307,7 @@ static void skip_success_hides_the_callback_not_the_end(void **state)
 
 TASK(bad_time)
 {
-    struct __kernel_timespec time = {.tv_sec = 0, .tv_nsec = 1000000000};
+    struct __kernel_timespec time = {.tv_sec = 0, .tv_nsec = -1};
 
     (void)unused;
     seen[0] = tdw_timeout(&time, 0);
@@ -319,6 +319,8 @@ TASK(bad_time)
     seen[3] = tdw_timeout(&time, IORING_TIMEOUT_ABS); /* in the past */
     when[1] = tdw_now();
     seen[4] = tdw_sleep(0);
+    time.tv_nsec = 1000000001; /* which Linux takes */
+    seen[5] = tdw_timeout(&time, 0);
 }
 
 static void time_outs_are_exact_and_checked(void **state)
@@ -326,6 +328,7 @@ static void time_outs_are_exact_and_checked(void **state)
     (void)state;
     run(bad_time_main, 0);
     assert_int_equal(seen[0], -EINVAL);
+    assert_int_equal(seen[5], -ETIME);
     assert_int_equal(seen[1], -ETIME);
     assert_int_equal(seen[2], -ETIME);
     assert_int_equal(when[0], 5000);
