@@ -1090,6 +1090,10 @@ static void epoll_start(struct tdw_ring *ring, struct tdw_op *op)
             tdw__post(op, 0, 0, 0);
             return;
         }
+        if (tdw__only_looks(&sqe)) {
+            tdw__post(op, tdw__perform(&sqe, false), 0, 0);
+            return;
+        }
         to_worker(e, op, &sqe);
         if (op->task->bits & TDW_TASK_STOPPING && op->state == TDW_PENDING)
             tdw__cancel(op, -ECANCELED, NULL);

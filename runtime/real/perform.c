@@ -55,7 +55,6 @@ enum tdw_kind tdw__kind(uint8_t opcode)
     case IORING_OP_ACCEPT:
     case IORING_OP_RECV:
     case IORING_OP_RECVMSG:
-    case TDW_OP_EPOLL_WAIT:
         return TDW_K_READ;
     case IORING_OP_WRITEV:
     case IORING_OP_WRITE:
@@ -91,6 +90,7 @@ enum tdw_kind tdw__kind(uint8_t opcode)
     case TDW_OP_SENDFILE:
     case TDW_OP_SETLKW:
     case TDW_OP_FLOCK:
+    case TDW_OP_EPOLL_WAIT:
     case TDW_OP_PPOLL:
     case TDW_OP_RESOLVE:
     case TDW_OP_WAITPID:
@@ -109,6 +109,11 @@ enum tdw_kind tdw__kind(uint8_t opcode)
     default:
         return TDW_K_UNKNOWN;
     }
+}
+
+bool tdw__only_looks(const struct io_uring_sqe *sqe)
+{
+    return (sqe->opcode == TDW_OP_EPOLL_WAIT || sqe->opcode == TDW_OP_PPOLL) && sqe->off == 0;
 }
 
 /* ── Reads and writes ──────────────────────────────────────────────────────────────────────── */
@@ -223,10 +228,10 @@ static const struct timespec *time_left(uint64_t ns, struct timespec *room)
     return room;
 }
 
-static int32_t epoll_wait_of(const struct io_uring_sqe *sqe, bool prompt)
+static int32_t epoll_wait_of(const struct io_uring_sqe *sqe)
 {
     struct timespec room;
-    const struct timespec *left = time_left(prompt ? 0 : sqe->off, &room);
+    const struct timespec *left = time_left(sqe->off, &room);
 
     return answer(
         syscall(SYS_epoll_pwait2, sqe->fd, at(sqe->addr), (int)sqe->len, left, NULL, (size_t)8));
@@ -317,6 +322,8 @@ static int32_t waits(const struct io_uring_sqe *sqe)
         return answer(fcntl(sqe->fd, (int)sqe->len, at(sqe->addr)));
     case TDW_OP_FLOCK:
         return answer(flock(sqe->fd, (int)sqe->len));
+    case TDW_OP_EPOLL_WAIT:
+        return epoll_wait_of(sqe);
     case TDW_OP_PPOLL:
         return ppoll_of(sqe);
     case TDW_OP_RESOLVE:
@@ -364,8 +371,6 @@ int32_t tdw__perform(const struct io_uring_sqe *sqe, bool prompt)
     case IORING_OP_SENDMSG_ZC:
     case IORING_OP_RECVMSG:
         return message(sqe, prompt);
-    case TDW_OP_EPOLL_WAIT:
-        return epoll_wait_of(sqe, prompt);
     case IORING_OP_OPENAT:
     case IORING_OP_OPENAT2:
     case IORING_OP_STATX:

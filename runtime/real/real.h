@@ -163,6 +163,8 @@ enum tdw_kind {
     TDW_K_OWN,     /* of the backend itself: time-outs, cancels, polls, buffers */
 };
 enum tdw_kind tdw__kind(uint8_t opcode);
+/* A wait with no time to wait: it is over at once. */
+bool tdw__only_looks(const struct io_uring_sqe *sqe);
 /* Perform the entry with plain calls. With `prompt` a call that would wait answers -EAGAIN, as far
  * as the kernel can be asked not to wait for that kind of descriptor. */
 int32_t tdw__perform(const struct io_uring_sqe *sqe, bool prompt);

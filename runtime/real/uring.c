@@ -67,6 +67,8 @@ static inline struct tdw_uring_loop *uring_of(struct tdw_loop *loop)
     return (struct tdw_uring_loop *)(void *)loop;
 }
 
+static bool reap(struct tdw_uring_loop *u);
+
 /* ── Submission ────────────────────────────────────────────────────────────────────────────── */
 
 static inline struct io_uring_sqe *entry(struct tdw_uring_loop *u)
@@ -76,8 +78,8 @@ static inline struct io_uring_sqe *entry(struct tdw_uring_loop *u)
     while (TDW_UNLIKELY(!sqe)) { /* the queue is full: hand it over, or let SQPOLL make room */
         if (u->ring.flags & IORING_SETUP_SQPOLL)
             io_uring_sqring_wait(&u->ring);
-        else
-            io_uring_submit(&u->ring);
+        else if (io_uring_submit(&u->ring) < 0 && !reap(u)) /* completions may stand in the way */
+            io_uring_get_events(&u->ring);
         sqe = io_uring_get_sqe(&u->ring);
     }
     return sqe;
@@ -257,7 +259,7 @@ static void call_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct t
         return;
     }
     tdw__real_localise(ring, &sqe, &room);
-    if (prompt)
+    if (prompt || tdw__only_looks(&sqe))
         tdw__post(op, tdw__perform(&sqe, true), 0, 0);
     else if (tdw__worker_begin(&u->real, op, &sqe) < 0)
         tdw__post(op, -EAGAIN, 0, 0);
@@ -331,7 +333,7 @@ static inline void complete(struct tdw_uring_loop *u, struct tdw_op *op, int32_t
 }
 
 /* Take one completion out of the queue; false: there is none. */
-static inline bool reap(struct tdw_uring_loop *u)
+static bool reap(struct tdw_uring_loop *u)
 {
     struct io_uring_cq *cq = &u->ring.cq;
     const unsigned head = *cq->khead;

@@ -289,6 +289,44 @@ static void edges_judge(void)
     SAW(0, 1, 0, 0, 1, 1);
 }
 
+static void waits_for_epoll(void *unused)
+{
+    const int epfd = tdw_sys_epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN};
+    struct tdw_op wait = {.res = 0};
+    struct pollfd one;
+    int fds[2];
+
+    (void)unused;
+    tdw_sys_pipe2(fds, 0);
+    tdw_sys_epoll_ctl(epfd, EPOLL_CTL_ADD, fds[0], &event);
+    seen[0] = tdw_epoll_wait(epfd, &event, 1, 20 * MS);
+    seen[1] = TDW_DO_WITHIN(20 * MS, epoll_wait, epfd, &event, 1, UINT64_MAX);
+    TDW_GO(&wait, epoll_wait, epfd, &event, 1, UINT64_MAX);
+    tdw_sleep(5 * MS);
+    seen[2] = tdw_op_idle(&wait);
+    tdw_write(fds[1], "x", 1);
+    seen[3] = tdw_await(&wait);
+    one = (struct pollfd){.fd = fds[1], .events = POLLIN};
+    seen[4] = tdw_ppoll(&one, 1, 20 * MS);
+    one = (struct pollfd){.fd = fds[0], .events = POLLIN};
+    seen[5] = tdw_ppoll(&one, 1, UINT64_MAX);
+    tdw_close(fds[0]);
+    tdw_close(fds[1]);
+    tdw_close(epfd);
+}
+
+static void waits_for_epoll_judge(void)
+{
+    SAW(0, -ETIME, false, 1, 0, 1);
+}
+
+static void waits_for_several_things_end(void **state)
+{
+    (void)state;
+    everywhere(waits_for_epoll, waits_for_epoll_judge);
+}
+
 static void an_edge_is_told_once(void **state)
 {
     (void)state;
@@ -459,6 +497,7 @@ int tests_cases(void)
         TEST(a_thousand_vectors_and_no_more),
         TEST(more_completions_than_the_queue_has_room_for),
         TEST(several_completions_end),
+        TEST(waits_for_several_things_end),
         TEST(an_edge_is_told_once),
         TEST(a_broken_end_is_an_error),
         TEST(a_full_backlog_lets_nobody_in),
