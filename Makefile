@@ -3,9 +3,9 @@
 # tidewheel: make, make demo, make check, make bench, make install prefix=… DESTDIR=…
 #
 # All output is under build/. V=1 shows the commands. SAN=address,undefined builds with sanitizers
-# into build/san-…, SWITCH=ucontext without our assembly, ZSTD=no without zstd, BPF=no without the
-# recorder (which is also left out where clang, bpftool or libbpf's headers are missing). DEPS=no
-# never installs anything. Targets that need packages install their tier of them first (deps.sh).
+# into build/san-…, SWITCH=ucontext without our assembly, ZSTD=no without zstd, URING=no without
+# liburing's library and the backend that needs it, BPF=no without the recorder (which is also left
+# out where clang, bpftool or libbpf's headers are missing). DEPS=no never installs anything. Targets that need packages install their tier of them first (deps.sh).
 
 VERSION  := 0.1.0
 SOVERSION := 0
@@ -33,6 +33,7 @@ BPF_CLANG  ?= clang
 BPF_ASKED  := $(BPF)
 BPF        ?= $(if $(and $(BPFTOOL),$(wildcard /usr/include/bpf/libbpf.h),$(shell command -v $(BPF_CLANG)),$(filter x86_64%,$(shell $(CC) -dumpmachine))),yes,no)
 ZSTD       ?= yes
+URING      ?= yes
 BUILD      ?= build
 comma := ,
 ifdef SAN
@@ -59,7 +60,7 @@ ALL_LDFLAGS = $(LDFLAGS)
 ifneq ($(ZSTD),yes)
 ALL_CPPFLAGS += -DTDW_NO_ZSTD
 endif
-LIBS = -luring $(if $(filter yes,$(ZSTD)),-lzstd)
+LIBS = $(if $(filter yes,$(URING)),-luring) $(if $(filter yes,$(ZSTD)),-lzstd)
 ifdef SAN
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 ALL_LDFLAGS += -fsanitize=$(SAN)
@@ -77,7 +78,9 @@ SWITCH_SRC := runtime/switch_ucontext.c
 endif
 COMPRESS_SRC := traces/compress_$(if $(filter yes,$(ZSTD)),zstd,none).c
 
-LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c runtime/real/*.c)) $(SWITCH_SRC) \
+LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c)) $(SWITCH_SRC) \
+           $(filter-out runtime/real/uring%.c,$(wildcard runtime/real/*.c)) \
+           runtime/real/uring$(if $(filter yes,$(URING)),,_none).c \
            $(wildcard sim/kernel/*.c sim/kernel/net/*.c) $(wildcard sim/explore/*.c) $(wildcard faults/*.c) \
            $(filter-out traces/compress_%.c,$(wildcard traces/*.c)) $(COMPRESS_SRC) \
            $(wildcard traces/ebpf/events_*.c)

@@ -3,7 +3,7 @@
 #
 # portable.sh: the same seeds give the same digests whatever built the program and runs it: gcc -O0,
 # gcc -O3, clang -O2, our switch or ucontext, address space randomised or not, and aarch64 under
-# qemu-user (without zstd there: it is not needed, and not in the cross compiler's root).
+# qemu-user (without zstd and liburing's library there: neither is needed, or in its root).
 set -eu
 cd "$(dirname "$0")/.."
 runs=${RUNS:-200}
@@ -53,6 +53,6 @@ digests ucontext "$out/ucontext/examples/store"
 include=$out/include
 mkdir -p "$include"
 cp -r /usr/include/liburing.h /usr/include/liburing /usr/include/xxhash.h "$include/"
-build aarch64 CC=aarch64-linux-gnu-gcc CFLAGS=-O2 CPPFLAGS="-I$include" ZSTD=no
+build aarch64 CC=aarch64-linux-gnu-gcc CFLAGS=-O2 CPPFLAGS="-I$include" ZSTD=no URING=no
 digests aarch64 qemu-aarch64 -L /usr/aarch64-linux-gnu "$out/aarch64/examples/store"
 echo "portable: $runs seeds, three scenarios, three models, two schedules: the same everywhere"
