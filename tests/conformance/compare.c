@@ -43,19 +43,19 @@ static const char *explain_call(const struct step *step)
     return NULL;
 }
 
+/* `reader`: somebody else waits for bytes, or did. */
 static const char *explain(const struct program *p, uint32_t at, const struct note *sim,
-                           const struct note *real)
+                           const struct note *real, bool reader)
 {
     const struct step *step = sim && sim->id < IDS ? &p->steps[sim->from] : NULL;
-    const uint8_t now = p->steps[at].what == W_ENTRY ? p->steps[at].opcode : 0;
 
     if (sim && sim->id == IDS)
         return explain_call(&p->steps[at]);
     if (!step)
         return NULL;
     if (!real) {
-        if (step->opcode == IORING_OP_POLL_ADD && (now == IORING_OP_TEE || now == IORING_OP_SPLICE))
-            return "a splice wakes a poll behind the reader";
+        if (step->opcode == IORING_OP_POLL_ADD && sim->from != at && reader)
+            return "a read before a poll";
         return NULL;
     }
     if (sim->id != real->id)
@@ -68,6 +68,27 @@ static const char *explain(const struct program *p, uint32_t at, const struct no
     if (step->opcode == IORING_OP_POLL_ADD && sim->res > 0 && real->res > 0 && sim->from != at)
         return "what a poll tells";
     return NULL;
+}
+
+static bool reads(const struct step *step)
+{
+    return step->what == W_ENTRY &&
+           (step->opcode == IORING_OP_READ || step->opcode == IORING_OP_READV ||
+            step->opcode == IORING_OP_RECV || step->opcode == IORING_OP_RECVMSG);
+}
+
+/* Does a read wait, or did one until this step? */
+static bool has_reader(const struct program *p, uint32_t at, const struct view *sim)
+{
+    for (uint32_t i = 0; i < at; i++) {
+        bool over = !reads(&p->steps[i]);
+
+        for (uint32_t j = 0; j < sim->count && !over; j++)
+            over = sim->notes[j].from == i && sim->notes[j].id < IDS && sim->notes[j].step < at;
+        if (!over)
+            return true;
+    }
+    return false;
 }
 
 static bool same_note(const struct note *a, const struct note *b)
@@ -92,7 +113,7 @@ static void compare_notes(const struct program *p, uint32_t at, const struct vie
         describe(p, y, second, sizeof second);
         d->is = true;
         d->step = at;
-        d->explained = explain(p, at, x, y);
+        d->explained = explain(p, at, x, y, has_reader(p, at, sim));
         snprintf(d->text, sizeof d->text, "sim %s; real %s", first, second);
         return;
     }
