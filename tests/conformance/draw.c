@@ -700,8 +700,8 @@ static void draw_chain(struct program *p, struct dice *dice)
         s = &p->steps[p->count - 1];
         if (i + 1 < count)
             s->sqe_flags |= (uint8_t)PICK(dice, IOSQE_IO_LINK, IOSQE_IO_LINK, IOSQE_IO_HARDLINK);
-        else if (below(dice, 8) == 0 && s->opcode != IORING_OP_READ) /* or nothing would go on */
-            s->sqe_flags |= IOSQE_IO_DRAIN;
+        else if (count == 1 && below(dice, 8) == 0 && s->opcode != IORING_OP_READ)
+            s->sqe_flags |= IOSQE_IO_DRAIN; /* behind a read that waits nothing would go on */
     }
     if (below(dice, 3) == 0) { /* a deadline for the last one */
         struct step *s = &p->steps[p->count - 1];

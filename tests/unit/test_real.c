@@ -747,7 +747,7 @@ static struct tdw_verdict judge_writes(struct tdw_gate *gate, const struct tdw_o
 {
     (void)gate;
     if (op->sqe.opcode == IORING_OP_WRITE && op->sqe.len == 3)
-        return (struct tdw_verdict){-EIO, "test/write"};
+        return (struct tdw_verdict){-ENOSPC, "test/write"};
     return (struct tdw_verdict){0, NULL};
 }
 
@@ -776,7 +776,7 @@ static void gated(void *unused)
 
 static void gated_judge(void)
 {
-    SAW(4, -EIO, -EIO, -ECANCELED, 4, 3);
+    SAW(4, -ENOSPC, -ENOSPC, -ECANCELED, 4, 3);
 }
 
 static void the_gate_refuses_alike_on_every_backend(void **state)
