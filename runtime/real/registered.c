@@ -211,8 +211,9 @@ int tdw__registry_install(struct tdw_registry *r, int fd, uint32_t index)
         return -EINVAL;
     if (r->files[slot] >= 0)
         close_slot(r, r->files[slot]);
+    else
+        r->files_next = (uint32_t)slot + 1; /* where the next free one is looked for */
     r->files[slot] = fd;
-    r->files_next = (uint32_t)slot + 1; /* where the next free one is looked for */
     return any ? slot : 0;
 }
 
