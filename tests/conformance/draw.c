@@ -652,12 +652,16 @@ static void draw_epolls(struct dice *dice, struct program *p)
 
 /* ── Links ─────────────────────────────────────────────────────────────────────────────────── */
 
-/* One member of a chain, with number `id`. */
-static void draw_member(struct program *p, struct dice *dice, int id)
+/*
+ * One member of a chain, with number `id`. `read`: a member before it reads the pipe already; a
+ * second one could wait beside it once the first is cancelled, and which of two gets the bytes, and
+ * how many, is the scheduler's.
+ */
+static void draw_member(struct program *p, struct dice *dice, int id, bool *read)
 {
     struct step *s;
 
-    switch (below(dice, 7)) {
+    switch (below(dice, *read ? 6 : 7)) {
     case 0:
         s = entry(p, dice, IORING_OP_NOP, -1);
         break;
@@ -674,15 +678,16 @@ static void draw_member(struct program *p, struct dice *dice, int id)
         s = &p->steps[p->count - 1];
         break;
     case 5:
-        draw_read(p, dice, 1);
-        s = &p->steps[p->count - 1];
-        break;
-    default:
         s = entry(p, dice, IORING_OP_TIMEOUT, -1);
         s->addr = A_TIME;
         s->len = 1;
         s->ns = 1000000;
         s->flags = (uint32_t)PICK(dice, 0, IORING_TIMEOUT_ETIME_SUCCESS);
+        break;
+    default:
+        draw_read(p, dice, 1);
+        s = &p->steps[p->count - 1];
+        *read = true;
     }
     s->id = (uint8_t)id;
 }
@@ -690,13 +695,14 @@ static void draw_member(struct program *p, struct dice *dice, int id)
 static void draw_chain(struct program *p, struct dice *dice)
 {
     const uint32_t count = 1 + below(dice, 4);
+    bool read = false;
 
     if (p->count + count + 1 > STEPS_MAX)
         return;
     for (uint32_t i = 0; i < count; i++) {
         struct step *s;
 
-        draw_member(p, dice, (int)i);
+        draw_member(p, dice, (int)i, &read);
         s = &p->steps[p->count - 1];
         if (i + 1 < count)
             s->sqe_flags |= (uint8_t)PICK(dice, IOSQE_IO_LINK, IOSQE_IO_LINK, IOSQE_IO_HARDLINK);
