@@ -85,10 +85,13 @@ static uint64_t entries_of(const struct program *program)
     return count;
 }
 
-static void report(const struct program *program, enum tdw_backend backend)
+/* `first` is printed too: one that cannot be had again is a race, and this is all that is left. */
+static void report(const struct program *program, enum tdw_backend backend,
+                   const struct difference *first)
 {
     struct program shorter = *program;
 
+    fprintf(stderr, "/* step %u: %s */\n", first->step, first->text);
     shrink(&shorter, backend);
     print_as_c(stderr, &shorter, backend);
     fflush(stderr);
@@ -122,7 +125,7 @@ static void run_one(const struct program *program, struct tally *tally)
         if (d.explained)
             tally->explained++;
         else if (++tally->differences <= FAILURES_SHOWN)
-            report(program, (enum tdw_backend)b);
+            report(program, (enum tdw_backend)b, &d);
     }
     tally->programs++;
     tally->operations += entries_of(program);
