@@ -568,10 +568,12 @@ void tdw__link_timeout_fires(struct tdw_op *timer)
 
     leave_chain(ring, slot); /* first: the op may end later than the timer */
     ret = tdw__cancel(op, quiet ? -ETIME : -ECANCELED, quiet ? NULL : timer);
-    if (ret == -EINPROGRESS && !quiet)
-        timer->state = TDW_EFFECTED; /* too late to stop it; the backend posts it */
-    else
+    if (ret == -EINPROGRESS && !quiet) {
+        if (timer->state != TDW_POSTED)
+            timer->state = TDW_EFFECTED; /* too late to stop it; the backend posts it */
+    } else {
         tdw__post(timer, ret == 0 || ret == -EINPROGRESS ? -ETIME : ret, 0, 0);
+    }
 }
 
 /* ── Deliver ───────────────────────────────────────────────────────────────────────────────── */

@@ -76,9 +76,10 @@ static inline struct io_uring_sqe *entry(struct tdw_uring_loop *u)
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
 
     while (TDW_UNLIKELY(!sqe)) { /* the queue is full: hand it over, or let SQPOLL make room */
-        if (u->ring.flags & IORING_SETUP_SQPOLL)
+        if (u->ring.flags & IORING_SETUP_SQPOLL) {
+            io_uring_submit(&u->ring); /* else the thread sees nothing to make room of */
             io_uring_sqring_wait(&u->ring);
-        else if (io_uring_submit(&u->ring) < 0 && !reap(u)) /* completions may stand in the way */
+        } else if (io_uring_submit(&u->ring) < 0 && !reap(u)) /* completions may stand in the way */
             io_uring_get_events(&u->ring);
         sqe = io_uring_get_sqe(&u->ring);
     }
@@ -118,6 +119,8 @@ static void ask_to_cancel(struct tdw_uring_loop *u, const struct tdw_op *target,
 
 /* ── Cancel ────────────────────────────────────────────────────────────────────────────────── */
 
+static void answered(struct tdw_op *asker, int32_t res);
+
 static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
                           struct tdw_op *asker)
 {
@@ -128,13 +131,15 @@ static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
         tdw__real_timer_stop(&u->real, op);
         return 0;
     }
+    if (op->sqe.opcode == IORING_OP_ASYNC_CANCEL) /* its slot counts its answers */
+        return -EALREADY;
     ret = tdw__worker_cancel(&u->real, op);
     if (ret == 0 || ret == -EALREADY)
         return ret;
     tdw__slot(ring, op)->sum = (uint64_t) - (int64_t)res;
     if (ret == -EINPROGRESS) { /* a worker's, interrupted */
         if (asker)
-            tdw__post(asker, asker->sqe.opcode == IORING_OP_LINK_TIMEOUT ? -ETIME : 0, 0, 0);
+            answered(asker, 0);
         return -EINPROGRESS;
     }
     ask_to_cancel(u, op, asker);
