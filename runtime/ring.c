@@ -567,13 +567,10 @@ void tdw__link_timeout_fires(struct tdw_op *timer)
     int ret;
 
     leave_chain(ring, slot); /* first: the op may end later than the timer */
+    timer->state = TDW_EFFECTED; /* too late to stop it, also if the backend posts it later */
     ret = tdw__cancel(op, quiet ? -ETIME : -ECANCELED, quiet ? NULL : timer);
-    if (ret == -EINPROGRESS && !quiet) {
-        if (timer->state != TDW_POSTED)
-            timer->state = TDW_EFFECTED; /* too late to stop it; the backend posts it */
-    } else {
+    if (quiet || ret != -EINPROGRESS)
         tdw__post(timer, ret == 0 || ret == -EINPROGRESS ? -ETIME : ret, 0, 0);
-    }
 }
 
 /* ── Deliver ───────────────────────────────────────────────────────────────────────────────── */

@@ -45,7 +45,8 @@ static inline int tdw__timeout_ns(uint64_t word, uint64_t *ns)
     return 0;
 }
 
-static inline int tdw__timeout_check(const struct tdw_op *op)
+/* May it start, and what is its time? */
+static inline int tdw__timeout_check(const struct tdw_op *op, uint64_t *ns)
 {
     const uint32_t flags = op->sqe.timeout_flags;
     const uint32_t known = IORING_TIMEOUT_ABS | TDW_TIMEOUT_CLOCKS | IORING_TIMEOUT_ETIME_SUCCESS |
@@ -59,7 +60,9 @@ static inline int tdw__timeout_check(const struct tdw_op *op)
         return -EINVAL;
     if (flags & TDW_TIMEOUT_MULTISHOT && tdw__is_sleep(op))
         return -EINVAL; /* its time stands where its completions are listed */
-    return flags & TDW_TIMEOUT_MULTISHOT && flags & IORING_TIMEOUT_ABS ? -EINVAL : 0;
+    if (flags & TDW_TIMEOUT_MULTISHOT && flags & IORING_TIMEOUT_ABS)
+        return -EINVAL;
+    return tdw__timeout_ns(op->sqe.addr, ns);
 }
 
 /* The same of a TIMEOUT_REMOVE. */

@@ -252,8 +252,8 @@ static void move_waiting(struct tdw_epoll_loop *e, int fd)
 
 /* ── Attempts ──────────────────────────────────────────────────────────────────────────────── */
 
-/* Bytes that an op with MSG_WAITALL has moved so far stand in op->res. */
-static bool goes_on(const struct tdw_op *op, const struct watched *w)
+/* Has the op `msg_flags`? */
+static bool is_message(const struct tdw_op *op)
 {
     switch (op->sqe.opcode) {
     case IORING_OP_SEND:
@@ -262,11 +262,17 @@ static bool goes_on(const struct tdw_op *op, const struct watched *w)
     case IORING_OP_SENDMSG:
     case IORING_OP_SENDMSG_ZC:
     case IORING_OP_RECVMSG:
-        return (op->sqe.msg_flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL &&
-               (w->kind == FD_STREAM || w->kind == FD_SEQPACKET);
+        return true;
     default:
         return false;
     }
+}
+
+/* Bytes that an op with MSG_WAITALL has moved so far stand in op->res. */
+static bool goes_on(const struct tdw_op *op, const struct watched *w)
+{
+    return is_message(op) && (op->sqe.msg_flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL &&
+           (w->kind == FD_STREAM || w->kind == FD_SEQPACKET);
 }
 
 static size_t vector_bytes(const struct iovec *iov, size_t count)
@@ -401,21 +407,9 @@ static int32_t read_attempt(const struct io_uring_sqe *sqe, short events)
     return tdw__perform(sqe, false);
 }
 
-static short direction(uint8_t opcode)
+static short direction(const struct tdw_op *op)
 {
-    switch (opcode) {
-    case IORING_OP_WRITEV:
-    case IORING_OP_WRITE:
-    case IORING_OP_WRITE_FIXED:
-    case IORING_OP_CONNECT:
-    case IORING_OP_SEND:
-    case IORING_OP_SENDMSG:
-    case IORING_OP_SEND_ZC:
-    case IORING_OP_SENDMSG_ZC:
-        return POLLOUT;
-    default:
-        return POLLIN;
-    }
+    return tdw__kind(op->sqe.opcode) == TDW_K_WRITE ? POLLOUT : POLLIN;
 }
 
 /* One attempt, on `sqe`, a copy with descriptor and buffer as they are. */
@@ -439,7 +433,7 @@ static int32_t attempt_once(struct watched *w, struct tdw_op *op, struct io_urin
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
     case IORING_OP_WRITE_FIXED:
-        return read_attempt(sqe, direction(op->sqe.opcode));
+        return read_attempt(sqe, direction(op));
     default:
         return op->res > 0 ? perform_rest(op, sqe) : tdw__perform(sqe, true);
     }
@@ -450,7 +444,7 @@ static int32_t attempt_once(struct watched *w, struct tdw_op *op, struct io_urin
 static void learn(struct watched *w, const struct tdw_op *op, const struct io_uring_sqe *sqe,
                   int32_t res)
 {
-    const short way = direction(op->sqe.opcode);
+    const short way = direction(op);
 
     if (op->sqe.opcode == IORING_OP_POLL_ADD)
         return;
@@ -497,6 +491,16 @@ static bool pick(struct tdw_epoll_loop *e, struct io_uring_sqe *sqe, struct tdw_
     sqe->addr = picked->addr;
     sqe->len = sqe->len && sqe->len < picked->bytes ? sqe->len : picked->bytes;
     return true;
+}
+
+/* `bytes` were moved through the buffer that was picked: the completion's flags. */
+static uint32_t use_picked(struct tdw_epoll_loop *e, const struct tdw_op *op,
+                           const struct tdw_picked *picked, int32_t bytes)
+{
+    const bool more = tdw__registry_use(e->registry, op->sqe.buf_group, (uint32_t)bytes);
+
+    return IORING_CQE_F_BUFFER | (uint32_t)picked->id << IORING_CQE_BUFFER_SHIFT |
+           (more ? TDW_CQE_F_BUF_MORE : 0);
 }
 
 /* What an accepted or opened descriptor becomes: a number, or a slot. */
@@ -546,9 +550,7 @@ static int32_t attempt(struct tdw_epoll_loop *e, struct watched *w, struct tdw_o
         return res;
     }
     if (selects(op) && res >= 0) {
-        *flags = IORING_CQE_F_BUFFER | (uint32_t)picked.id << IORING_CQE_BUFFER_SHIFT;
-        if (tdw__registry_use(e->registry, op->sqe.buf_group, (uint32_t)res))
-            *flags |= TDW_CQE_F_BUF_MORE;
+        *flags = use_picked(e, op, &picked, res);
         return res;
     }
     if (goes_on(op, w) && res != -EAGAIN) {
@@ -670,7 +672,7 @@ static void attempt_some(struct tdw_epoll_loop *e, int fd, bool polls)
         struct watched *w = &e->fds[fd];
         const uint64_t seq = op->seq;
 
-        if (is_poll(op) == polls && (polls || w->ready & direction(op->sqe.opcode))) {
+        if (is_poll(op) == polls && (polls || w->ready & direction(op))) {
             unlink_op(e, w, op);
             op->state = TDW_PENDING;
             if (attempt_all(e, w, op, fd))
@@ -759,7 +761,6 @@ static int32_t read_cached(const struct io_uring_sqe *sqe)
 static void start_file(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_uring_sqe *sqe)
 {
     struct tdw_picked picked;
-    uint32_t flags = 0;
     int32_t res;
 
     if (selects(op)) {
@@ -768,12 +769,7 @@ static void start_file(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_ur
             return;
         }
         res = tdw__perform(sqe, false); /* the buffer is picked and used in one go */
-        if (res >= 0) {
-            flags = IORING_CQE_F_BUFFER | (uint32_t)picked.id << IORING_CQE_BUFFER_SHIFT;
-            if (tdw__registry_use(e->registry, op->sqe.buf_group, (uint32_t)res))
-                flags |= TDW_CQE_F_BUF_MORE;
-        }
-        tdw__post(op, res, flags, 0);
+        tdw__post(op, res, res >= 0 ? use_picked(e, op, &picked, res) : 0, 0);
         return;
     }
     res = may_be_cached(op) ? read_cached(sqe) : -EAGAIN;
@@ -786,16 +782,11 @@ static void start_file(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_ur
 /* O_NONBLOCK is nothing to io_uring; flags of the entry are. */
 static bool asks_not_to_wait(const struct tdw_op *op)
 {
+    if (is_message(op))
+        return op->sqe.msg_flags & MSG_DONTWAIT;
     switch (op->sqe.opcode) {
     case IORING_OP_ACCEPT:
         return op->sqe.ioprio & TDW_ACCEPT_DONTWAIT;
-    case IORING_OP_SEND:
-    case IORING_OP_SEND_ZC:
-    case IORING_OP_RECV:
-    case IORING_OP_SENDMSG:
-    case IORING_OP_SENDMSG_ZC:
-    case IORING_OP_RECVMSG:
-        return op->sqe.msg_flags & MSG_DONTWAIT;
     case IORING_OP_POLL_ADD:
     case IORING_OP_CONNECT:
         return false;
@@ -819,7 +810,7 @@ static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_u
         start_file(e, op, sqe);
         return;
     }
-    if (polls || connects || w->ready & direction(op->sqe.opcode) || !knows(w, op)) {
+    if (polls || connects || w->ready & direction(op) || !knows(w, op)) {
         if (!attempt_all(e, w, op, sqe->fd))
             return;
         w = &e->fds[sqe->fd];
@@ -902,8 +893,8 @@ static int epoll_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
     if (ret != -EINPROGRESS)
         return ret;
     tdw__slot(ring, op)->sum |= (uint32_t)-res;
-    if (asker)
-        tdw__post(asker, asker->sqe.opcode == IORING_OP_LINK_TIMEOUT ? -ETIME : 0, 0, 0);
+    if (asker) /* a link time-out: cancellations of this backend are answered at once */
+        tdw__post(asker, -ETIME, 0, 0);
     return -EINPROGRESS;
 }
 
@@ -1207,16 +1198,11 @@ static bool gather(struct tdw_epoll_loop *e, uint64_t deadline_ns)
         return true;
     }
     while (!serve_some(e) && loop->ready.count == 0) {
-        uint64_t until = tdw__real_timers_next(&e->real);
-
         if (e->waiting == 0 && !tdw__real_expects(&e->real))
             return false;
         if (asked && loop->now_ns >= deadline_ns)
             return false;
-        until = until < deadline_ns ? until : deadline_ns;
-        if (TDW_UNLIKELY(tdw__worker_stops(&e->real)) && until > tdw__real_now(&e->real) + 1000000)
-            until = loop->now_ns + 1000000;
-        turn(e, until);
+        turn(e, tdw__real_until(&e->real, deadline_ns));
         asked = true;
     }
     return true;
@@ -1236,35 +1222,19 @@ static struct tdw_op *epoll_next(struct tdw_loop *loop, uint64_t deadline_ns)
     return tdw__ready_take(loop, 0);
 }
 
-static void epoll_step(struct tdw_loop *loop, struct tdw_op *op)
-{
-    (void)loop, (void)op;
-    assert(!"only what is posted is an item of a real loop");
-}
-
-static void epoll_forget(struct tdw_ring *ring, struct tdw_op *op)
-{
-    (void)ring, (void)op; /* the loop is being closed, with its lists */
-}
-
-static void epoll_release(struct tdw_ring *ring, struct tdw_op *op, void *object)
-{
-    (void)ring, (void)op, (void)object;
-}
-
 static const struct tdw_backend_ops epoll_backend = {
     .name = "epoll",
     .start = epoll_start,
     .next = epoll_next,
-    .step = epoll_step,
+    .step = tdw__real_step,
     .withdraw = epoll_withdraw,
-    .forget = epoll_forget,
+    .forget = tdw__real_forget,
     .enter = tdw__real_enter,
     .clock = tdw__real_clock,
     .counted = tdw__real_timers_counted,
     .ended = tdw__real_ended,
     .wake = tdw__real_loop_wake,
-    .release = epoll_release,
+    .release = tdw__real_release,
     .calls = &tdw__real_calls,
 };
 

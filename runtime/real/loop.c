@@ -139,6 +139,32 @@ void tdw__real_clock(struct tdw_loop *loop)
     tdw__real_now(tdw__real(loop));
 }
 
+uint64_t tdw__real_until(struct tdw_real *real, uint64_t deadline_ns)
+{
+    const uint64_t first = tdw__real_timers_next(real);
+    const uint64_t until = first < deadline_ns ? first : deadline_ns;
+
+    if (TDW_UNLIKELY(tdw__worker_stops(real)) && until > tdw__real_now(real) + 1000000)
+        return real->loop.now_ns + 1000000;
+    return until;
+}
+
+void tdw__real_step(struct tdw_loop *loop, struct tdw_op *op)
+{
+    (void)loop, (void)op;
+    assert(!"only what is posted is an item of a real loop");
+}
+
+void tdw__real_forget(struct tdw_ring *ring, struct tdw_op *op)
+{
+    (void)ring, (void)op; /* the loop is being closed, and the kernel has nothing any more */
+}
+
+void tdw__real_release(struct tdw_ring *ring, struct tdw_op *op, void *object)
+{
+    (void)ring, (void)op, (void)object;
+}
+
 int tdw__real_enter(struct tdw_loop *loop)
 {
     return tdw__real(loop)->pid == getpid() ? 0 : -ECHILD;

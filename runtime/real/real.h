@@ -94,6 +94,12 @@ void tdw__real_lacks(struct tdw_real *real, struct tdw_op *op);
 void tdw__real_ended(struct tdw_ring *ring);
 int tdw__real_enter(struct tdw_loop *loop);
 void tdw__real_clock(struct tdw_loop *loop);
+/* How long the loop may wait: until the first timer, no longer than `deadline_ns`. */
+uint64_t tdw__real_until(struct tdw_real *real, uint64_t deadline_ns);
+/* Of both backends: every item is posted, and what is dropped is dropped with the loop. */
+void tdw__real_step(struct tdw_loop *loop, struct tdw_op *op);
+void tdw__real_forget(struct tdw_ring *ring, struct tdw_op *op);
+void tdw__real_release(struct tdw_ring *ring, struct tdw_op *op, void *object);
 /* Complete an op that a kernel or a worker ended. One that was cancelled in time answers what the
  * cancellation said it would, which stands in the low half of its slot's `sum`: -ETIME of a
  * deadline. */

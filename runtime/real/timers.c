@@ -112,10 +112,8 @@ void tdw__real_timer_begin(struct tdw_real *real, struct tdw_op *op)
 {
     struct tdw_ring *ring = op->task->ring;
     uint64_t ns = 0;
-    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : tdw__timeout_check(op);
+    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : tdw__timeout_check(op, &ns);
 
-    if (!err)
-        err = tdw__timeout_ns(op->sqe.addr, &ns);
     if (err) {
         tdw__post(op, err, 0, 0);
         return;

@@ -79,8 +79,9 @@ static inline struct io_uring_sqe *entry(struct tdw_uring_loop *u)
         if (u->ring.flags & IORING_SETUP_SQPOLL) {
             io_uring_submit(&u->ring); /* else the thread sees nothing to make room of */
             io_uring_sqring_wait(&u->ring);
-        } else if (io_uring_submit(&u->ring) < 0 && !reap(u)) /* completions may stand in the way */
-            io_uring_get_events(&u->ring);
+        } else if (io_uring_submit(&u->ring) < 0 && !reap(u)) {
+            io_uring_get_events(&u->ring); /* completions may stand in the way */
+        }
         sqe = io_uring_get_sqe(&u->ring);
     }
     return sqe;
@@ -119,7 +120,34 @@ static void ask_to_cancel(struct tdw_uring_loop *u, const struct tdw_op *target,
 
 /* ── Cancel ────────────────────────────────────────────────────────────────────────────────── */
 
-static void answered(struct tdw_op *asker, int32_t res);
+/* How many of a cancellation of many are yet to be answered, and what they came to so far. */
+static void count_answer(struct tdw_op *cancel, int32_t answer)
+{
+    struct tdw_slot *slot = tdw__slot(cancel->task->ring, cancel);
+    const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
+
+    if (all)
+        cancel->res += answer == 0;
+    else
+        cancel->res = answer;
+    if (--slot->sum == 0)
+        tdw__post(cancel, cancel->res, 0, 0);
+}
+
+/* What one cancellation came to, by the kernel or by a worker. */
+static void answered(struct tdw_op *asker, int32_t res)
+{
+    const uint32_t flags = asker->sqe.cancel_flags;
+
+    if (asker->sqe.opcode == IORING_OP_LINK_TIMEOUT)
+        tdw__post(asker, res ? res : -ETIME, 0, 0);
+    else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL && flags & IORING_ASYNC_CANCEL_ANY)
+        count_answer(asker, res);
+    else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL && flags & IORING_ASYNC_CANCEL_ALL)
+        tdw__post(asker, res == 0, 0, 0);
+    else
+        tdw__post(asker, res, 0, 0);
+}
 
 static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
                           struct tdw_op *asker)
@@ -137,27 +165,11 @@ static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
     if (ret == 0 || ret == -EALREADY)
         return ret;
     tdw__slot(ring, op)->sum = (uint64_t) - (int64_t)res;
-    if (ret == -EINPROGRESS) { /* a worker's, interrupted */
-        if (asker)
-            answered(asker, 0);
-        return -EINPROGRESS;
-    }
-    ask_to_cancel(u, op, asker);
+    if (ret != -EINPROGRESS)
+        ask_to_cancel(u, op, asker);
+    else if (asker) /* a worker's, interrupted */
+        answered(asker, 0);
     return -EINPROGRESS;
-}
-
-/* How many of a cancellation of many are yet to be answered, and what they came to so far. */
-static void count_answer(struct tdw_op *cancel, int32_t answer)
-{
-    struct tdw_slot *slot = tdw__slot(cancel->task->ring, cancel);
-    const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
-
-    if (all)
-        cancel->res += answer == 0;
-    else
-        cancel->res = answer;
-    if (--slot->sum == 0)
-        tdw__post(cancel, cancel->res, 0, 0);
 }
 
 /* Of ANY: the runtime knows what there is, the kernel only what it has. */
@@ -223,22 +235,6 @@ static void poll_remove_start(struct tdw_uring_loop *u, struct tdw_ring *ring, s
     }
     op->sqe.addr = (uintptr_t)target;
     submit(u, op);
-}
-
-/* The kernel's answer to a cancellation has come. */
-static void answered(struct tdw_op *asker, int32_t res)
-{
-    const uint32_t many = IORING_ASYNC_CANCEL_ANY;
-
-    if (asker->sqe.opcode == IORING_OP_LINK_TIMEOUT)
-        tdw__post(asker, res ? res : -ETIME, 0, 0);
-    else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL && asker->sqe.cancel_flags & many)
-        count_answer(asker, res);
-    else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL &&
-             asker->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL)
-        tdw__post(asker, res == 0, 0, 0);
-    else
-        tdw__post(asker, res, 0, 0);
 }
 
 /* ── Start ─────────────────────────────────────────────────────────────────────────────────── */
@@ -419,8 +415,6 @@ static bool gather(struct tdw_uring_loop *u, uint64_t deadline_ns)
         return true;
     }
     for (;;) {
-        uint64_t until = tdw__real_timers_next(&u->real);
-
         while (reap(u))
             if (TDW_LIKELY(loop->ready.count > 0))
                 return true;
@@ -430,10 +424,7 @@ static bool gather(struct tdw_uring_loop *u, uint64_t deadline_ns)
             return false;
         if (asked && loop->now_ns >= deadline_ns)
             return false;
-        until = until < deadline_ns ? until : deadline_ns;
-        if (TDW_UNLIKELY(tdw__worker_stops(&u->real)) && until > tdw__real_now(&u->real) + 1000000)
-            until = loop->now_ns + 1000000;
-        enter(u, until);
+        enter(u, tdw__real_until(&u->real, deadline_ns));
         asked = true;
     }
 }
@@ -453,35 +444,19 @@ static struct tdw_op *uring_next(struct tdw_loop *loop, uint64_t deadline_ns)
     return tdw__ready_take(loop, 0);
 }
 
-static void uring_step(struct tdw_loop *loop, struct tdw_op *op)
-{
-    (void)loop, (void)op;
-    assert(!"only what is posted is an item of a real loop");
-}
-
-static void uring_forget(struct tdw_ring *ring, struct tdw_op *op)
-{
-    (void)ring, (void)op; /* the loop is being closed, and the kernel has nothing any more */
-}
-
-static void uring_release(struct tdw_ring *ring, struct tdw_op *op, void *object)
-{
-    (void)ring, (void)op, (void)object;
-}
-
 static const struct tdw_backend_ops uring_backend = {
     .name = "uring",
     .start = uring_start,
     .next = uring_next,
-    .step = uring_step,
+    .step = tdw__real_step,
     .withdraw = uring_withdraw,
-    .forget = uring_forget,
+    .forget = tdw__real_forget,
     .enter = tdw__real_enter,
     .clock = tdw__real_clock,
     .counted = tdw__real_timers_counted,
     .ended = tdw__real_ended,
     .wake = tdw__real_loop_wake,
-    .release = uring_release,
+    .release = tdw__real_release,
     .calls = &tdw__real_calls,
 };
 

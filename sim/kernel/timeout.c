@@ -35,10 +35,8 @@ void tdw__timeout_start(struct tdw_op *op)
 {
     struct tdw_ring *ring = op->task->ring;
     uint64_t ns;
-    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : tdw__timeout_check(op);
+    int err = op->task->bits & TDW_TASK_STOPPING ? -ECANCELED : tdw__timeout_check(op, &ns);
 
-    if (!err)
-        err = tdw__timeout_ns(op->sqe.addr, &ns);
     if (err) {
         tdw__post(op, err, 0, 0);
         return;
