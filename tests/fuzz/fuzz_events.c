@@ -6,6 +6,7 @@
  * must take or refuse them, and what it writes must be a whole trace that reads to its end with as
  * many calls as it reported. Built with libFuzzer, or with replay_main.c to run given files.
  */
+#include "whole_trace.h"
 #include <traces/ebpf/events_import.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -14,23 +15,6 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(int fd, uint64_t calls)
-{
-    struct tdw_trace_reader *reader;
-    struct tdw_trace_record record;
-    uint64_t seen = 0;
-    int got;
-
-    lseek(fd, 0, SEEK_SET);
-    if (tdw_trace_open_fd(&reader, fd, NULL))
-        abort();
-    while ((got = tdw_trace_next(reader, &record)) == 1)
-        seen += record.type == TDW_TRACE_CALL;
-    if (got != 0 || seen != calls)
-        abort();
-    tdw_trace_reader_close(reader);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -47,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (error && error != -EINVAL)
         abort();
     if (!error)
-        check(fd, report.calls);
+        check_whole(fd, report.calls);
     close(fd);
     return 0;
 }
