@@ -234,7 +234,7 @@ SOAK ?= 100000000
 .PHONY: serve soak
 serve: deps-core
 	$(Q)$(MAKE) --no-print-directory built $(O)/serve-client
-	$(Q)KILL_AFTER=5 sh tests/serve/serve.sh $(O) $(OPERATIONS) $(MIB)
+	$(Q)sh tests/serve/serve.sh $(O) $(OPERATIONS) $(MIB)
 soak: deps-core
 	$(Q)$(MAKE) --no-print-directory built $(O)/serve-client
 	$(Q)sh tests/serve/soak.sh $(O) $(SOAK)

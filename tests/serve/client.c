@@ -2,8 +2,9 @@
 /*
  * Real clients for the examples that serve: plain sockets and threads, nothing of tidewheel.
  *
- *     client store PORT OPERATIONS         puts and gets; outlives a server that dies and comes
- * back client proxy PORT BACKEND MIB        64 connections through a proxy to a backend of our own
+ *     client store PORT OPERATIONS [SERVER]   puts and gets; with the server's process id, kills it
+ *                                             (-9) half-way, and goes on with the one that follows
+ *     client proxy PORT BACKEND MIB           64 connections, through a proxy, to a backend of ours
  *     client echo  PORT CONNECTIONS MESSAGES|SECONDSs
  *
  * Each checks what it gets and ends 0 if all of it is right. store: a get must answer a value that
@@ -17,6 +18,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +41,7 @@ enum {
 static int port, backend_port;
 static uint64_t wanted, seconds;
 static atomic_uint_least64_t done, wrong, reconnects;
+static atomic_int victim; /* the server to kill half-way; 0: none, or it is done */
 
 static uint64_t now_ms(void)
 {
@@ -124,6 +127,14 @@ static bool ask(int *fd, bool is_put, uint32_t key, uint64_t value, uint64_t *an
     }
 }
 
+static void kill_server(void)
+{
+    const int server = atomic_exchange(&victim, 0);
+
+    if (server > 0)
+        kill(server, SIGKILL);
+}
+
 static void *store_client(void *arg)
 {
     const uint32_t key = (uint32_t)(uintptr_t)arg;
@@ -135,6 +146,8 @@ static void *store_client(void *arg)
         return NULL;
     tried = acknowledged = got;
     while (atomic_fetch_add(&done, 2) < wanted && !wrong) {
+        if (done > wanted / 2)
+            kill_server();
         if (!ask(&fd, true, key, ++tried, &got))
             break;
         acknowledged = tried;
@@ -315,7 +328,9 @@ int main(int argc, char **argv)
     port = argc > 3 ? atoi(argv[2]) : 0;
     if (strcmp(what, "store") == 0) {
         wanted = strtoull(argv[3], NULL, 10);
+        victim = argc > 4 ? atoi(argv[4]) : 0;
         run(store_client, KEYS);
+        kill_server(); /* also if something was wrong before: somebody waits for its end */
     } else if (strcmp(what, "proxy") == 0 && argc > 4) {
         backend_port = atoi(argv[3]);
         wanted = (strtoull(argv[4], NULL, 10) << 20) / PROXY_CLIENTS;
@@ -329,7 +344,7 @@ int main(int argc, char **argv)
         seconds = strchr(argv[4], 's') ? wanted : 0;
         run(echo_client, atoi(argv[3]));
     } else {
-        fprintf(stderr, "usage: client store PORT N | proxy PORT BACKEND MIB | echo PORT "
+        fprintf(stderr, "usage: client store PORT N [SERVER] | proxy PORT BACKEND MIB | echo PORT "
                         "CONNECTIONS N|Ns\n");
         return 2;
     }
