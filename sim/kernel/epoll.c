@@ -431,6 +431,11 @@ static void release_wait(struct tdw_process *process, void *object)
     tdw__memory_put(process->ring.loop->memory, waiting, sizeof(*waiting));
 }
 
+struct tdw_file *tdw__epoll_wait_file(const void *object)
+{
+    return ((const struct epoll_wait *)object)->file;
+}
+
 const struct tdw_sim_opcode tdw__row_epoll_wait = {start_wait, blocked_wait, effect_wait,
                                                    release_wait, TDW_WHOLE};
 

@@ -89,11 +89,17 @@ struct tdw_file *tdw__op_started_on(const struct tdw_op *op, void *object)
     case IORING_OP_SENDMSG_ZC:
     case IORING_OP_RECV:
     case IORING_OP_RECVMSG:
+    case TDW_OP_FLOCK:
         return object;
+    case TDW_OP_SETLKW:
+        return object ? ((const struct tdw_lock_wait *)object)->file : NULL;
+    case TDW_OP_EPOLL_WAIT:
+        return object ? tdw__epoll_wait_file(object) : NULL;
     case IORING_OP_CONNECT:
         return object ? tdw__connect_file(object) : NULL;
     case IORING_OP_SPLICE:
     case IORING_OP_TEE:
+    case TDW_OP_SENDFILE:
         return object ? ((const struct tdw_transfer *)object)->out : NULL;
     default:
         return NULL;

@@ -587,6 +587,7 @@ bool tdw__file_op_waits(uint8_t opcode, const void *object);
 /* The open file that a started op of the kind that may wait is on; NULL: none. */
 struct tdw_file *tdw__op_started_on(const struct tdw_op *op, void *object);
 struct tdw_file *tdw__connect_file(const void *object); /* of a CONNECT (net/socket.c) */
+struct tdw_file *tdw__epoll_wait_file(const void *object);
 bool tdw__open_waits(const void *object);               /* open_ops.c: the same, of an open */
 
 /* io.c: READ WRITE READV WRITEV READ_FIXED WRITE_FIXED; fsync.c: FSYNC; io.c: FALLOCATE FTRUNCATE;
