@@ -15,8 +15,11 @@
  * Signals: a loop installs none, but for one that its workers are interrupted by
  * (SIGRTMAX - 1), from the first wait that only a thread can do. A program that wants signals as
  * events blocks them in all threads before the loop is opened, and reads a signalfd.
- * Descriptors: those that ops use are closed through the verb `close` (or tdw_sys_dup2); a plain
- * close(2) of a descriptor that an op is waiting on leaves the op waiting.
+ * Descriptors: those that ops have used are closed through the verb `close` (or tdw_sys_dup2), which
+ * leaves the ops in flight their file. A plain close(2) is not seen: on epoll the ops that wait on
+ * it go on waiting, and if the number is then given out by a plain call, too, and not by a verb or
+ * a tdw_sys_ call, what was known of the old file is taken for the new one's.
+ * A PPOLL has its descriptors in the program's memory: none may be closed before it has completed.
  */
 #ifndef TIDEWHEEL_LOOP_H
 #define TIDEWHEEL_LOOP_H

@@ -49,6 +49,21 @@ static int told_int(uint8_t call, int fd, uint64_t off, uint64_t len, const char
     return (int)told(call, fd, off, len, path, ret);
 }
 
+/* What the backend knew of a number that a call answers is of a file that is gone. */
+static int fresh(int fd)
+{
+    if (fd >= 0 && real()->got_fd)
+        real()->got_fd(real(), fd);
+    return fd;
+}
+
+static int fresh_pair(int ret, const int fds[2])
+{
+    for (int i = 0; ret == 0 && i < 2; i++)
+        fresh(fds[i]);
+    return ret;
+}
+
 #define CALL(NAME, fd, off, len, path, call)                                                       \
     return told_int(TDW_SYS_##NAME, (fd), (uint64_t)(off), (uint64_t)(len), (path), (call))
 
@@ -86,12 +101,14 @@ int tdw__real_sys_fcntl(int fd, int cmd, uintptr_t arg)
     errno = EINVAL; /* for those that wait: they are verbs */
     if (unlocks)
         ret = fcntl(fd, cmd, arg);
+    if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+        fresh(ret);
     CALL(FCNTL, fd, cmd, 0, NULL, ret);
 }
 
 int tdw__real_sys_dup(int fd)
 {
-    CALL(DUP, fd, 0, 0, NULL, dup(fd));
+    CALL(DUP, fd, 0, 0, NULL, fresh(dup(fd)));
 }
 
 int tdw__real_sys_dup2(int fd, int to)
@@ -110,12 +127,12 @@ int tdw__real_sys_dup3(int fd, int to, int flags)
 
 int tdw__real_sys_pipe2(int fds[2], int flags)
 {
-    CALL(PIPE2, -1, flags, 0, NULL, pipe2(fds, flags));
+    CALL(PIPE2, -1, flags, 0, NULL, fresh_pair(pipe2(fds, flags), fds));
 }
 
 int tdw__real_sys_eventfd(unsigned value, int flags)
 {
-    CALL(EVENTFD, -1, value, flags, NULL, eventfd(value, flags));
+    CALL(EVENTFD, -1, value, flags, NULL, fresh(eventfd(value, flags)));
 }
 
 int tdw__real_sys_flock(int fd, int operation)
@@ -282,6 +299,7 @@ static int move_host(int fd)
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     n = readlink(link, own->path, sizeof own->path - 1);
     own->path[n > 0 ? n : 0] = '\0';
+    tdw__worker_leave(real(), own->dir);
     close(own->dir);
     own->dir = fd;
     return 0;
@@ -333,12 +351,13 @@ int tdw__real_sys_setrlimit(int resource, const struct rlimit *limit)
 
 int tdw__real_sys_socket(int domain, int type, int protocol)
 {
-    CALL(SOCKET, domain, type, protocol, NULL, socket(domain, type, protocol));
+    CALL(SOCKET, domain, type, protocol, NULL, fresh(socket(domain, type, protocol)));
 }
 
 int tdw__real_sys_socketpair(int domain, int type, int protocol, int fds[2])
 {
-    CALL(SOCKETPAIR, domain, type, protocol, NULL, socketpair(domain, type, protocol, fds));
+    CALL(SOCKETPAIR, domain, type, protocol, NULL,
+         fresh_pair(socketpair(domain, type, protocol, fds), fds));
 }
 
 int tdw__real_sys_bind(int fd, const struct sockaddr *address, socklen_t bytes)
@@ -382,7 +401,7 @@ int tdw__real_sys_getpeername(int fd, struct sockaddr *address, socklen_t *bytes
 
 int tdw__real_sys_epoll_create1(int flags)
 {
-    CALL(EPOLL_CREATE, -1, flags, 0, NULL, epoll_create1(flags));
+    CALL(EPOLL_CREATE, -1, flags, 0, NULL, fresh(epoll_create1(flags)));
 }
 
 int tdw__real_sys_epoll_ctl(int epfd, int what, int fd, const struct epoll_event *event)
@@ -394,7 +413,7 @@ int tdw__real_sys_epoll_ctl(int epfd, int what, int fd, const struct epoll_event
 
 int tdw__real_sys_timerfd_create(int clock, int flags)
 {
-    CALL(TIMERFD_CREATE, -1, clock, flags, NULL, timerfd_create(clock, flags));
+    CALL(TIMERFD_CREATE, -1, clock, flags, NULL, fresh(timerfd_create(clock, flags)));
 }
 
 int tdw__real_sys_timerfd_settime(int fd, int flags, const struct itimerspec *value,

@@ -18,127 +18,29 @@
  * An op that waits holds its file, as io_uring's does: when its descriptor is closed by the verb
  * `close`, or by dup2, the waiting ones move to a duplicate.
  */
-#include <runtime/real/real.h>
+#include <runtime/real/epoll.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { READY_STREAK = 64, EVENTS = 256, SHOTS_AT_ONCE = 32, SUBMITTED_MAX = 1024 };
+enum { READY_STREAK = 64, SHOTS_AT_ONCE = 32 };
 
 #define EVENT_WAKE UINT64_MAX
 #define WHAT_ENDS (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
 
-enum fd_kind { FD_UNKNOWN, FD_STREAM, FD_SEQPACKET, FD_SOCKET, FD_OTHER, FD_FILE };
-
-struct watched {
-    struct tdw_op *head, *tail; /* that wait for it, oldest first */
-    uint32_t generation;        /* so that an old event is not taken for a new one */
-    uint8_t kind;               /* enum fd_kind */
-    uint8_t ready;              /* POLLIN, POLLOUT: nobody knows otherwise */
-    bool added;                 /* to the epoll set */
-    bool ends;                  /* something other than bytes was told */
-    bool orphan;                /* a duplicate of ours, closed with its last op */
-    bool hidden;                /* it listens, and is O_NONBLOCK for us */
-    bool copies;                /* a socket that cannot send without a copy */
-    bool again;                 /* in the list of those to attempt again without an event */
-};
-
-struct tdw_epoll_loop {
-    struct tdw_real real; /* the first member */
-    int epfd;
-    struct watched *fds;
-    uint32_t fds_max;
-    uint32_t waiting; /* ops in the lists */
-    uint32_t streak;
-    int *again;
-    uint32_t again_count, again_max;
-    bool no_pwait2;
-    uint32_t events_at, events_count; /* of those that the last turn brought, served and all */
-    struct epoll_event events[EVENTS];
-    struct tdw_registry *registry;
-};
-
-static inline struct tdw_epoll_loop *epoll_of(struct tdw_loop *loop)
-{
-    return (struct tdw_epoll_loop *)(void *)loop;
-}
-
-/* ── What is known of a descriptor ─────────────────────────────────────────────────────────── */
-
-static void fds_grow(struct tdw_epoll_loop *e, int fd)
-{
-    uint32_t max = e->fds_max ? e->fds_max : 64;
-    struct watched *fds;
-
-    while (max <= (uint32_t)fd)
-        max *= 2;
-    fds = realloc(e->fds, max * sizeof *fds);
-    if (!fds)
-        abort(); /* an accepted op cannot be refused any more */
-    memset(fds + e->fds_max, 0, (max - e->fds_max) * sizeof *fds);
-    e->fds = fds;
-    e->fds_max = max;
-}
-
-static enum fd_kind kind_of(int fd)
-{
-    struct stat info;
-    int type = 0;
-    socklen_t bytes = sizeof type;
-
-    if (fstat(fd, &info) < 0 || fcntl(fd, F_GETFL) & O_PATH)
-        return FD_UNKNOWN; /* a name is no open file */
-    if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode) || S_ISBLK(info.st_mode) ||
-        S_ISLNK(info.st_mode))
-        return FD_FILE;
-    if (!S_ISSOCK(info.st_mode))
-        return FD_OTHER;
-    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes);
-    return type == SOCK_STREAM ? FD_STREAM : type == SOCK_SEQPACKET ? FD_SEQPACKET : FD_SOCKET;
-}
-
-static bool is_inet(int fd)
-{
-    int domain = 0;
-    socklen_t bytes = sizeof domain;
-
-    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes);
-    return domain == AF_INET || domain == AF_INET6;
-}
-
-/* NULL: the descriptor is not open. */
-static struct watched *look_up(struct tdw_epoll_loop *e, int fd)
-{
-    struct watched *w;
-
-    if (fd < 0)
-        return NULL;
-    if (TDW_UNLIKELY((uint32_t)fd >= e->fds_max))
-        fds_grow(e, fd);
-    w = &e->fds[fd];
-    if (TDW_UNLIKELY(w->kind == FD_UNKNOWN)) {
-        w->kind = (uint8_t)kind_of(fd);
-        w->ready = POLLIN | POLLOUT;
-        w->copies = w->kind != FD_FILE && w->kind != FD_OTHER && !is_inet(fd);
-    }
-    return w->kind == FD_UNKNOWN ? NULL : w;
-}
+/* ── Attempts ──────────────────────────────────────────────────────────────────────────────── */
 
 /* A stream socket that is known to have nothing, or no room, has nothing to say to an ordinary
  * transfer; what is unusual is asked for its errors. */
-static bool knows(const struct watched *w, const struct tdw_op *op)
+static bool knows(const struct tdw_watched *w, const struct tdw_op *op)
 {
     switch (op->sqe.opcode) {
     case IORING_OP_SEND:
     case IORING_OP_RECV:
-        return w->kind == FD_STREAM && !w->hidden && op->sqe.len > 0 && !op->sqe.addr2 &&
+        return w->kind == TDW_FD_STREAM && !w->hidden && op->sqe.len > 0 && !op->sqe.addr2 &&
                !(op->sqe.flags & IOSQE_BUFFER_SELECT) &&
                !(op->sqe.msg_flags & ~(uint32_t)(MSG_WAITALL | MSG_NOSIGNAL));
     default:
@@ -146,424 +48,7 @@ static bool knows(const struct watched *w, const struct tdw_op *op)
     }
 }
 
-/* Where an op stands: its descriptor at present, in the high half of its slot's `sum`. */
-static int place_of(const struct tdw_op *op)
-{
-    return (int)(tdw__slot(op->task->ring, op)->sum >> 32) - 1;
-}
-
-static void set_place(struct tdw_op *op, int fd)
-{
-    struct tdw_slot *slot = tdw__slot(op->task->ring, op);
-
-    slot->sum = (uint64_t)(uint32_t)(fd + 1) << 32 | (uint32_t)slot->sum;
-}
-
-static void forget(struct tdw_epoll_loop *e, int fd)
-{
-    struct watched *w = &e->fds[fd];
-
-    if (w->added)
-        epoll_ctl(e->epfd, EPOLL_CTL_DEL, fd, NULL);
-    *w = (struct watched){.generation = w->generation + 1};
-}
-
-/* The last op that waited on a duplicate of ours has left it. */
-static void leave_orphan(struct tdw_epoll_loop *e, int fd)
-{
-    if (!e->fds[fd].orphan || e->fds[fd].head)
-        return;
-    forget(e, fd);
-    close(fd);
-}
-
-/* ── Lists of the waiting ──────────────────────────────────────────────────────────────────── */
-
-static void watch(struct tdw_epoll_loop *e, struct watched *w, int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET};
-
-    if (TDW_LIKELY(w->added))
-        return;
-    event.data.u64 = (uint64_t)w->generation << 32 | (uint32_t)fd;
-    w->added = epoll_ctl(e->epfd, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-static void enqueue(struct tdw_epoll_loop *e, struct watched *w, int fd, struct tdw_op *op)
-{
-    op->state = TDW_BLOCKED;
-    op->next = NULL;
-    set_place(op, fd);
-    if (w->head)
-        w->tail->next = op;
-    else
-        w->head = op;
-    w->tail = op;
-    e->waiting++;
-    watch(e, w, fd);
-}
-
-static void unlink_op(struct tdw_epoll_loop *e, struct watched *w, struct tdw_op *op)
-{
-    struct tdw_op **at = &w->head, *before = NULL;
-
-    while (*at != op) {
-        before = *at;
-        at = &(*at)->next;
-    }
-    *at = op->next;
-    if (w->tail == op)
-        w->tail = before;
-    e->waiting--;
-}
-
-static void dequeue(struct tdw_epoll_loop *e, struct tdw_op *op)
-{
-    const int fd = place_of(op);
-
-    unlink_op(e, &e->fds[fd], op);
-    leave_orphan(e, fd);
-}
-
-/* `fd` is about to be another file, or none: those that wait on it move to a duplicate. */
-static void move_waiting(struct tdw_epoll_loop *e, int fd)
-{
-    struct tdw_op *op = (uint32_t)fd < e->fds_max ? e->fds[fd].head : NULL;
-    const struct watched old = (uint32_t)fd < e->fds_max ? e->fds[fd] : (struct watched){.kind = 0};
-    const int copy = op ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    struct watched *w;
-
-    if ((uint32_t)fd >= e->fds_max || old.kind == FD_UNKNOWN)
-        return;
-    forget(e, fd);
-    if (!op)
-        return;
-    if (copy < 0)
-        abort(); /* there is no descriptor left to keep an accepted op alive with */
-    w = look_up(e, copy);
-    w->orphan = true;
-    w->hidden = old.hidden;
-    w->head = op;
-    w->tail = old.tail;
-    for (; op; op = op->next)
-        set_place(op, copy);
-    watch(e, w, copy);
-}
-
-/* ── Attempts ──────────────────────────────────────────────────────────────────────────────── */
-
-/* Has the op `msg_flags`? */
-static bool is_message(const struct tdw_op *op)
-{
-    switch (op->sqe.opcode) {
-    case IORING_OP_SEND:
-    case IORING_OP_SEND_ZC:
-    case IORING_OP_RECV:
-    case IORING_OP_SENDMSG:
-    case IORING_OP_SENDMSG_ZC:
-    case IORING_OP_RECVMSG:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Bytes that an op with MSG_WAITALL has moved so far stand in op->res. */
-static bool goes_on(const struct tdw_op *op, const struct watched *w)
-{
-    return is_message(op) && (op->sqe.msg_flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL &&
-           (w->kind == FD_STREAM || w->kind == FD_SEQPACKET);
-}
-
-static size_t vector_bytes(const struct iovec *iov, size_t count)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < count; i++)
-        bytes += iov[i].iov_len;
-    return bytes;
-}
-
-/* How many bytes the op would move at most. */
-static size_t bytes_of(const struct tdw_op *op)
-{
-    const struct msghdr *message = (const void *)(uintptr_t)op->sqe.addr;
-
-    switch (op->sqe.opcode) {
-    case IORING_OP_SENDMSG:
-    case IORING_OP_SENDMSG_ZC:
-    case IORING_OP_RECVMSG:
-        return vector_bytes(message->msg_iov, message->msg_iovlen);
-    case IORING_OP_READV:
-    case IORING_OP_WRITEV:
-        return vector_bytes((const void *)(uintptr_t)op->sqe.addr, op->sqe.len);
-    default:
-        return op->sqe.len;
-    }
-}
-
-/* The message less the bytes that were moved: in `rest`, with its vectors in `room`. */
-static struct msghdr *rest_of(const struct msghdr *message, size_t moved, struct msghdr *rest,
-                              struct iovec room[UIO_MAXIOV])
-{
-    size_t count = 0;
-
-    *rest = *message;
-    rest->msg_iov = room;
-    for (size_t i = 0; i < message->msg_iovlen && i < UIO_MAXIOV; i++) {
-        const struct iovec *iov = &message->msg_iov[i];
-        const size_t skip = moved < iov->iov_len ? moved : iov->iov_len;
-
-        moved -= skip;
-        if (skip < iov->iov_len || iov->iov_len == 0)
-            room[count++] = (struct iovec){(char *)iov->iov_base + skip, iov->iov_len - skip};
-    }
-    rest->msg_iovlen = count;
-    rest->msg_controllen = 0; /* it went with the first part */
-    return rest;
-}
-
-/* Go on behind what was moved. */
-static int32_t perform_rest(const struct tdw_op *op, struct io_uring_sqe *sqe)
-{
-    struct msghdr *message = (void *)(uintptr_t)sqe->addr;
-    struct iovec room[UIO_MAXIOV];
-    struct msghdr rest;
-    int32_t res;
-
-    if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_RECV ||
-        sqe->opcode == IORING_OP_SEND_ZC) {
-        sqe->addr += (uint32_t)op->res;
-        sqe->len -= (uint32_t)op->res;
-        return tdw__perform(sqe, true);
-    }
-    sqe->addr = (uintptr_t)rest_of(message, (size_t)op->res, &rest, room);
-    res = tdw__perform(sqe, true);
-    if (sqe->opcode == IORING_OP_RECVMSG && res >= 0)
-        message->msg_flags = rest.msg_flags;
-    return res;
-}
-
-static int32_t poll_attempt(const struct tdw_op *op, int fd)
-{
-    struct pollfd one = {.fd = fd, .events = (short)(op->sqe.poll32_events | POLLRDHUP)};
-
-    if (poll(&one, 1, 0) < 0)
-        return -errno;
-    return one.revents ? one.revents : -EAGAIN;
-}
-
-static int32_t connect_attempt(struct tdw_op *op, struct io_uring_sqe *sqe)
-{
-    struct pollfd one = {.fd = sqe->fd, .events = POLLOUT};
-    int err = 0;
-    socklen_t bytes = sizeof err;
-
-    if (op->res == 0) { /* not begun */
-        const int32_t res = tdw__perform(sqe, true);
-
-        if (res != -EINPROGRESS)
-            return res;
-        op->res = 1;
-    }
-    if (poll(&one, 1, 0) < 1)
-        return -EAGAIN;
-    if (getsockopt(sqe->fd, SOL_SOCKET, SO_ERROR, &err, &bytes) < 0)
-        return -errno;
-    if (err)
-        return -err;
-    err = tdw__perform(sqe, true); /* the socket does not know yet that it is connected */
-    return err == -EISCONN ? 0 : err;
-}
-
-/* A listener that would wait is told not to, for good: nobody else's accept may come in between. */
-static int32_t accept_attempt(struct watched *w, struct tdw_op *op, const struct io_uring_sqe *sqe)
-{
-    const bool direct = sqe->file_index != 0;
-    struct io_uring_sqe own = *sqe;
-
-    if (!w->hidden) {
-        const int flags = fcntl(sqe->fd, F_GETFL);
-
-        if (!(flags & O_NONBLOCK))
-            fcntl(sqe->fd, F_SETFL, flags | O_NONBLOCK);
-        w->hidden = true;
-    }
-    if (op->sqe.ioprio & IORING_ACCEPT_MULTISHOT && !direct)
-        own.ioprio = 0;
-    return tdw__perform(&own, true);
-}
-
-/* A stream that cannot be asked not to wait: look first. Nobody else should read it meanwhile. */
-static int32_t read_attempt(const struct io_uring_sqe *sqe, short events)
-{
-    struct pollfd one = {.fd = sqe->fd, .events = events};
-    const int32_t res = tdw__perform(sqe, true);
-
-    if (res != -EOPNOTSUPP)
-        return res;
-    if (poll(&one, 1, 0) < 1)
-        return -EAGAIN;
-    return tdw__perform(sqe, false);
-}
-
-static short direction(const struct tdw_op *op)
-{
-    return tdw__kind(op->sqe.opcode) == TDW_K_WRITE ? POLLOUT : POLLIN;
-}
-
-/* One attempt, on `sqe`, a copy with descriptor and buffer as they are. */
-static int32_t attempt_once(struct watched *w, struct tdw_op *op, struct io_uring_sqe *sqe)
-{
-    switch (op->sqe.opcode) {
-    case IORING_OP_SEND_ZC:
-    case IORING_OP_SENDMSG_ZC:
-        if (w->copies)
-            return -EOPNOTSUPP;
-        return op->res > 0 ? perform_rest(op, sqe) : tdw__perform(sqe, true);
-    case IORING_OP_POLL_ADD:
-        return poll_attempt(op, sqe->fd);
-    case IORING_OP_CONNECT:
-        return connect_attempt(op, sqe);
-    case IORING_OP_ACCEPT:
-        return accept_attempt(w, op, sqe);
-    case IORING_OP_READ:
-    case IORING_OP_READV:
-    case IORING_OP_READ_FIXED:
-    case IORING_OP_WRITE:
-    case IORING_OP_WRITEV:
-    case IORING_OP_WRITE_FIXED:
-        return read_attempt(sqe, direction(op));
-    default:
-        return op->res > 0 ? perform_rest(op, sqe) : tdw__perform(sqe, true);
-    }
-}
-
-/* A stream that moved less than it was asked to has no more at present, unless it was told of
- * something other than bytes, which an edge tells once only. */
-static void learn(struct watched *w, const struct tdw_op *op, const struct io_uring_sqe *sqe,
-                  int32_t res)
-{
-    const short way = direction(op);
-
-    if (op->sqe.opcode == IORING_OP_POLL_ADD)
-        return;
-    if (res == -EAGAIN)
-        w->ready &= (uint8_t)~way;
-    else if (w->added && w->kind == FD_STREAM && !w->ends && res > 0 &&
-             op->sqe.opcode == IORING_OP_RECV && !(sqe->msg_flags & MSG_PEEK) &&
-             (uint32_t)res < sqe->len)
-        w->ready &= (uint8_t)~way;
-}
-
-static bool selects(const struct tdw_op *op)
-{
-    return op->sqe.flags & IOSQE_BUFFER_SELECT;
-}
-
-/* A read that waits holds its buffer, if it is of a list: as io_uring's does. */
-static bool holds_buffer(const struct tdw_op *op)
-{
-    return op->flags & IORING_CQE_F_BUFFER &&
-           (op->sqe.opcode == IORING_OP_READ || op->sqe.opcode == IORING_OP_READV);
-}
-
-static void hold_buffer(struct tdw_epoll_loop *e, struct tdw_op *op)
-{
-    struct tdw_picked picked;
-
-    if (!selects(op) || holds_buffer(op) ||
-        (op->sqe.opcode != IORING_OP_READ && op->sqe.opcode != IORING_OP_READV) ||
-        !tdw__registry_is_list(e->registry, op->sqe.buf_group) ||
-        !tdw__registry_pick(e->registry, op->sqe.buf_group, &picked))
-        return;
-    tdw__registry_use(e->registry, op->sqe.buf_group, 0);
-    op->sqe.addr3 = picked.addr;
-    op->sqe.__pad2[0] = picked.bytes;
-    op->flags = IORING_CQE_F_BUFFER | (uint32_t)picked.id << IORING_CQE_BUFFER_SHIFT;
-}
-
-/* Put the buffer that is to be picked into the entry; false: the group has none. */
-static bool pick(struct tdw_epoll_loop *e, struct io_uring_sqe *sqe, struct tdw_picked *picked)
-{
-    if (!tdw__registry_pick(e->registry, sqe->buf_group, picked))
-        return false;
-    sqe->addr = picked->addr;
-    sqe->len = sqe->len && sqe->len < picked->bytes ? sqe->len : picked->bytes;
-    return true;
-}
-
-/* `bytes` were moved through the buffer that was picked: the completion's flags. */
-static uint32_t use_picked(struct tdw_epoll_loop *e, const struct tdw_op *op,
-                           const struct tdw_picked *picked, int32_t bytes)
-{
-    const bool more = tdw__registry_use(e->registry, op->sqe.buf_group, (uint32_t)bytes);
-
-    return IORING_CQE_F_BUFFER | (uint32_t)picked->id << IORING_CQE_BUFFER_SHIFT |
-           (more ? TDW_CQE_F_BUF_MORE : 0);
-}
-
-/* What an accepted or opened descriptor becomes: a number, or a slot. */
-static int32_t keep_fd(struct tdw_epoll_loop *e, const struct io_uring_sqe *sqe, int32_t fd)
-{
-    int32_t res;
-
-    if (fd < 0)
-        return fd;
-    if (!sqe->file_index) {
-        if ((uint32_t)fd < e->fds_max && e->fds[fd].kind != FD_UNKNOWN)
-            forget(e, fd); /* it was closed behind our back */
-        return fd;
-    }
-    res = tdw__registry_install(e->registry, fd, sqe->file_index);
-    if (res < 0)
-        close(fd);
-    return res;
-}
-
-/* One attempt of `op` on `fd`: the result, or -EAGAIN, it has to wait. `flags` are the
- * completion's. */
-static int32_t attempt(struct tdw_epoll_loop *e, struct watched *w, struct tdw_op *op, int fd,
-                       uint32_t *flags)
-{
-    struct io_uring_sqe sqe = op->sqe;
-    struct tdw_picked picked;
-    int32_t res;
-
-    *flags = 0;
-    sqe.fd = fd;
-    if (selects(op) && op->sqe.opcode == IORING_OP_RECV &&
-        (w->kind == FD_FILE || w->kind == FD_OTHER))
-        return -ENOTSOCK;
-    if (holds_buffer(op)) {
-        sqe.addr = op->sqe.addr3;
-        sqe.len = sqe.len && sqe.len < op->sqe.__pad2[0] ? sqe.len : (uint32_t)op->sqe.__pad2[0];
-    } else if (selects(op) && !pick(e, &sqe, &picked)) {
-        return -ENOBUFS;
-    }
-    res = attempt_once(w, op, &sqe);
-    learn(w, op, &sqe, res);
-    if (op->sqe.opcode == IORING_OP_ACCEPT)
-        return keep_fd(e, &op->sqe, res);
-    if (holds_buffer(op)) {
-        *flags = res == -EAGAIN ? 0 : op->flags;
-        return res;
-    }
-    if (selects(op) && res >= 0) {
-        *flags = use_picked(e, op, &picked, res);
-        return res;
-    }
-    if (goes_on(op, w) && res != -EAGAIN) {
-        if (res > 0 && (size_t)(op->res + res) < bytes_of(op)) {
-            op->res += res;
-            return attempt(e, w, op, fd, flags);
-        }
-        return op->res > 0 ? op->res + (res > 0 ? res : 0) : res;
-    }
-    return res;
-}
-
-static bool is_multishot(const struct tdw_op *op)
+static bool tdw__is_multishot(const struct tdw_op *op)
 {
     switch (op->sqe.opcode) {
     case IORING_OP_ACCEPT:
@@ -577,7 +62,6 @@ static bool is_multishot(const struct tdw_op *op)
         return false;
     }
 }
-
 static void attempt_again(struct tdw_epoll_loop *e, int fd)
 {
     if (e->fds[fd].again)
@@ -608,16 +92,16 @@ static void post(struct tdw_op *op, int32_t res, uint32_t flags)
 }
 
 /* Attempt until it would wait: true; false: it is complete, and posted. */
-static bool attempt_all(struct tdw_epoll_loop *e, struct watched *w, struct tdw_op *op, int fd)
+static bool attempt_all(struct tdw_epoll_loop *e, struct tdw_watched *w, struct tdw_op *op, int fd)
 {
     uint32_t flags;
     int32_t res;
 
     for (int shots = 0; shots < SHOTS_AT_ONCE; shots++) {
-        res = attempt(e, w, op, fd, &flags);
+        res = tdw__attempt(e, w, op, fd, &flags);
         if (res == -EAGAIN)
             return true;
-        if (!is_multishot(op) || res < 0 || (res == 0 && op->sqe.opcode != IORING_OP_ACCEPT) ||
+        if (!tdw__is_multishot(op) || res < 0 || (res == 0 && op->sqe.opcode != IORING_OP_ACCEPT) ||
             !tdw__post_more(op, res, flags, 0)) {
             post(op, res, flags);
             return false;
@@ -633,7 +117,7 @@ static bool attempt_all(struct tdw_epoll_loop *e, struct watched *w, struct tdw_
 /* ── Edges ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Back to where it was: before those that came later. */
-static void put_back(struct tdw_epoll_loop *e, struct watched *w, struct tdw_op *op)
+static void put_back(struct tdw_epoll_loop *e, struct tdw_watched *w, struct tdw_op *op)
 {
     struct tdw_op **at = &w->head;
 
@@ -652,7 +136,7 @@ static bool is_poll(const struct tdw_op *op)
     return op->sqe.opcode == IORING_OP_POLL_ADD;
 }
 
-static struct tdw_op *first_behind(const struct watched *w, uint64_t seq)
+static struct tdw_op *first_behind(const struct tdw_watched *w, uint64_t seq)
 {
     struct tdw_op *op = w->head;
 
@@ -669,11 +153,11 @@ static void attempt_some(struct tdw_epoll_loop *e, int fd, bool polls)
     struct tdw_op *op = e->fds[fd].head;
 
     while (op) {
-        struct watched *w = &e->fds[fd];
+        struct tdw_watched *w = &e->fds[fd];
         const uint64_t seq = op->seq;
 
-        if (is_poll(op) == polls && (polls || w->ready & direction(op))) {
-            unlink_op(e, w, op);
+        if (is_poll(op) == polls && (polls || w->ready & tdw__direction(op))) {
+            tdw__wait_unlink(e, w, op);
             op->state = TDW_PENDING;
             if (attempt_all(e, w, op, fd))
                 put_back(e, &e->fds[fd], op);
@@ -687,13 +171,13 @@ static void attempt_waiting(struct tdw_epoll_loop *e, int fd)
 {
     attempt_some(e, fd, true);
     attempt_some(e, fd, false);
-    leave_orphan(e, fd);
+    tdw__watched_leave(e, fd);
 }
 
 /* The descriptor of an event; NULL: it has been another since. */
-static struct watched *event_fd(struct tdw_epoll_loop *e, const struct epoll_event *event)
+static struct tdw_watched *event_fd(struct tdw_epoll_loop *e, const struct epoll_event *event)
 {
-    struct watched *w = &e->fds[(uint32_t)event->data.u64];
+    struct tdw_watched *w = &e->fds[(uint32_t)event->data.u64];
 
     return w->generation == event->data.u64 >> 32 && w->added ? w : NULL;
 }
@@ -702,7 +186,7 @@ static struct watched *event_fd(struct tdw_epoll_loop *e, const struct epoll_eve
  * takes it away in the same turn. */
 static void note_edge(struct tdw_epoll_loop *e, const struct epoll_event *event)
 {
-    struct watched *w = event_fd(e, event);
+    struct tdw_watched *w = event_fd(e, event);
 
     if (!w)
         return;
@@ -723,14 +207,15 @@ static void serve_edge(struct tdw_epoll_loop *e, const struct epoll_event *event
     if (!event_fd(e, event))
         return;
     attempt_some(e, fd, false);
-    leave_orphan(e, fd);
+    tdw__watched_leave(e, fd);
 }
 
 /* ── Start ─────────────────────────────────────────────────────────────────────────────────── */
 
-static void to_worker(struct tdw_epoll_loop *e, struct tdw_op *op, const struct io_uring_sqe *sqe)
+static void to_worker(struct tdw_epoll_loop *e, struct tdw_op *op, const struct io_uring_sqe *sqe,
+                      enum tdw_lane lane)
 {
-    if (tdw__worker_begin(&e->real, op, sqe) < 0)
+    if (tdw__worker_begin(&e->real, op, sqe, lane) < 0)
         tdw__post(op, -EAGAIN, 0, 0);
 }
 
@@ -763,18 +248,18 @@ static void start_file(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_ur
     struct tdw_picked picked;
     int32_t res;
 
-    if (selects(op)) {
-        if (!pick(e, sqe, &picked)) {
+    if (tdw__selects_buffer(op)) {
+        if (!tdw__pick_buffer(e, sqe, &picked)) {
             tdw__post(op, -ENOBUFS, 0, 0);
             return;
         }
         res = tdw__perform(sqe, false); /* the buffer is picked and used in one go */
-        tdw__post(op, res, res >= 0 ? use_picked(e, op, &picked, res) : 0, 0);
+        tdw__post(op, res, res >= 0 ? tdw__use_buffer(e, op, &picked, res) : 0, 0);
         return;
     }
     res = may_be_cached(op) ? read_cached(sqe) : -EAGAIN;
     if (res == -EAGAIN)
-        to_worker(e, op, sqe);
+        to_worker(e, op, sqe, TDW_BOUNDED);
     else
         tdw__post(op, res, 0, 0);
 }
@@ -782,7 +267,7 @@ static void start_file(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_ur
 /* O_NONBLOCK is nothing to io_uring; flags of the entry are. */
 static bool asks_not_to_wait(const struct tdw_op *op)
 {
-    if (is_message(op))
+    if (tdw__is_message(op))
         return op->sqe.msg_flags & MSG_DONTWAIT;
     switch (op->sqe.opcode) {
     case IORING_OP_ACCEPT:
@@ -798,7 +283,7 @@ static bool asks_not_to_wait(const struct tdw_op *op)
 /* An op that may have to wait for its descriptor. */
 static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_uring_sqe *sqe)
 {
-    struct watched *w = look_up(e, sqe->fd);
+    struct tdw_watched *w = tdw__watched(e, sqe->fd);
     const bool polls = op->sqe.opcode == IORING_OP_POLL_ADD;
     const bool connects = op->sqe.opcode == IORING_OP_CONNECT;
 
@@ -806,11 +291,11 @@ static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_u
         post(op, -EBADF, 0);
         return;
     }
-    if (w->kind == FD_FILE && !polls && tdw__opcodes[op->sqe.opcode].class != TDW_C_CALL) {
+    if (w->kind == TDW_FD_FILE && !polls && tdw__opcodes[op->sqe.opcode].class != TDW_C_CALL) {
         start_file(e, op, sqe);
         return;
     }
-    if (polls || connects || w->ready & direction(op) || !knows(w, op)) {
+    if (polls || connects || w->ready & tdw__direction(op) || !knows(w, op)) {
         if (!attempt_all(e, w, op, sqe->fd))
             return;
         w = &e->fds[sqe->fd];
@@ -824,18 +309,32 @@ static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_u
         return;
     }
     if (connects && op->res == 0) { /* a unix socket whose peer's queue is full: no edge tells */
-        to_worker(e, op, sqe);
+        to_worker(e, op, sqe, TDW_UNBOUNDED);
         return;
     }
-    hold_buffer(e, op);
-    enqueue(e, w, sqe->fd, op);
+    tdw__hold_buffer(e, op);
+    tdw__wait_enqueue(e, w, sqe->fd, op);
     if (!w->added) { /* what epoll does not take waits in a thread */
-        dequeue(e, op);
-        to_worker(e, op, sqe);
+        tdw__wait_dequeue(e, op);
+        to_worker(e, op, sqe, TDW_UNBOUNDED);
     }
 }
 
-static int32_t close_of(struct tdw_epoll_loop *e, const struct io_uring_sqe *sqe)
+/* The number is not any file's of ours from now on; -EINPROGRESS: a worker closes it, and posts. */
+static int32_t close_fd(struct tdw_epoll_loop *e, struct tdw_op *op, int fd)
+{
+    int ret;
+
+    if (fd < 0 || fd == e->epfd || fd == e->real.wake_fd)
+        return -EBADF;
+    tdw__watched_move(e, fd);
+    ret = tdw__worker_close(&e->real, op, fd);
+    if (ret == -ENOENT)
+        return close(fd) < 0 ? -errno : 0;
+    return ret ? ret : -EINPROGRESS;
+}
+
+static int32_t close_of(struct tdw_epoll_loop *e, struct tdw_op *op, const struct io_uring_sqe *sqe)
 {
     if (sqe->off || sqe->addr || sqe->len || sqe->rw_flags || sqe->buf_index)
         return -EINVAL;
@@ -843,11 +342,7 @@ static int32_t close_of(struct tdw_epoll_loop *e, const struct io_uring_sqe *sqe
         return -EBADF;
     if (sqe->file_index)
         return sqe->fd ? -EINVAL : tdw__registry_remove(e->registry, sqe->file_index);
-    if (sqe->fd == e->epfd || sqe->fd == e->real.wake_fd)
-        return -EBADF;
-    if (sqe->fd >= 0)
-        move_waiting(e, sqe->fd);
-    return close(sqe->fd) < 0 ? -errno : 0;
+    return close_fd(e, op, sqe->fd);
 }
 
 static int32_t poll_update(struct tdw_epoll_loop *e, struct tdw_op *op)
@@ -855,19 +350,14 @@ static int32_t poll_update(struct tdw_epoll_loop *e, struct tdw_op *op)
     const uint32_t flags = op->sqe.len;
     struct tdw_op *target = tdw__find(op->task->ring, op->sqe.addr);
 
-    if (op->sqe.buf_index || op->sqe.splice_fd_in ||
-        flags & ~(uint32_t)(IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA |
-                            IORING_POLL_ADD_MULTI) ||
-        flags == IORING_POLL_ADD_MULTI ||
-        (op->sqe.off && !(flags & IORING_POLL_UPDATE_USER_DATA)) ||
-        (op->sqe.poll32_events && !(flags & IORING_POLL_UPDATE_EVENTS)))
+    if (!tdw__poll_update_allowed(&op->sqe))
         return -EINVAL;
     if (!target || target->sqe.opcode != IORING_OP_POLL_ADD || target->state != TDW_BLOCKED)
         return -ENOENT;
     if (!(flags & IORING_POLL_UPDATE_EVENTS))
         return tdw__cancel(target, -ECANCELED, NULL);
     target->sqe.poll32_events = op->sqe.poll32_events;
-    attempt_waiting(e, place_of(target));
+    attempt_waiting(e, tdw__wait_place(target));
     return 0;
 }
 
@@ -876,7 +366,7 @@ static int32_t poll_update(struct tdw_epoll_loop *e, struct tdw_op *op)
 static int epoll_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
                           struct tdw_op *asker)
 {
-    struct tdw_epoll_loop *e = epoll_of(ring->loop);
+    struct tdw_epoll_loop *e = tdw__epoll_of(ring->loop);
     int ret;
 
     if (tdw__is_timer(op)) {
@@ -884,7 +374,7 @@ static int epoll_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
         return 0;
     }
     if (op->state == TDW_BLOCKED) {
-        dequeue(e, op);
+        tdw__wait_dequeue(e, op);
         if (op->sqe.opcode == IORING_OP_CONNECT)
             op->res = 0; /* that it had begun is no result */
         return 0;
@@ -913,7 +403,7 @@ static bool is_meant(const struct tdw_epoll_loop *e, const struct tdw_op *cancel
     if (flags & IORING_ASYNC_CANCEL_FD_FIXED)
         fd = tdw__registry_file(e->registry, (uint32_t)fd);
     if (op->state == TDW_BLOCKED && op->sqe.opcode < TDW_OP_FIRST)
-        return place_of(op) == fd;
+        return tdw__wait_place(op) == fd;
     return op->state == TDW_PENDING && !tdw__is_timer(op) && op->sqe.fd == fd;
 }
 
@@ -951,6 +441,8 @@ static int32_t cancel_all(struct tdw_epoll_loop *e, struct tdw_op *cancel)
 
 static void start_own(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_uring_sqe *sqe)
 {
+    int32_t res;
+
     switch (op->sqe.opcode) {
     case IORING_OP_TIMEOUT:
     case IORING_OP_LINK_TIMEOUT:
@@ -969,7 +461,9 @@ static void start_own(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_uri
         tdw__post(op, poll_update(e, op), 0, 0);
         return;
     case IORING_OP_CLOSE:
-        tdw__post(op, close_of(e, sqe), 0, 0);
+        res = close_of(e, op, sqe);
+        if (res != -EINPROGRESS)
+            tdw__post(op, res, 0, 0);
         return;
     default:
         tdw__post(op, tdw__registry_perform(e->registry, sqe), 0, 0);
@@ -1020,10 +514,10 @@ static int resolve(struct tdw_epoll_loop *e, const struct tdw_op *op, struct io_
     }
     if (op->sqe.opcode == IORING_OP_FSYNC && op->sqe.fsync_flags & ~(uint32_t)IORING_FSYNC_DATASYNC)
         return -EINVAL;
-    if (names_file(op->sqe.opcode) && !look_up(e, sqe->fd))
+    if (names_file(op->sqe.opcode) && !tdw__watched(e, sqe->fd))
         return -EBADF;
     if (op->sqe.opcode == IORING_OP_READ_FIXED || op->sqe.opcode == IORING_OP_WRITE_FIXED)
-        return look_up(e, sqe->fd)
+        return tdw__watched(e, sqe->fd)
                    ? tdw__registry_buffer(e->registry, sqe->buf_index, sqe->addr, sqe->len)
                    : -EBADF;
     return 0;
@@ -1037,7 +531,7 @@ static bool opens(uint8_t opcode)
 
 static void epoll_start(struct tdw_ring *ring, struct tdw_op *op)
 {
-    struct tdw_epoll_loop *e = epoll_of(ring->loop);
+    struct tdw_epoll_loop *e = tdw__epoll_of(ring->loop);
     const enum tdw_kind kind = tdw__kind(op->sqe.opcode);
     struct sockaddr_storage room;
     struct io_uring_sqe sqe = op->sqe;
@@ -1064,15 +558,15 @@ static void epoll_start(struct tdw_ring *ring, struct tdw_op *op)
     case TDW_K_PROMPT:
         tdw__post(op,
                   op->sqe.opcode == IORING_OP_SOCKET
-                      ? keep_fd(e, &op->sqe, tdw__perform(&sqe, true))
+                      ? tdw__keep_fd(e, &op->sqe, tdw__perform(&sqe, true))
                       : tdw__perform(&sqe, true),
                   0, 0);
         return;
     case TDW_K_FILE:
         if (opens(op->sqe.opcode) && op->sqe.file_index) /* into a slot, which is the loop's */
-            tdw__post(op, keep_fd(e, &op->sqe, tdw__perform(&sqe, false)), 0, 0);
+            tdw__post(op, tdw__keep_fd(e, &op->sqe, tdw__perform(&sqe, false)), 0, 0);
         else
-            to_worker(e, op, &sqe);
+            to_worker(e, op, &sqe, TDW_BOUNDED);
         return;
     case TDW_K_WAIT:
         if (op->sqe.opcode == TDW_OP_RESOLVE &&
@@ -1085,7 +579,7 @@ static void epoll_start(struct tdw_ring *ring, struct tdw_op *op)
             tdw__post(op, tdw__perform(&sqe, false), 0, 0);
             return;
         }
-        to_worker(e, op, &sqe);
+        to_worker(e, op, &sqe, TDW_UNBOUNDED);
         if (op->task->bits & TDW_TASK_STOPPING && op->state == TDW_PENDING)
             tdw__cancel(op, -ECANCELED, NULL);
         return;
@@ -1105,7 +599,8 @@ static int wait_events(struct tdw_epoll_loop *e, struct epoll_event *events, uin
     int timeout = left_ns == TDW_NEVER ? -1 : 0;
 
     if (!e->no_pwait2 && left_ns != 0 && left_ns != TDW_NEVER) {
-        const long n = syscall(SYS_epoll_pwait2, e->epfd, events, EVENTS, &left, NULL, (size_t)8);
+        const long n =
+            syscall(SYS_epoll_pwait2, e->epfd, events, TDW_EVENTS, &left, NULL, (size_t)8);
 
         if (n >= 0 || errno != ENOSYS)
             return (int)n;
@@ -1113,7 +608,7 @@ static int wait_events(struct tdw_epoll_loop *e, struct epoll_event *events, uin
     }
     if (left_ns != 0 && left_ns != TDW_NEVER) /* in ms, and not too early */
         timeout = left_ns / 1000000 < 100000 ? (int)((left_ns + 999999) / 1000000) : 100000;
-    return epoll_wait(e->epfd, events, EVENTS, timeout);
+    return epoll_wait(e->epfd, events, TDW_EVENTS, timeout);
 }
 
 static void woken(struct tdw_epoll_loop *e)
@@ -1139,6 +634,20 @@ static void serve_again(struct tdw_epoll_loop *e)
     e->again_count -= again;
     if (again > 0)
         memmove(e->again, e->again + again, e->again_count * sizeof *e->again);
+}
+
+/* Serve what the last turn brought until something is complete; false: there is nothing left. */
+static bool serve_some(struct tdw_epoll_loop *e)
+{
+    while (e->events_at < e->events_count) {
+        const struct epoll_event *event = &e->events[e->events_at++];
+
+        if (event->data.u64 != EVENT_WAKE)
+            serve_edge(e, event);
+        if (e->real.loop.ready.count > 0)
+            return true;
+    }
+    return false;
 }
 
 /* One call: wait until `until_ns` for something to be ready. Polls are told at once; everybody else
@@ -1168,22 +677,11 @@ static void turn(struct tdw_epoll_loop *e, uint64_t until_ns)
         else
             note_edge(e, &e->events[i]);
     serve_again(e);
-    if (until_ns != TDW_NEVER)
-        tdw__real_timers_fire(&e->real);
-}
-
-/* Serve what the last turn brought until something is complete; false: there is nothing left. */
-static bool serve_some(struct tdw_epoll_loop *e)
-{
-    while (e->events_at < e->events_count) {
-        const struct epoll_event *event = &e->events[e->events_at++];
-
-        if (event->data.u64 != EVENT_WAKE)
-            serve_edge(e, event);
-        if (e->real.loop.ready.count > 0)
-            return true;
-    }
-    return false;
+    if (until_ns == TDW_NEVER || tdw__real_timers_next(&e->real) > loop->now_ns)
+        return;
+    while (e->events_at < e->events_count) /* what is done already beats its deadline */
+        serve_some(e);
+    tdw__real_timers_fire(&e->real);
 }
 
 static bool gather(struct tdw_epoll_loop *e, uint64_t deadline_ns)
@@ -1210,7 +708,7 @@ static bool gather(struct tdw_epoll_loop *e, uint64_t deadline_ns)
 
 static struct tdw_op *epoll_next(struct tdw_loop *loop, uint64_t deadline_ns)
 {
-    struct tdw_epoll_loop *e = epoll_of(loop);
+    struct tdw_epoll_loop *e = tdw__epoll_of(loop);
 
     if (loop->ready.count == 0 || ++e->streak >= READY_STREAK) {
         e->streak = 0;
@@ -1242,18 +740,25 @@ static const struct tdw_backend_ops epoll_backend = {
 
 static int epoll_enroll(struct tdw_real *real, unsigned opcode, const void *arg, unsigned count)
 {
-    return tdw__registry_enroll(epoll_of(&real->loop)->registry, opcode, arg, count);
+    return tdw__registry_enroll(tdw__epoll_of(&real->loop)->registry, opcode, arg, count);
 }
 
 static void epoll_forget_fd(struct tdw_real *real, int fd)
 {
-    if (fd >= 0)
-        move_waiting(epoll_of(&real->loop), fd);
+    if (fd < 0)
+        return;
+    tdw__watched_move(tdw__epoll_of(&real->loop), fd);
+    tdw__worker_leave(real, fd);
+}
+
+static void epoll_got_fd(struct tdw_real *real, int fd)
+{
+    tdw__watched_new(tdw__epoll_of(&real->loop), fd);
 }
 
 static void epoll_closed(struct tdw_real *real)
 {
-    struct tdw_epoll_loop *e = epoll_of(&real->loop);
+    struct tdw_epoll_loop *e = tdw__epoll_of(&real->loop);
 
     for (uint32_t fd = 0; fd < e->fds_max; fd++)
         if (e->fds[fd].orphan)
@@ -1266,7 +771,10 @@ static void epoll_closed(struct tdw_real *real)
 
 static void slot_closes(void *loop, int fd)
 {
-    move_waiting(loop, fd);
+    if (close_fd(loop, NULL, fd) == -EAGAIN) { /* no thread: in this one */
+        tdw__worker_leave(loop, fd);
+        close(fd);
+    }
 }
 
 int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *options)
@@ -1285,13 +793,13 @@ int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *optio
         epoll_ctl(e->epfd, EPOLL_CTL_ADD, e->real.wake_fd, &wake) < 0) {
         ret = e->registry ? -errno : -ENOMEM;
         tdw__registry_free(e->registry);
-        close(e->real.wake_fd);
-        tdw__loop_fini(&e->real.loop);
+        tdw__real_fini(&e->real);
         free(e);
         return ret;
     }
     e->real.enroll = epoll_enroll;
     e->real.forget_fd = epoll_forget_fd;
+    e->real.got_fd = epoll_got_fd;
     e->real.closed = epoll_closed;
     *loop = &e->real.loop;
     return 0;

@@ -54,6 +54,13 @@ int tdw__real_init(struct tdw_real *real, const struct tdw_backend_ops *backend,
     return 0;
 }
 
+void tdw__real_fini(struct tdw_real *real)
+{
+    close(real->wake_fd);
+    free(real->timers.items);
+    tdw__loop_fini(&real->loop);
+}
+
 const char *tdw__backend_name(enum tdw_backend backend)
 {
     static const char *const names[] = {[TDW_BACKEND_ANY] = "any",
@@ -85,7 +92,7 @@ int tdw_loop_open(struct tdw_loop **loop, const struct tdw_loop_options *given)
         return tdw__epoll_open(loop, &options);
     case TDW_BACKEND_ANY:
         ret = tdw__uring_open(loop, &options);
-        if (ret == -EPERM || ret == -ENOSYS || ret == -EACCES) {
+        if (ret == -EPERM || ret == -ENOSYS || ret == -EACCES || ret == -ENOMEM) {
             fprintf(stderr, "tidewheel: io_uring is not to be had here (%s); backend epoll\n",
                     strerror(-ret));
             ret = tdw__epoll_open(loop, &options);
@@ -128,9 +135,7 @@ void tdw_loop_close(struct tdw_loop *loop)
         tdw__ring_fini(&boot->ring);
     }
     tdw__real_hosts_free(real);
-    close(real->wake_fd);
-    free(real->timers.items);
-    tdw__loop_fini(loop);
+    tdw__real_fini(real);
     free(real);
 }
 

@@ -111,6 +111,29 @@ enum tdw_kind tdw__kind(uint8_t opcode)
     }
 }
 
+int32_t *tdw__descriptor(struct io_uring_sqe *sqe, int which)
+{
+    switch (sqe->opcode) {
+    case IORING_OP_SPLICE:
+    case IORING_OP_TEE:
+    case TDW_OP_SENDFILE:
+    case TDW_OP_COPY_FILE_RANGE:
+        return which ? &sqe->splice_fd_in : &sqe->fd;
+    case IORING_OP_RENAMEAT:
+    case IORING_OP_LINKAT:
+        return which ? (int32_t *)&sqe->len : &sqe->fd;
+    case IORING_OP_SETXATTR:
+    case IORING_OP_GETXATTR:
+    case TDW_OP_PPOLL:
+    case TDW_OP_RESOLVE:
+    case TDW_OP_WAITPID:
+    case IORING_OP_CLOSE: /* takes the number itself */
+        return NULL;
+    default:
+        return which ? NULL : &sqe->fd;
+    }
+}
+
 bool tdw__only_looks(const struct io_uring_sqe *sqe)
 {
     return (sqe->opcode == TDW_OP_EPOLL_WAIT || sqe->opcode == TDW_OP_PPOLL) && sqe->off == 0;

@@ -65,6 +65,9 @@ struct tdw_real {
     int (*enroll)(struct tdw_real *real, unsigned opcode, const void *arg, unsigned count);
     /* Another file is about to get the number `fd`, by dup2. */
     void (*forget_fd)(struct tdw_real *real, int fd);
+    /* A call has answered `fd`: what was known of the number is of a file that is gone. NULL: the
+     * backend knows nothing of numbers. */
+    void (*got_fd)(struct tdw_real *real, int fd);
     void (*closed)(struct tdw_real *real); /* take everything out of the kernel, and free it */
 };
 
@@ -78,6 +81,7 @@ static inline struct tdw_real *tdw__real(struct tdw_loop *loop)
 /* Of what both backends have. 0, -ENOMEM, -EMFILE. */
 int tdw__real_init(struct tdw_real *real, const struct tdw_backend_ops *backend,
                    const struct tdw_loop_options *options);
+void tdw__real_fini(struct tdw_real *real);
 const char *tdw__backend_name(enum tdw_backend backend);
 /* A new loop of this backend; 0 or -errno. */
 int tdw__uring_open(struct tdw_loop **loop, const struct tdw_loop_options *options);
@@ -113,6 +117,19 @@ static inline void tdw__real_post(struct tdw_op *op, int32_t res, uint32_t cqe_f
     tdw__post(op, res, cqe_flags, 0);
 }
 
+/* Is the POLL_REMOVE well-formed? Nobody's poll gets another user_data: it names the op, for as
+ * long as that is in flight. */
+static inline bool tdw__poll_update_allowed(const struct io_uring_sqe *sqe)
+{
+    const uint32_t flags = sqe->len;
+
+    if (sqe->buf_index || sqe->splice_fd_in || sqe->off ||
+        flags & ~(uint32_t)(IORING_POLL_UPDATE_EVENTS | IORING_POLL_ADD_MULTI) ||
+        flags == IORING_POLL_ADD_MULTI)
+        return false;
+    return !sqe->poll32_events || flags & IORING_POLL_UPDATE_EVENTS;
+}
+
 /* ── Clocks (clock_os.c) ───────────────────────────────────────────────────────────────────── */
 uint64_t tdw__os_clock_ns(int clock);
 static inline uint64_t tdw__real_now(struct tdw_real *real)
@@ -142,9 +159,20 @@ static inline uint64_t tdw__real_timers_next(const struct tdw_real *real)
 }
 
 /* ── Workers (workers.c) ───────────────────────────────────────────────────────────────────── */
+enum tdw_lane {
+    TDW_BOUNDED,   /* waits for a device: a few threads */
+    TDW_UNBOUNDED, /* waits for somebody else: a thread each */
+};
 /* Perform `op` on another thread; it is posted when the loop is woken. `sqe` says what to do, and
  * is copied. -EAGAIN: no thread could be started. */
-int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_uring_sqe *sqe);
+int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_uring_sqe *sqe,
+                      enum tdw_lane lane);
+/* Close `fd` when no job needs the number any more, and post `op`, if there is one. -ENOENT: none
+ * needs it now, whoever asks closes it; -EBADF: it is being closed; -EAGAIN: no thread. */
+int tdw__worker_close(struct tdw_real *real, struct tdw_op *op, int fd);
+/* `fd` is about to be another file: wait until no job needs the number, which is as long as a
+ * device takes at most. */
+void tdw__worker_leave(struct tdw_real *real, int fd);
 /* 0: it had not begun, and is taken back. -EINPROGRESS: it was interrupted, and ends by itself.
  * -EALREADY: it cannot be stopped. -ENOENT: no worker has it. */
 int tdw__worker_cancel(struct tdw_real *real, struct tdw_op *op);
@@ -171,6 +199,9 @@ enum tdw_kind {
 enum tdw_kind tdw__kind(uint8_t opcode);
 /* A wait with no time to wait: it is over at once. */
 bool tdw__only_looks(const struct io_uring_sqe *sqe);
+/* The field of the entry that has its first or second descriptor (`which`: 0, 1), or NULL. Not in
+ * an entry: those of PPOLL. */
+int32_t *tdw__descriptor(struct io_uring_sqe *sqe, int which);
 /* Perform the entry with plain calls. With `prompt` a call that would wait answers -EAGAIN, as far
  * as the kernel can be asked not to wait for that kind of descriptor. */
 int32_t tdw__perform(const struct io_uring_sqe *sqe, bool prompt);
@@ -186,8 +217,8 @@ _Static_assert(sizeof(struct tdw_buf_reg) == sizeof(struct io_uring_buf_reg), "t
 
 /* ── What is registered, without a kernel (registered.c; epoll) ──────────────────────────────── */
 struct tdw_registry;
-/* `closing` is told of each descriptor of a slot that is about to be closed. */
-struct tdw_registry *tdw__registry_new(void (*closing)(void *owner, int fd), void *owner);
+/* `closes` closes the descriptor of a slot that is emptied. */
+struct tdw_registry *tdw__registry_new(void (*closes)(void *owner, int fd), void *owner);
 void tdw__registry_free(struct tdw_registry *registry);
 int tdw__registry_enroll(struct tdw_registry *registry, unsigned opcode, const void *arg,
                          unsigned count);

@@ -3,9 +3,10 @@
  * Registered files, registered buffers and groups of buffers, without a kernel that keeps them.
  *
  * The epoll backend has what io_uring_register(2) gives from here. A registered file is a duplicate
- * of the descriptor, so that closing the program's own leaves it; a registered buffer is its
- * bounds; a group is a list, or the ring in the program's memory that io_uring would read. Numbers
- * and errors are the kernel's.
+ * of the descriptor, so that closing the program's own leaves it (and, as any close, the slot's end
+ * drops the process's POSIX locks on the file, which the kernel's does not); a registered buffer is
+ * its bounds; a group is a list, or the ring in the program's memory that io_uring would read.
+ * Numbers and errors are the kernel's.
  */
 #include <runtime/real/real.h>
 #include <fcntl.h>
@@ -39,7 +40,7 @@ struct group {
 };
 
 struct tdw_registry {
-    void (*closing)(void *owner, int fd);
+    void (*closes)(void *owner, int fd);
     void *owner;
     int *files; /* -1: empty */
     uint32_t files_count, files_start, files_end, files_next;
@@ -48,12 +49,12 @@ struct tdw_registry {
     struct group *groups;
 };
 
-struct tdw_registry *tdw__registry_new(void (*closing)(void *owner, int fd), void *owner)
+struct tdw_registry *tdw__registry_new(void (*closes)(void *owner, int fd), void *owner)
 {
     struct tdw_registry *r = calloc(1, sizeof *r);
 
     if (r) {
-        r->closing = closing;
+        r->closes = closes;
         r->owner = owner;
     }
     return r;
@@ -61,8 +62,7 @@ struct tdw_registry *tdw__registry_new(void (*closing)(void *owner, int fd), voi
 
 static void close_slot(const struct tdw_registry *r, int fd)
 {
-    r->closing(r->owner, fd);
-    close(fd);
+    r->closes(r->owner, fd);
 }
 
 static void group_free(struct group *group)

@@ -132,16 +132,21 @@ void tdw__real_timer_stop(struct tdw_real *real, struct tdw_op *op)
     take(real, op);
 }
 
-/* A multishot one has run out; true: it goes on. */
+/* A multishot one has run out; true: it goes on, later than now, so that it tells once at a time
+ * however short its period is. */
 static bool again(struct tdw_real *real, struct tdw_op *op)
 {
+    const uint64_t soonest = real->loop.now_ns + 1;
+    uint64_t due = op->due_ns + tdw__slot(op->task->ring, op)->sum;
+
     if (!(op->sqe.timeout_flags & TDW_TIMEOUT_MULTISHOT) || op->sqe.off == 1)
         return false;
     if (!tdw__post_more(op, -ETIME, 0, 0))
         return false;
     if (op->sqe.off > 1)
         op->sqe.off--;
-    add(real, op, op->due_ns + tdw__slot(op->task->ring, op)->sum);
+    due = due < op->due_ns ? TDW_NEVER - 1 : due;
+    add(real, op, due > soonest ? due : soonest);
     return true;
 }
 

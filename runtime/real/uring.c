@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 /* Few entries: both queues stay in the nearest cache, and a full one costs a call. */
-enum { ENTRIES = 128, COMPLETIONS_PER_ENTRY = 16, READY_STREAK = 64 };
+enum { ENTRIES = 128, COMPLETIONS_PER_ENTRY = 16, STREAK = 128 };
 
 /* Kernels since 6.1; by the oldest header's names where it has them. */
 enum tdw_tag {
@@ -46,6 +46,7 @@ enum tdw_route {
     ROUTE_TIMER_REMOVE,
     ROUTE_CANCEL,
     ROUTE_POLL_REMOVE,
+    ROUTE_CLOSE,
     ROUTE_PROMPT, /* plain calls, at once */
     ROUTE_WORKER, /* plain calls, elsewhere */
     ROUTE_RESOLVE,
@@ -55,7 +56,7 @@ enum tdw_route {
 struct tdw_uring_loop {
     struct tdw_real real; /* the first member */
     struct io_uring ring;
-    uint32_t streak;   /* ready ops delivered since the kernel was last asked */
+    uint32_t streak;   /* ops delivered since the kernel was last asked */
     uint32_t inkernel; /* completions to come, but for the eventfd's */
     bool closing;
     uint64_t wakes; /* what the eventfd is read into */
@@ -98,13 +99,13 @@ static void arm_wake(struct tdw_uring_loop *u)
 /* Links, drains and silent successes are the runtime's. */
 enum { OUR_FLAGS = IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN | IOSQE_CQE_SKIP_SUCCESS };
 
-static inline void submit(struct tdw_uring_loop *u, struct tdw_op *op)
+static inline void submit(struct tdw_uring_loop *u, struct tdw_op *op, enum tdw_tag tag)
 {
     struct io_uring_sqe *sqe = entry(u);
 
     *sqe = op->sqe;
     sqe->flags &= (uint8_t)~OUR_FLAGS;
-    sqe->user_data = (uintptr_t)op | TAG_OP;
+    sqe->user_data = (uintptr_t)op | tag;
     u->inkernel++;
 }
 
@@ -143,6 +144,8 @@ static void answered(struct tdw_op *asker, int32_t res)
         tdw__post(asker, res ? res : -ETIME, 0, 0);
     else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL && flags & IORING_ASYNC_CANCEL_ANY)
         count_answer(asker, res);
+    else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL && flags & IORING_ASYNC_CANCEL_FD)
+        tdw__post(asker, res < 0 ? res : res + asker->res, 0, 0); /* with those of workers */
     else if (asker->sqe.opcode == IORING_OP_ASYNC_CANCEL && flags & IORING_ASYNC_CANCEL_ALL)
         tdw__post(asker, res == 0, 0, 0);
     else
@@ -172,6 +175,14 @@ static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
     return -EINPROGRESS;
 }
 
+/* Was it asked to end before, and has not yet? What its cancellation is to answer stands in its
+ * slot, where a timer has its period and a cancellation its count. */
+static bool ends_already(struct tdw_ring *ring, const struct tdw_op *op)
+{
+    return op->state == TDW_PENDING && !tdw__is_timer(op) &&
+           op->sqe.opcode != IORING_OP_ASYNC_CANCEL && tdw__slot(ring, op)->sum != 0;
+}
+
 /* Of ANY: the runtime knows what there is, the kernel only what it has. */
 static void cancel_any(struct tdw_ring *ring, struct tdw_op *cancel)
 {
@@ -185,7 +196,8 @@ static void cancel_any(struct tdw_ring *ring, struct tdw_op *cancel)
         struct tdw_op *op = ring->slots[i].op;
         int ret;
 
-        if (!op || op == cancel || op->state == TDW_POSTED || !tdw__cancellable(op))
+        if (!op || op == cancel || op->state == TDW_POSTED || !tdw__cancellable(op) ||
+            ends_already(ring, op))
             continue;
         slot->sum++;
         ret = tdw__cancel(op, -ECANCELED, cancel);
@@ -199,6 +211,44 @@ static void cancel_any(struct tdw_ring *ring, struct tdw_op *cancel)
         tdw__post(cancel, cancel->res, 0, 0);
 }
 
+/* Those that workers do on the descriptor; how many were stopped, one at most if not all. */
+static int32_t cancel_workers(struct tdw_uring_loop *u, struct tdw_ring *ring,
+                              const struct tdw_op *cancel)
+{
+    const bool all = cancel->sqe.cancel_flags & IORING_ASYNC_CANCEL_ALL;
+    const bool held = tdw__starts_hold(ring);
+    int32_t count = 0;
+
+    for (uint32_t i = 0; i < ring->slots_used && (all || count == 0); i++) {
+        struct tdw_op *op = ring->slots[i].op;
+        const int32_t *fd = op ? tdw__descriptor(&op->sqe, 0) : NULL;
+        int ret;
+
+        if (!fd || *fd != cancel->sqe.fd || u->route[op->sqe.opcode] != ROUTE_WORKER ||
+            op->state == TDW_POSTED || !tdw__cancellable(op))
+            continue;
+        ret = tdw__cancel(op, -ECANCELED, NULL);
+        count += ret == 0 || ret == -EINPROGRESS;
+    }
+    tdw__starts_go(ring, held);
+    return count;
+}
+
+/* The kernel knows best what waits on its file, but for what workers do there. */
+static void cancel_fd(struct tdw_uring_loop *u, struct tdw_ring *ring, struct tdw_op *op)
+{
+    const uint32_t flags = op->sqe.cancel_flags;
+
+    if (tdw__worker_count(&u->real) > 0 && fcntl(op->sqe.fd, F_GETFD) >= 0 &&
+        !(flags & ~(uint32_t)(IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD)))
+        op->res = cancel_workers(u, ring, op);
+    if (op->res > 0 && !(flags & IORING_ASYNC_CANCEL_ALL)) {
+        tdw__post(op, 0, 0, 0);
+        return;
+    }
+    submit(u, op, TAG_ASKER);
+}
+
 static void cancel_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct tdw_op *op)
 {
     const uint32_t flags = op->sqe.cancel_flags;
@@ -206,7 +256,7 @@ static void cancel_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct
     int ret = -ENOENT;
 
     if (flags & IORING_ASYNC_CANCEL_FD) {
-        submit(u, op); /* the kernel's business: nothing of ours has a descriptor that waits */
+        cancel_fd(u, ring, op);
         return;
     }
     if (op->sqe.off || op->sqe.len || op->sqe.splice_fd_in ||
@@ -229,12 +279,16 @@ static void poll_remove_start(struct tdw_uring_loop *u, struct tdw_ring *ring, s
 {
     const struct tdw_op *target = tdw__find(ring, op->sqe.addr);
 
+    if (!tdw__poll_update_allowed(&op->sqe)) {
+        tdw__post(op, -EINVAL, 0, 0);
+        return;
+    }
     if (!target || target->sqe.opcode != IORING_OP_POLL_ADD || target->state != TDW_PENDING) {
         tdw__post(op, -ENOENT, 0, 0);
         return;
     }
     op->sqe.addr = (uintptr_t)target;
-    submit(u, op);
+    submit(u, op, TAG_OP);
 }
 
 /* ── Start ─────────────────────────────────────────────────────────────────────────────────── */
@@ -244,8 +298,13 @@ static void resolve_start(struct tdw_uring_loop *u, struct tdw_op *op)
     if (tdw__real_host_named(&u->real, (const char *)(uintptr_t)op->sqe.addr,
                              (struct tdw_resolved *)(uintptr_t)op->sqe.off))
         tdw__post(op, 0, 0, 0);
-    else if (tdw__worker_begin(&u->real, op, &op->sqe) < 0)
+    else if (tdw__worker_begin(&u->real, op, &op->sqe, TDW_UNBOUNDED) < 0)
         tdw__post(op, -EAGAIN, 0, 0);
+}
+
+static enum tdw_lane lane_of(uint8_t opcode)
+{
+    return tdw__kind(opcode) == TDW_K_FILE ? TDW_BOUNDED : TDW_UNBOUNDED;
 }
 
 /* By plain calls, of a kernel that has no such opcode, or of none. */
@@ -262,8 +321,20 @@ static void call_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct t
     tdw__real_localise(ring, &sqe, &room);
     if (prompt || tdw__only_looks(&sqe))
         tdw__post(op, tdw__perform(&sqe, true), 0, 0);
-    else if (tdw__worker_begin(&u->real, op, &sqe) < 0)
+    else if (tdw__worker_begin(&u->real, op, &sqe, lane_of(sqe.opcode)) < 0)
         tdw__post(op, -EAGAIN, 0, 0);
+}
+
+/* The kernel's ops hold files; those of workers have numbers, which have to stay theirs. */
+static void close_start(struct tdw_uring_loop *u, struct tdw_op *op)
+{
+    const bool plain = !op->sqe.file_index && op->sqe.fd >= 0;
+    const int ret = plain ? tdw__worker_close(&u->real, op, op->sqe.fd) : -ENOENT;
+
+    if (ret == -ENOENT)
+        submit(u, op, TAG_OP);
+    else if (ret < 0)
+        tdw__post(op, ret, 0, 0);
 }
 
 static void start_other(struct tdw_uring_loop *u, struct tdw_ring *ring, struct tdw_op *op)
@@ -273,7 +344,7 @@ static void start_other(struct tdw_uring_loop *u, struct tdw_ring *ring, struct 
         struct sockaddr_storage room;
 
         tdw__real_localise(ring, &op->sqe, &room);
-        submit(u, op);
+        submit(u, op, TAG_OP);
         return;
     }
     case ROUTE_TIMER:
@@ -287,6 +358,9 @@ static void start_other(struct tdw_uring_loop *u, struct tdw_ring *ring, struct 
         return;
     case ROUTE_POLL_REMOVE:
         poll_remove_start(u, ring, op);
+        return;
+    case ROUTE_CLOSE:
+        close_start(u, op);
         return;
     case ROUTE_PROMPT:
         call_start(u, ring, op, true);
@@ -310,7 +384,7 @@ static void uring_start(struct tdw_ring *ring, struct tdw_op *op)
     op->state = TDW_PENDING;
     op->res = 0;
     if (TDW_LIKELY(u->route[op->sqe.opcode] == ROUTE_KERNEL && tdw__host_of(ring)->dir == AT_FDCWD))
-        submit(u, op);
+        submit(u, op, TAG_OP);
     else
         start_other(u, ring, op);
     /* A task that was told to stop waits for nobody: what cannot go on at once is cancelled. */
@@ -382,6 +456,7 @@ static void enter(struct tdw_uring_loop *u, uint64_t until_ns)
     struct io_uring_cqe *cqe;
     uint64_t now = u->real.loop.now_ns;
 
+    u->streak = 0;
     if (until_ns != TDW_NEVER && u->real.loop.late)
         now = tdw__real_now(&u->real);
     if (until_ns <= now) {
@@ -408,12 +483,6 @@ static bool gather(struct tdw_uring_loop *u, uint64_t deadline_ns)
     struct tdw_loop *loop = &u->real.loop;
     bool asked = false;
 
-    if (TDW_UNLIKELY(loop->ready.count > 0)) { /* those that only yield must not starve others */
-        enter(u, 0);
-        while (reap(u))
-            ;
-        return true;
-    }
     for (;;) {
         while (reap(u))
             if (TDW_LIKELY(loop->ready.count > 0))
@@ -433,12 +502,14 @@ static struct tdw_op *uring_next(struct tdw_loop *loop, uint64_t deadline_ns)
 {
     struct tdw_uring_loop *u = uring_of(loop);
 
-    if (loop->ready.count == 0 || TDW_UNLIKELY(++u->streak == READY_STREAK)) {
-        u->streak = 0;
-        if (loop->ready.count > 0 || !reap(u) || loop->ready.count == 0)
-            if (!gather(u, deadline_ns))
-                return NULL;
+    if (TDW_UNLIKELY(++u->streak >=
+                     STREAK)) { /* what is gathered, and timers, have waited enough */
+        enter(u, 0);
+        while (loop->ready.count > 0 && reap(u)) /* nor may those that only yield starve others */
+            ;
     }
+    if (loop->ready.count == 0 && (!reap(u) || loop->ready.count == 0) && !gather(u, deadline_ns))
+        return NULL;
     if (TDW_UNLIKELY(loop->taps != NULL))
         tdw__real_now(&u->real); /* a trace has the time of each step */
     return tdw__ready_take(loop, 0);
@@ -472,21 +543,21 @@ static int uring_enroll(struct tdw_real *real, unsigned opcode, const void *arg,
 
 static void uring_forget_fd(struct tdw_real *real, int fd)
 {
-    (void)real, (void)fd; /* the kernel's ops hold files, not numbers */
+    tdw__worker_leave(real, fd); /* the kernel's ops hold files, not numbers */
 }
 
 static void uring_closed(struct tdw_real *real)
 {
     struct tdw_uring_loop *u = uring_of(&real->loop);
-    struct io_uring_sqe *sqe;
 
     u->closing = true;
-    if (u->inkernel > 0) {
-        sqe = entry(u);
-        io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-        sqe->user_data = TAG_NOBODY;
-        u->inkernel++;
-    }
+    for (struct tdw_boot *boot = real->boots; boot && u->inkernel > 0; boot = boot->next)
+        for (uint32_t i = 0; i < boot->ring.slots_used; i++) { /* ANY is younger than 5.11 */
+            const struct tdw_op *op = boot->ring.slots[i].op;
+
+            if (op && op->state == TDW_PENDING)
+                ask_to_cancel(u, op, NULL);
+        }
     while (u->inkernel > 0) {
         enter(u, tdw__real_now(real) + 10000000);
         while (reap(u))
@@ -519,40 +590,43 @@ static int route_all(struct tdw_uring_loop *u, uint64_t missing)
     u->route[IORING_OP_TIMEOUT_REMOVE] = ROUTE_TIMER_REMOVE;
     u->route[IORING_OP_ASYNC_CANCEL] = ROUTE_CANCEL;
     u->route[IORING_OP_POLL_REMOVE] = ROUTE_POLL_REMOVE;
+    u->route[IORING_OP_CLOSE] = ROUTE_CLOSE;   /* every kernel that has EXT_ARG has it */
     u->route[IORING_OP_MSG_RING] = ROUTE_NONE; /* its completions would be nobody's op */
     u->route[TDW_OP_BIND] = ROUTE_PROMPT;      /* a host binds to its own address */
     u->route[TDW_OP_RESOLVE] = ROUTE_RESOLVE;
     return 0;
 }
 
-/* The best set-up that the kernel takes: each line is tried if the one before is refused. */
+/* The best set-up that the kernel takes: each line is tried if the one before is refused. 0;
+ * -ENOSYS: it is older than 5.11, or takes none; or what it answered. */
 static int queue_init(struct tdw_uring_loop *u, const struct tdw_loop_options *options)
 {
     static const unsigned ways[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN,
-        IORING_SETUP_COOP_TASKRUN,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN |
+            IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_SUBMIT_ALL, /* 5.18 */
         0,
     };
     const uint32_t entries = options->entries ? options->entries : ENTRIES;
     int ret = -EINVAL;
 
     for (size_t i = 0; i < sizeof ways / sizeof *ways && ret == -EINVAL; i++) {
-        struct io_uring_params params = {.flags = ways[i] | IORING_SETUP_CQSIZE |
-                                                  IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL,
+        struct io_uring_params params = {.flags = ways[i],
                                          .cq_entries = entries * COMPLETIONS_PER_ENTRY};
 
         if (options->sqpoll) { /* its thread runs the kernel's part of the work */
-            params.flags = IORING_SETUP_SQPOLL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
-                           (i == 0 ? IORING_SETUP_SINGLE_ISSUER : 0);
+            params.flags = IORING_SETUP_SQPOLL | (ways[i] & IORING_SETUP_SINGLE_ISSUER);
             params.sq_thread_idle = options->sqpoll_idle_ms;
         }
+        params.flags |= IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
         ret = io_uring_queue_init_params(entries, &u->ring, &params);
         if (ret == 0 && !(params.features & IORING_FEAT_EXT_ARG)) { /* before 5.11 */
             io_uring_queue_exit(&u->ring);
             ret = -ENOSYS;
         }
     }
-    return ret;
+    return ret == -EINVAL ? -ENOSYS : ret;
 }
 
 int tdw__uring_open(struct tdw_loop **loop, const struct tdw_loop_options *options)
@@ -568,7 +642,7 @@ int tdw__uring_open(struct tdw_loop **loop, const struct tdw_loop_options *optio
     if (ret == 0) {
         ret = route_all(u, options->missing);
         if (ret < 0)
-            tdw__loop_fini(&u->real.loop);
+            tdw__real_fini(&u->real);
     }
     if (ret < 0) {
         io_uring_queue_exit(&u->ring);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In the place of uring.c, in a build without liburing's library (URING=no): there is no io_uring, as on
- * a kernel that has none.
+ * In the place of uring.c, in a build without liburing's library (URING=no): there is no io_uring,
+ * as on a kernel that has none.
  */
 #include <runtime/real/real.h>
 

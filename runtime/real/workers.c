@@ -15,23 +15,35 @@
  * answers -EINTR, and the job ends -ECANCELED. The signal is sent again until the job has ended,
  * because it may come between the look at `stop` and the call.
  *
+ * An entry has a number where the kernel's would have the file, and the number may be closed and
+ * be another file's before the job has made its call. So nobody closes a number that a job has:
+ * what has not begun is given a duplicate, what waits is interrupted and goes on with one, and the
+ * close itself becomes a job that waits until the rest, which waits for devices only, has ended.
+ * Not every job has a duplicate from the start, because closing one drops the process's POSIX locks
+ * on the file.
+ *
  * Cost: a mutex and a futex each way, about 10 us.
  */
 #include <runtime/real/real.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { BOUNDED_MAX = 4, UNBOUNDED_MAX = 1024, JOBS_KEPT = 64 };
 #define INTERRUPT (SIGRTMAX - 1)
 
 struct job {
     struct job *next;
-    struct tdw_op *op;
+    struct tdw_op *op; /* NULL: a close that nobody waits for */
     struct io_uring_sqe sqe;
-    int32_t res;
+    int32_t res;      /* not 0 before it runs: it cannot */
+    int copies[2];    /* duplicates of ours of its descriptors, or -1 */
+    bool moved;       /* it is to go on with them */
     pthread_t thread; /* valid while it runs */
-    bool running, waits;
+    bool waits;
     atomic_bool stop;
 };
 
@@ -44,7 +56,8 @@ struct lane { /* one of the two kinds */
 struct tdw_workers {
     struct tdw_real *real;
     pthread_mutex_t lock; /* of all below */
-    struct lane lanes[2]; /* bounded, unbounded */
+    pthread_cond_t left;  /* a job has ended, or gone on with a duplicate */
+    struct lane lanes[2]; /* by enum tdw_lane */
     struct job *running, *finished, **finished_tail;
     struct job *spare;
     pthread_t *threads;
@@ -58,6 +71,73 @@ static void nothing(int signal)
     (void)signal;
 }
 
+/* ── Descriptors ───────────────────────────────────────────────────────────────────────────── */
+
+static bool names(struct job *job, int which, int fd)
+{
+    const int32_t *place = tdw__descriptor(&job->sqe, which);
+
+    return place && *place == fd;
+}
+
+static void adopt(struct job *job)
+{
+    for (int i = 0; i < 2; i++)
+        if (job->copies[i] >= 0)
+            *tdw__descriptor(&job->sqe, i) = job->copies[i];
+    job->moved = false;
+}
+
+/* Duplicate what it has as `fd`. */
+static void duplicate(struct job *job, int fd)
+{
+    for (int i = 0; i < 2; i++)
+        if (names(job, i, fd) && job->copies[i] < 0) {
+            job->copies[i] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+            job->moved = true;
+            if (job->copies[i] < 0)
+                job->res = -errno;
+        }
+}
+
+/* Whoever can go on without the number is made to. How many run and still have it. */
+static uint32_t move_away(struct tdw_workers *workers, int fd)
+{
+    uint32_t running = 0;
+
+    for (int i = 0; i < 2; i++)
+        for (struct job *job = workers->lanes[i].head; job; job = job->next) {
+            duplicate(job, fd);
+            adopt(job);
+        }
+    for (struct job *job = workers->running; job; job = job->next) {
+        if (!names(job, 0, fd) && !names(job, 1, fd))
+            continue;
+        running++;
+        if (job->waits) {
+            duplicate(job, fd);
+            pthread_kill(job->thread, INTERRUPT);
+        }
+    }
+    return running;
+}
+
+/* Any thread: returns when no job has the number, nor will. */
+static void leave(struct tdw_workers *workers, int fd)
+{
+    pthread_mutex_lock(&workers->lock);
+    while (move_away(workers, fd) > 0) {
+        struct timespec soon; /* a signal may come too early, and is sent again */
+
+        clock_gettime(CLOCK_MONOTONIC, &soon);
+        soon.tv_nsec += 1000000;
+        soon.tv_sec += soon.tv_nsec / 1000000000;
+        soon.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&workers->left, &workers->lock, &soon);
+    }
+    pthread_mutex_unlock(&workers->lock);
+}
+
 /* ── On a worker's thread ──────────────────────────────────────────────────────────────────── */
 
 static void unlink_running(struct tdw_workers *workers, struct job *job)
@@ -69,13 +149,33 @@ static void unlink_running(struct tdw_workers *workers, struct job *job)
     *at = job->next;
 }
 
-static int32_t run(struct job *job)
+/* Put the duplicates in; not 0: it cannot go on. */
+static int32_t go_on(struct tdw_workers *workers, struct job *job)
 {
     int32_t res;
 
-    do
-        res = atomic_load(&job->stop) ? -ECANCELED : tdw__perform(&job->sqe, false);
-    while (res == -EINTR && job->waits);
+    pthread_mutex_lock(&workers->lock);
+    if (job->moved) {
+        adopt(job);
+        pthread_cond_broadcast(&workers->left);
+    }
+    res = job->res;
+    pthread_mutex_unlock(&workers->lock);
+    return res;
+}
+
+static int32_t run(struct tdw_workers *workers, struct job *job, int32_t res)
+{
+    while (!res) {
+        if (atomic_load(&job->stop))
+            return -ECANCELED;
+        if (job->sqe.opcode == IORING_OP_CLOSE)
+            leave(workers, job->sqe.fd);
+        res = tdw__perform(&job->sqe, false);
+        if (res != -EINTR || !job->waits)
+            return res;
+        res = go_on(workers, job);
+    }
     return res;
 }
 
@@ -94,6 +194,7 @@ static void *worker(void *arg)
     pthread_mutex_lock(&workers->lock);
     for (;;) {
         struct job *job = lane->head;
+        int32_t res;
 
         if (!job) {
             if (workers->closing)
@@ -107,14 +208,15 @@ static void *worker(void *arg)
         if (!lane->head)
             lane->tail = &lane->head;
         job->thread = pthread_self();
-        job->running = true;
         job->next = workers->running;
         workers->running = job;
+        res = job->res;
         pthread_mutex_unlock(&workers->lock);
-        job->res = run(job);
+        res = run(workers, job, res);
         pthread_mutex_lock(&workers->lock);
+        job->res = res;
         unlink_running(workers, job);
-        job->running = false;
+        pthread_cond_broadcast(&workers->left);
         job->next = NULL;
         *workers->finished_tail = job;
         workers->finished_tail = &job->next;
@@ -129,6 +231,7 @@ static void *worker(void *arg)
 static struct tdw_workers *workers_of(struct tdw_real *real)
 {
     struct tdw_workers *workers = real->workers;
+    pthread_condattr_t monotonic;
 
     if (workers)
         return workers;
@@ -137,10 +240,14 @@ static struct tdw_workers *workers_of(struct tdw_real *real)
         return NULL;
     workers->real = real;
     pthread_mutex_init(&workers->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&workers->left, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     for (int i = 0; i < 2; i++) {
         pthread_cond_init(&workers->lanes[i].work, NULL);
         workers->lanes[i].tail = &workers->lanes[i].head;
-        workers->lanes[i].threads_max = i ? UNBOUNDED_MAX : BOUNDED_MAX;
+        workers->lanes[i].threads_max = i == TDW_UNBOUNDED ? UNBOUNDED_MAX : BOUNDED_MAX;
     }
     workers->finished_tail = &workers->finished;
     real->workers = workers;
@@ -195,8 +302,16 @@ static struct job *job_get(struct tdw_workers *workers)
     return job;
 }
 
+static void close_copies(const struct job *job)
+{
+    for (int i = 0; i < 2; i++)
+        if (job->copies[i] >= 0)
+            close(job->copies[i]);
+}
+
 static void job_put(struct tdw_workers *workers, struct job *job)
 {
+    close_copies(job);
     if (workers->spare_count == JOBS_KEPT) {
         free(job);
         return;
@@ -215,42 +330,110 @@ static uint32_t queued(const struct lane *lane)
     return count;
 }
 
-int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_uring_sqe *sqe)
+/* Room for a job in this lane, and a thread for it; NULL: there is none. The lock is held. */
+static struct job *job_new(struct tdw_workers *workers, struct lane *lane)
+{
+    struct job *job = job_get(workers);
+
+    if (!job)
+        return NULL;
+    job->copies[0] = job->copies[1] = -1;
+    if (lane->idle <= queued(lane) && lane->threads < lane->threads_max &&
+        thread_start(workers, lane) < 0 && lane->threads == 0) {
+        job_put(workers, job);
+        return NULL;
+    }
+    return job;
+}
+
+static void job_enqueue(struct tdw_workers *workers, struct lane *lane, struct job *job)
+{
+    job->next = NULL;
+    job->res = 0;
+    job->moved = false;
+    atomic_store(&job->stop, false);
+    *lane->tail = job;
+    lane->tail = &job->next;
+    workers->count++;
+    pthread_cond_signal(&lane->work);
+}
+
+static bool opens(uint8_t opcode)
+{
+    return opcode == IORING_OP_OPENAT || opcode == IORING_OP_OPENAT2;
+}
+
+int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_uring_sqe *sqe,
+                      enum tdw_lane which)
 {
     struct tdw_workers *workers = workers_of(real);
-    const bool waits = tdw__kind(op->sqe.opcode) != TDW_K_FILE;
-    struct job *job;
     struct lane *lane;
-    int err = 0;
+    struct job *job;
 
     if (!workers)
         return -EAGAIN;
-    lane = &workers->lanes[waits];
+    lane = &workers->lanes[which];
     pthread_mutex_lock(&workers->lock);
-    job = job_get(workers);
-    if (!job)
-        err = -EAGAIN;
-    else if (lane->idle <= queued(lane) && lane->threads < lane->threads_max)
-        err = thread_start(workers, lane);
-    if (err && job && lane->threads > 0)
-        err = 0; /* it waits for one of those that there are */
-    if (!err) {
-        job->next = NULL;
+    job = job_new(workers, lane);
+    if (job) {
         job->op = op;
         job->sqe = *sqe;
-        job->waits = waits;
-        job->running = false;
-        atomic_store(&job->stop, false);
-        *lane->tail = job;
-        lane->tail = &job->next;
-        workers->count++;
+        job->waits =
+            which == TDW_UNBOUNDED || opens(sqe->opcode); /* of a FIFO: for its other end */
         op->state = TDW_PENDING;
-        pthread_cond_signal(&lane->work);
-    } else if (job) {
-        job_put(workers, job);
+        job_enqueue(workers, lane, job);
     }
     pthread_mutex_unlock(&workers->lock);
-    return err;
+    return job ? 0 : -EAGAIN;
+}
+
+/* Does a job of the list have the number? -EBADF: it is one that closes it. */
+static int has(struct job *job, int fd)
+{
+    int ret = 0;
+
+    for (; job; job = job->next) {
+        if (job->sqe.opcode == IORING_OP_CLOSE && job->sqe.fd == fd)
+            return -EBADF;
+        ret |= names(job, 0, fd) || names(job, 1, fd);
+    }
+    return ret;
+}
+
+int tdw__worker_close(struct tdw_real *real, struct tdw_op *op, int fd)
+{
+    struct tdw_workers *workers = real->workers;
+    struct job *job = NULL;
+    int ret = -ENOENT;
+
+    if (!workers || workers->count == 0)
+        return -ENOENT;
+    pthread_mutex_lock(&workers->lock);
+    for (int i = 0; i < 3 && ret != -EBADF; i++) {
+        const int one = has(i < 2 ? workers->lanes[i].head : workers->running, fd);
+
+        ret = one == 0 ? ret : one;
+    }
+    if (ret == 1) {
+        job = job_new(workers, &workers->lanes[TDW_BOUNDED]);
+        ret = job ? 0 : -EAGAIN;
+    }
+    if (job) {
+        job->op = op;
+        job->sqe = (struct io_uring_sqe){.opcode = IORING_OP_CLOSE, .fd = fd};
+        job->waits = false;
+        if (op)
+            op->state = TDW_PENDING;
+        job_enqueue(workers, &workers->lanes[TDW_BOUNDED], job);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return ret;
+}
+
+void tdw__worker_leave(struct tdw_real *real, int fd)
+{
+    if (real->workers && real->workers->count > 0)
+        leave(real->workers, fd);
 }
 
 static struct job *find(struct job *job, const struct tdw_op *op)
@@ -340,7 +523,10 @@ void tdw__worker_reap(struct tdw_real *real)
         struct job *next = job->next;
 
         workers->count--;
-        tdw__real_post(job->op, job->res, 0);
+        if (job->res >= 0 && real->got_fd && opens(job->sqe.opcode))
+            real->got_fd(real, job->res);
+        if (job->op)
+            tdw__real_post(job->op, job->res, 0);
         pthread_mutex_lock(&workers->lock);
         job_put(workers, job);
         pthread_mutex_unlock(&workers->lock);
@@ -358,6 +544,7 @@ static void free_jobs(struct job *job)
     while (job) {
         struct job *next = job->next;
 
+        close_copies(job);
         free(job);
         job = next;
     }
@@ -373,6 +560,9 @@ void tdw__workers_free(struct tdw_real *real)
     pthread_mutex_lock(&workers->lock);
     workers->closing = true;
     for (int i = 0; i < 2; i++) {
+        for (struct job *job = workers->lanes[i].head; job; job = job->next)
+            if (job->sqe.opcode == IORING_OP_CLOSE && !job->op)
+                close(job->sqe.fd); /* nobody is left who has the number */
         free_jobs(workers->lanes[i].head);
         workers->lanes[i].head = NULL;
         pthread_cond_broadcast(&workers->lanes[i].work);
@@ -392,6 +582,7 @@ void tdw__workers_free(struct tdw_real *real)
     free_jobs(workers->spare);
     for (int i = 0; i < 2; i++)
         pthread_cond_destroy(&workers->lanes[i].work);
+    pthread_cond_destroy(&workers->left);
     pthread_mutex_destroy(&workers->lock);
     free(workers->threads);
     free(workers);

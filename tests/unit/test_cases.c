@@ -487,6 +487,222 @@ static void probes_are_set_as_on_linux(void **state)
     everywhere(keeps_alive, keeps_alive_judge);
 }
 
+/* ── Polls, periods, numbers ───────────────────────────────────────────────────────────────── */
+
+/* A poll keeps its name: what goes by user_data in this library is an op in flight. */
+static void poll_names(void *unused)
+{
+    struct tdw_op poll = {.res = 0}, update = {.res = 0};
+    int fds[2];
+
+    (void)unused;
+    tdw_sys_pipe2(fds, 0);
+    TDW_GO(&poll, poll, fds[0], POLLIN);
+    update.sqe.opcode = IORING_OP_POLL_REMOVE;
+    update.sqe.fd = -1;
+    update.sqe.addr = poll.sqe.user_data;
+    update.sqe.len = IORING_POLL_UPDATE_USER_DATA;
+    update.sqe.off = 0x1230;
+    update.done = tdw__go_done;
+    tdw_submit(&update);
+    seen[0] = tdw_await(&update);
+    tdw_write(fds[1], "x", 1);
+    seen[1] = tdw_await(&poll);
+    for (int i = 0; i < 2; i++)
+        tdw_close(fds[i]);
+}
+
+static void poll_names_judge(void)
+{
+    SAW(-EINVAL, POLLIN);
+}
+
+static void a_poll_is_not_given_another_name(void **state)
+{
+    (void)state;
+    everywhere(poll_names, poll_names_judge);
+}
+
+static void no_period(void *unused)
+{
+    const struct __kernel_timespec none = {.tv_sec = 0};
+    struct tdw_op timer = {.res = 0};
+
+    (void)unused;
+    TDW_GO(&timer, timeout, &none, 1u << 6 /* IORING_TIMEOUT_MULTISHOT */);
+    for (int i = 0; i < 3; i++)
+        seen[i] = tdw_await(&timer);
+    seen[3] = tdw_sleep(1 * MS); /* others have their turn */
+    seen[4] = tdw_cancel(&timer);
+    while (timer.flags & IORING_CQE_F_MORE && tdw_await(&timer) == -ETIME)
+        ;
+    seen[5] = timer.res;
+}
+
+static void no_period_judge(void)
+{
+    SAW(-ETIME, -ETIME, -ETIME, 0, 0, -ECANCELED);
+}
+
+static void a_period_of_nothing_leaves_time_for_others(void **state)
+{
+    (void)state;
+    each(no_period, no_period_judge);
+}
+
+/* Of many records, to one receive that wants all of it: on the stack of a task. */
+static void many_records(void *unused)
+{
+    enum { COUNT = 200 };
+    static char bytes[COUNT];
+    struct iovec all = {bytes, COUNT};
+    struct msghdr message = {.msg_iov = &all, .msg_iovlen = 1};
+    struct tdw_op receive = {.res = 0};
+    int fds[2], sent = 0;
+
+    (void)unused;
+    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds);
+    while (sent < COUNT && send(fds[1], "x", 1, MSG_DONTWAIT) == 1)
+        sent++;
+    tdw_close(fds[1]);
+    TDW_GO(&receive, recvmsg, fds[0], &message, MSG_WAITALL);
+    seen[0] = tdw_await(&receive);
+    seen[1] = sent;
+    tdw_close(fds[0]);
+}
+
+/* io_uring gives up after so many polls of its own. */
+static void many_records_judge(void)
+{
+    assert_in_range(seen[0], 1, (uint64_t)seen[1]);
+    if (options.backend == TDW_BACKEND_EPOLL)
+        assert_int_equal(seen[0], seen[1]);
+}
+
+static void a_receive_of_all_takes_many_records(void **state)
+{
+    (void)state;
+    each(many_records, many_records_judge);
+}
+
+static void plain_closes(void *unused)
+{
+    struct tdw_op receive = {.res = 0};
+    int fds[2], pipe[2];
+    char byte = 0;
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+    TDW_GO(&receive, recv, fds[0], &byte, 1, 0);
+    tdw_send(fds[1], "x", 1, 0);
+    seen[0] = tdw_await(&receive);
+    close(fds[0]); /* idle, but watched */
+    close(fds[1]);
+    tdw_sys_pipe2(pipe, 0);
+    seen[1] = pipe[0] == fds[0];
+    TDW_GO(&receive, read, pipe[0], &byte, 1);
+    tdw_sleep(1 * MS);
+    tdw_write(pipe[1], "y", 1);
+    seen[2] = tdw_await(&receive);
+    seen[3] = byte;
+
+    /* In use: nobody answers for it but epoll, which sees it when the number comes again. */
+    TDW_GO(&receive, read, pipe[0], &byte, 1);
+    tdw_sleep(1 * MS);
+    close(pipe[0]);
+    seen[4] = tdw_sys_eventfd(0, 0) == pipe[0];
+    tdw_cancel(&receive);
+    seen[5] = tdw_await(&receive);
+    tdw_close(pipe[0]);
+    tdw_close(pipe[1]);
+}
+
+static void plain_closes_judge(void)
+{
+    SAW(1, true, 1, 'y', true, options.backend == TDW_BACKEND_EPOLL ? -EBADF : -ECANCELED);
+}
+
+static void a_number_that_is_given_out_again_is_a_new_file(void **state)
+{
+    (void)state;
+    each(plain_closes, plain_closes_judge);
+}
+
+/* ── Whose turn ────────────────────────────────────────────────────────────────────────────── */
+
+/* Both are there when the loop looks next: the read was over before its deadline. */
+static void late_looks(void *unused)
+{
+    const struct timespec pause = {.tv_nsec = 3000000};
+    struct tdw_op read = {.res = 0}, limit = {.res = 0};
+    char byte;
+    int fds[2];
+
+    (void)unused;
+    tdw_sys_pipe2(fds, 0);
+    TDW_GO_LINKED(&read, read, fds[0], &byte, 1);
+    TDW_GO(&limit, link_timeout, 2 * MS);
+    tdw_yield();
+    tdw_sleep(1000);
+    if (write(fds[1], "x", 1) == 1)
+        nanosleep(&pause, NULL); /* the thread does something else for too long */
+    seen[0] = tdw_await(&read);
+    seen[1] = tdw_await(&limit);
+    for (int i = 0; i < 2; i++)
+        tdw_close(fds[i]);
+}
+
+static void late_looks_judge(void)
+{
+    SAW(1, -ECANCELED);
+}
+
+static void what_is_done_comes_before_a_deadline_that_has_passed(void **state)
+{
+    (void)state;
+    each(late_looks, late_looks_judge);
+}
+
+/* So many that something is always complete. */
+static struct tdw_op stream[32];
+static bool stream_ends;
+
+static void stream_goes_on(struct tdw_op *op)
+{
+    if (!stream_ends)
+        tdw_submit(op);
+}
+
+static void streams(void *unused)
+{
+    (void)unused;
+    memset(stream, 0, sizeof stream);
+    stream_ends = false;
+    for (int i = 0; i < 32; i++) {
+        stream[i].sqe.opcode = IORING_OP_NOP;
+        stream[i].done = stream_goes_on;
+        tdw_submit(&stream[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        seen[i] = tdw_sleep(1 * MS);
+    stream_ends = true;
+}
+
+static void streams_judge(void)
+{
+    SAW(0, 0, 0);
+}
+
+static void timers_come_through_a_stream_of_completions(void **state)
+{
+    (void)state;
+    each(streams, streams_judge);
+    options = (struct tdw_loop_options){
+        .backend = TDW_BACKEND_URING, .sqpoll = true, .sqpoll_idle_ms = 1000};
+    assert_int_equal(on_real(streams), 0);
+    streams_judge();
+}
+
 int tests_cases(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -504,6 +720,12 @@ int tests_cases(void)
         TEST(a_connection_may_be_reset_before_it_is_accepted),
         TEST(a_port_is_taken_while_its_connection_lingers),
         TEST(probes_are_set_as_on_linux),
+        TEST(a_poll_is_not_given_another_name),
+        TEST(a_period_of_nothing_leaves_time_for_others),
+        TEST(a_receive_of_all_takes_many_records),
+        TEST(a_number_that_is_given_out_again_is_a_new_file),
+        TEST(what_is_done_comes_before_a_deadline_that_has_passed),
+        TEST(timers_come_through_a_stream_of_completions),
     };
 
     return cmocka_run_group_tests_name("cases", tests, NULL, NULL);

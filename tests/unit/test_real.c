@@ -846,12 +846,13 @@ static void hosts_have_addresses_and_directories_of_their_own(void **state)
 
 /* ── No io_uring ───────────────────────────────────────────────────────────────────────────── */
 
-static int forbid_io_uring(void)
+/* From now on this process's call `nr` answers -err. */
+static int forbid(unsigned nr, int err)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)err),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     const struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
@@ -861,45 +862,90 @@ static int forbid_io_uring(void)
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
+static int first_free_fd(void)
+{
+    const int fd = dup(0);
+
+    close(fd);
+    return fd;
+}
+
+/* In a child whose call `nr` answers -err: what it finds wrong, as bits; 77: it cannot be tried. */
+static int opens_without(unsigned nr, int err, int by_name)
+{
+    struct tdw_loop_options any = {.backend = TDW_BACKEND_ANY};
+    const int free_fd = first_free_fd();
+    struct tdw_loop *loop;
+    int bad = 0;
+
+    if (forbid(nr, err) < 0)
+        return 77;
+    if (!freopen("told", "w", stderr))
+        return 99;
+    if (tdw_loop_open(&loop, &any) != 0)
+        return 1;
+    bad |= strcmp(tdw_loop_backend(loop), "epoll") != 0 ? 2 : 0;
+    tdw_loop_close(loop);
+    any.backend = TDW_BACKEND_URING;
+    bad |= tdw_loop_open(&loop, &any) == by_name ? 0 : 4;
+    bad |= first_free_fd() == free_fd ? 0 : 8;
+    fflush(stderr);
+    return bad;
+}
+
 static void without_io_uring_it_is_epoll_unless_asked_for_by_name(void **state)
 {
-    int status;
-    pid_t child;
+    static const struct {
+        unsigned nr;
+        int err, by_name;
+    } kernels[] = {
+        {__NR_io_uring_setup, EPERM, -EPERM},      {__NR_io_uring_setup, ENOSYS, -ENOSYS},
+        {__NR_io_uring_setup, EINVAL, -ENOSYS},    /* knows none of the ways to set it up */
+        {__NR_io_uring_setup, ENOMEM, -ENOMEM},    /* may lock no memory */
+        {__NR_io_uring_register, EINVAL, -ENOSYS}, /* has no probe */
+    };
 
     (void)state;
-    fflush(NULL);
-    child = fork();
-    if (child == 0) {
-        struct tdw_loop_options any = {.backend = TDW_BACKEND_ANY};
-        struct tdw_loop *loop;
-        int bad = 0;
-
-        if (forbid_io_uring() < 0)
-            _exit(77);
-        if (!freopen("told", "w", stderr))
-            _exit(99);
-        bad |= tdw_loop_open(&loop, &any) != 0;
-        bad |= strcmp(tdw_loop_backend(loop), "epoll") != 0;
-        tdw_loop_close(loop);
-        any.backend = TDW_BACKEND_URING;
-        bad |= tdw_loop_open(&loop, &any) == -EPERM ? 0 : 2;
-        fflush(stderr);
-        _exit(bad);
-    }
-    waitpid(child, &status, 0);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-        skip();
-    assert_int_equal(status, 0);
-    {
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
         char line[256] = "", more[16];
-        FILE *told = fopen("told", "r");
+        int status;
+        FILE *told;
+        pid_t child;
 
+        fflush(NULL);
+        child = fork();
+        if (child == 0)
+            _exit(opens_without(kernels[i].nr, kernels[i].err, kernels[i].by_name));
+        waitpid(child, &status, 0);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+            skip();
+        assert_int_equal(status, 0);
+        told = fopen("told", "r");
         assert_non_null(told);
         assert_non_null(fgets(line, sizeof line, told));
         assert_non_null(strstr(line, "epoll"));
         assert_null(fgets(more, sizeof more, told));
         fclose(told);
     }
+}
+
+/* More than the submission queue has room for. */
+static void many_at_once(void *unused)
+{
+    static struct tdw_op ops[200];
+
+    (void)unused;
+    memset(ops, 0, sizeof ops);
+    seen[0] = 0;
+    for (int i = 0; i < 200; i++)
+        TDW_GO(&ops[i], nop);
+    for (int i = 0; i < 200; i++)
+        seen[0] += tdw_await(&ops[i]) == 0;
+}
+
+static void many_at_once_judge(void)
+{
+    SAW(200);
 }
 
 static void sqpoll_is_an_option(void **state)
@@ -911,6 +957,12 @@ static void sqpoll_is_an_option(void **state)
     options = (struct tdw_loop_options){.backend = TDW_BACKEND_URING, .entries = 2};
     assert_int_equal(on_real(cancels), 0);
     cancels_judge();
+    for (uint32_t entries = 8; entries <= 128; entries *= 16) {
+        options = (struct tdw_loop_options){
+            .backend = TDW_BACKEND_URING, .sqpoll = true, .entries = entries};
+        assert_int_equal(on_real(many_at_once), 0);
+        many_at_once_judge();
+    }
 }
 
 int tests_real(void)
