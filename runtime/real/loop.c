@@ -144,12 +144,9 @@ void tdw__real_clock(struct tdw_loop *loop)
     tdw__real_now(tdw__real(loop));
 }
 
-uint64_t tdw__real_until(struct tdw_real *real, uint64_t deadline_ns)
+uint64_t tdw__real_until_stopped(struct tdw_real *real, uint64_t until)
 {
-    const uint64_t first = tdw__real_timers_next(real);
-    const uint64_t until = first < deadline_ns ? first : deadline_ns;
-
-    if (TDW_UNLIKELY(tdw__worker_stops(real)) && until > tdw__real_now(real) + 1000000)
+    if (tdw__worker_stops(real) && until > tdw__real_now(real) + 1000000)
         return real->loop.now_ns + 1000000;
     return until;
 }

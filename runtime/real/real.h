@@ -98,8 +98,6 @@ void tdw__real_lacks(struct tdw_real *real, struct tdw_op *op);
 void tdw__real_ended(struct tdw_ring *ring);
 int tdw__real_enter(struct tdw_loop *loop);
 void tdw__real_clock(struct tdw_loop *loop);
-/* How long the loop may wait: until the first timer, no longer than `deadline_ns`. */
-uint64_t tdw__real_until(struct tdw_real *real, uint64_t deadline_ns);
 /* Of both backends: every item is posted, and what is dropped is dropped with the loop. */
 void tdw__real_step(struct tdw_loop *loop, struct tdw_op *op);
 void tdw__real_forget(struct tdw_ring *ring, struct tdw_op *op);
@@ -185,6 +183,17 @@ void tdw__worker_reap(struct tdw_real *real);
 uint32_t tdw__worker_count(const struct tdw_real *real);
 /* Interrupt and take back all, wait for the threads, free them. Nothing is posted. */
 void tdw__workers_free(struct tdw_real *real);
+
+/* How long the loop may wait: until the first timer, or a worker that was told to stop and may have
+ * to be told again, no longer than `deadline_ns`. */
+uint64_t tdw__real_until_stopped(struct tdw_real *real, uint64_t until);
+static inline uint64_t tdw__real_until(struct tdw_real *real, uint64_t deadline_ns)
+{
+    const uint64_t first = tdw__real_timers_next(real);
+    const uint64_t until = first < deadline_ns ? first : deadline_ns;
+
+    return TDW_LIKELY(!real->workers) ? until : tdw__real_until_stopped(real, until);
+}
 
 /* ── An op as plain calls (perform.c) ──────────────────────────────────────────────────────── */
 enum tdw_kind {

@@ -484,10 +484,9 @@ static bool gather(struct tdw_uring_loop *u, uint64_t deadline_ns)
     bool asked = false;
 
     for (;;) {
-        while (reap(u))
-            if (TDW_LIKELY(loop->ready.count > 0))
-                return true;
-        if (loop->ready.count > 0)
+        while (loop->ready.count == 0 && reap(u))
+            ;
+        if (TDW_LIKELY(loop->ready.count > 0))
             return true;
         if (u->inkernel == 0 && !tdw__real_expects(&u->real))
             return false;
@@ -508,7 +507,7 @@ static struct tdw_op *uring_next(struct tdw_loop *loop, uint64_t deadline_ns)
         while (loop->ready.count > 0 && reap(u)) /* nor may those that only yield starve others */
             ;
     }
-    if (loop->ready.count == 0 && (!reap(u) || loop->ready.count == 0) && !gather(u, deadline_ns))
+    if (loop->ready.count == 0 && !gather(u, deadline_ns))
         return NULL;
     if (TDW_UNLIKELY(loop->taps != NULL))
         tdw__real_now(&u->real); /* a trace has the time of each step */
