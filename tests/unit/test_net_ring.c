@@ -930,6 +930,17 @@ static void keep_readable(const struct pair *pair, struct action *a)
         a->sqe.len = SHUT_WR;
 }
 
+/* What a thread of the kernel's has done is its work a moment longer than it is in flight: a
+ * cancellation answers -EALREADY then, and -ENOENT ever after. */
+static void forget_workers(const struct view *sim, struct view *real, const struct action *a)
+{
+    for (uint32_t i = 0; i < real->count && i < sim->count; i++)
+        if (a->sqe.opcode == IORING_OP_ASYNC_CANCEL && real->done[i].id == a->id + 1 &&
+            sim->done[i].id == a->id + 1 && real->done[i].res == -EALREADY &&
+            sim->done[i].res == -ENOENT)
+            real->done[i].res = -ENOENT;
+}
+
 /* One step on both sides. */
 static bool step_both(struct pair *pair, struct program *program, const struct action *a,
                       uint32_t fill)
@@ -968,6 +979,7 @@ static bool step_both(struct pair *pair, struct program *program, const struct a
     settle(pair->real, &real, &sim);
     drop_needless(program, pair, &real, &sim);
     drop_needless(program, pair, &sim, &real);
+    forget_workers(&sim, &real, a);
     memcpy(pair->ready, real.ready, sizeof(pair->ready));
     for (int i = 0; i < IDS; i++) {
         forget_picked(&pair->sim_memory->ops[i].name);
