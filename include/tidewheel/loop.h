@@ -19,6 +19,8 @@
  * leaves the ops in flight their file. A plain close(2) is not seen: on epoll the ops that wait on
  * it go on waiting, and if the number is then given out by a plain call, too, and not by a verb or
  * a tdw_sys_ call, what was known of the old file is taken for the new one's.
+ * What workers have in flight on a descriptor when it is closed goes on with a duplicate, whose end
+ * drops the process's POSIX locks on that file, as any close of it does.
  * A PPOLL has its descriptors in the program's memory: none may be closed before it has completed.
  */
 #ifndef TIDEWHEEL_LOOP_H

@@ -129,9 +129,7 @@ static int32_t accept_attempt(struct tdw_watched *w, struct tdw_op *op,
     if (!w->hidden) {
         const int flags = fcntl(sqe->fd, F_GETFL);
 
-        if (!(flags & O_NONBLOCK))
-            fcntl(sqe->fd, F_SETFL, flags | O_NONBLOCK);
-        w->hidden = true;
+        w->hidden = !(flags & O_NONBLOCK) && fcntl(sqe->fd, F_SETFL, flags | O_NONBLOCK) == 0;
     }
     if (op->sqe.ioprio & IORING_ACCEPT_MULTISHOT && !direct)
         own.ioprio = 0;
@@ -180,7 +178,8 @@ static int32_t attempt_once(struct tdw_epoll_loop *e, struct tdw_watched *w, str
 }
 
 /* A stream that moved less than it was asked to has no more at present, unless it was told of
- * something other than bytes, which an edge tells once only. */
+ * something other than bytes, which an edge tells once only. A unix stream also stops where
+ * somebody passed descriptors, or another process wrote. */
 static void learn(struct tdw_watched *w, const struct tdw_op *op, const struct io_uring_sqe *sqe,
                   int32_t res)
 {
@@ -190,7 +189,7 @@ static void learn(struct tdw_watched *w, const struct tdw_op *op, const struct i
         return;
     if (res == -EAGAIN)
         w->ready &= (uint8_t)~way;
-    else if (w->added && w->kind == TDW_FD_STREAM && !w->ends && res > 0 &&
+    else if (w->added && w->kind == TDW_FD_STREAM && !w->copies && !w->ends && res > 0 &&
              op->sqe.opcode == IORING_OP_RECV && !(sqe->msg_flags & MSG_PEEK) &&
              (uint32_t)res < sqe->len)
         w->ready &= (uint8_t)~way;
@@ -290,6 +289,8 @@ int32_t tdw__attempt(struct tdw_epoll_loop *e, struct tdw_watched *w, struct tdw
             *flags = res == -EAGAIN ? 0 : op->flags;
             return res;
         }
+        if (tdw__selects_buffer(op) && tdw__is_message(op) && res == 0)
+            return res; /* the buffer stays where it was */
         if (tdw__selects_buffer(op) && res >= 0) {
             *flags = tdw__use_buffer(e, op, &picked, res);
             return res;

@@ -57,6 +57,11 @@ static int fresh(int fd)
     return fd;
 }
 
+static bool hides_nonblock(int fd, bool forget)
+{
+    return real()->hides_nonblock && real()->hides_nonblock(real(), fd, forget);
+}
+
 static int fresh_pair(int ret, const int fds[2])
 {
     for (int i = 0; ret == 0 && i < 2; i++)
@@ -68,7 +73,7 @@ static int fresh_pair(int ret, const int fds[2])
     return told_int(TDW_SYS_##NAME, (fd), (uint64_t)(off), (uint64_t)(len), (path), (call))
 
 struct place {
-    char path[4352];
+    char path[8192];
 };
 
 /* The path as the process sees it. */
@@ -98,9 +103,13 @@ int tdw__real_sys_fcntl(int fd, int cmd, uintptr_t arg)
     const bool unlocks = cmd != F_SETLKW && cmd != F_OFD_SETLKW;
     int ret = -1;
 
+    if (cmd == F_SETFL)
+        hides_nonblock(fd, true);
     errno = EINVAL; /* for those that wait: they are verbs */
     if (unlocks)
         ret = fcntl(fd, cmd, arg);
+    if (cmd == F_GETFL && ret >= 0 && hides_nonblock(fd, false))
+        ret &= ~O_NONBLOCK;
     if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
         fresh(ret);
     CALL(FCNTL, fd, cmd, 0, NULL, ret);
@@ -148,6 +157,8 @@ int tdw__real_sys_flock(int fd, int operation)
 
 int tdw__real_sys_ioctl(int fd, unsigned long request, void *arg)
 {
+    if (request == FIONBIO)
+        hides_nonblock(fd, true);
     CALL(IOCTL, fd, request, 0, NULL, ioctl(fd, request, arg));
 }
 
@@ -290,19 +301,10 @@ int tdw__real_sys_getcwd(char *buffer, size_t bytes)
 /* A host of several moves without the process. */
 static int move_host(int fd)
 {
-    struct tdw_host *own = host();
-    char link[32];
-    ssize_t n;
+    const int ret = fd < 0 ? -errno : tdw__real_host_move(host(), fd);
 
-    if (fd < 0)
-        return -1;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    n = readlink(link, own->path, sizeof own->path - 1);
-    own->path[n > 0 ? n : 0] = '\0';
-    tdw__worker_leave(real(), own->dir);
-    close(own->dir);
-    own->dir = fd;
-    return 0;
+    errno = -ret;
+    return ret < 0 ? -1 : 0;
 }
 
 int tdw__real_sys_chdir(const char *path)

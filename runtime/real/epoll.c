@@ -12,8 +12,8 @@
  * echo costs one receive, one send, and its share of one wait.
  *
  * The loop itself never waits in a call: sockets are asked with MSG_DONTWAIT, other streams with
- * RWF_NOWAIT, listeners are made O_NONBLOCK (which F_GETFL does not show), files that would have to
- * go to a device are read by a worker.
+ * RWF_NOWAIT, listeners are made O_NONBLOCK (which tdw_sys_fcntl does not show), files that would
+ * have to go to a device are read by a worker.
  *
  * An op that waits holds its file, as io_uring's does: when its descriptor is closed by the verb
  * `close`, or by dup2, the waiting ones move to a duplicate.
@@ -301,7 +301,7 @@ static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_u
         w = &e->fds[sqe->fd];
     }
     if (op->task->bits & TDW_TASK_STOPPING) {
-        tdw__post(op, -ECANCELED, op->flags, 0);
+        post(op, op->res > 0 && !connects ? op->res : -ECANCELED, op->flags);
         return;
     }
     if (asks_not_to_wait(op)) {
@@ -382,7 +382,7 @@ static int epoll_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
     ret = tdw__worker_cancel(&e->real, op);
     if (ret != -EINPROGRESS)
         return ret;
-    tdw__slot(ring, op)->sum |= (uint32_t)-res;
+    tdw__real_will_answer(op, res);
     if (asker) /* a link time-out: cancellations of this backend are answered at once */
         tdw__post(asker, -ETIME, 0, 0);
     return -EINPROGRESS;
@@ -394,7 +394,8 @@ static bool is_meant(const struct tdw_epoll_loop *e, const struct tdw_op *cancel
     const uint32_t flags = cancel->sqe.cancel_flags;
     int fd = cancel->sqe.fd;
 
-    if (op == cancel || op->state == TDW_POSTED || !tdw__cancellable(op))
+    if (op == cancel || op->state == TDW_POSTED || !tdw__cancellable(op) ||
+        tdw__real_ends_already(op))
         return false;
     if (flags & IORING_ASYNC_CANCEL_ANY)
         return true;
@@ -404,7 +405,7 @@ static bool is_meant(const struct tdw_epoll_loop *e, const struct tdw_op *cancel
         fd = tdw__registry_file(e->registry, (uint32_t)fd);
     if (op->state == TDW_BLOCKED && op->sqe.opcode < TDW_OP_FIRST)
         return tdw__wait_place(op) == fd;
-    return op->state == TDW_PENDING && !tdw__is_timer(op) && op->sqe.fd == fd;
+    return tdw__worker_names(&e->real, op, fd);
 }
 
 static int32_t cancel_all(struct tdw_epoll_loop *e, struct tdw_op *cancel)
@@ -420,8 +421,10 @@ static int32_t cancel_all(struct tdw_epoll_loop *e, struct tdw_op *cancel)
     if (cancel->sqe.off || cancel->sqe.len || cancel->sqe.splice_fd_in || flags & ~known ||
         (flags & IORING_ASYNC_CANCEL_FD && flags & IORING_ASYNC_CANCEL_ANY))
         return -EINVAL;
-    if (flags & IORING_ASYNC_CANCEL_FD && !(flags & IORING_ASYNC_CANCEL_FD_FIXED) &&
-        fcntl(cancel->sqe.fd, F_GETFD) < 0)
+    if (flags & IORING_ASYNC_CANCEL_FD &&
+        (flags & IORING_ASYNC_CANCEL_FD_FIXED
+             ? tdw__registry_file(e->registry, (uint32_t)cancel->sqe.fd)
+             : fcntl(cancel->sqe.fd, F_GETFD)) < 0)
         return -EBADF;
     held = tdw__starts_hold(ring);
     for (uint32_t i = 0; i < ring->slots_used && (all || first == -ENOENT); i++) {
@@ -751,6 +754,18 @@ static void epoll_forget_fd(struct tdw_real *real, int fd)
     tdw__worker_leave(real, fd);
 }
 
+static bool epoll_hides_nonblock(struct tdw_real *real, int fd, bool forget)
+{
+    struct tdw_epoll_loop *e = tdw__epoll_of(&real->loop);
+    bool hides;
+
+    if (fd < 0 || (uint32_t)fd >= e->fds_max)
+        return false;
+    hides = e->fds[fd].hidden;
+    e->fds[fd].hidden &= !forget;
+    return hides;
+}
+
 static void epoll_got_fd(struct tdw_real *real, int fd)
 {
     tdw__watched_new(tdw__epoll_of(&real->loop), fd);
@@ -760,10 +775,10 @@ static void epoll_closed(struct tdw_real *real)
 {
     struct tdw_epoll_loop *e = tdw__epoll_of(&real->loop);
 
+    tdw__registry_free(e->registry); /* whose slots may leave duplicates */
     for (uint32_t fd = 0; fd < e->fds_max; fd++)
         if (e->fds[fd].orphan)
             close((int)fd);
-    tdw__registry_free(e->registry);
     close(e->epfd);
     free(e->again);
     free(e->fds);
@@ -777,6 +792,11 @@ static void slot_closes(void *loop, int fd)
     }
 }
 
+static void slot_opened(void *loop, int fd)
+{
+    tdw__watched_new(loop, fd);
+}
+
 int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *options)
 {
     struct tdw_epoll_loop *e = calloc(1, sizeof *e);
@@ -787,7 +807,7 @@ int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *optio
         free(e);
         return ret;
     }
-    e->registry = tdw__registry_new(slot_closes, e);
+    e->registry = tdw__registry_new(slot_closes, slot_opened, e);
     e->epfd = epoll_create1(EPOLL_CLOEXEC);
     if (!e->registry || e->epfd < 0 ||
         epoll_ctl(e->epfd, EPOLL_CTL_ADD, e->real.wake_fd, &wake) < 0) {
@@ -800,6 +820,7 @@ int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *optio
     e->real.enroll = epoll_enroll;
     e->real.forget_fd = epoll_forget_fd;
     e->real.got_fd = epoll_got_fd;
+    e->real.hides_nonblock = epoll_hides_nonblock;
     e->real.closed = epoll_closed;
     *loop = &e->real.loop;
     return 0;

@@ -28,15 +28,50 @@
 
 /* ── Made, booted, ended ───────────────────────────────────────────────────────────────────── */
 
-/* A directory for the host's files, below $TMPDIR; it is removed with the loop. */
-static int make_dir(char path[256])
+/* A directory for the host's files, below $TMPDIR. 0, or -errno and there is none. */
+static int make_home(struct tdw_host *host)
 {
     const char *tmp = getenv("TMPDIR");
+    int err;
 
-    snprintf(path, 256, "%.200s/tidewheel-host-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(path))
-        return -errno;
-    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(host->home, sizeof host->home, "%.200s/tidewheel-host-XXXXXX",
+             tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(host->home)) {
+        err = -errno;
+        host->home[0] = '\0';
+        return err;
+    }
+    host->dir = open(host->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (host->dir >= 0 && realpath(host->home, host->path))
+        return 0;
+    err = -errno;
+    if (host->dir >= 0)
+        close(host->dir);
+    rmdir(host->home);
+    return err;
+}
+
+int tdw__real_host_move(struct tdw_host *host, int fd)
+{
+    char link[32], path[sizeof host->path];
+    int *left = realloc(host->left, (host->left_count + 1) * sizeof *left);
+    ssize_t n;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    n = readlink(link, path, sizeof path);
+    if (!left || n < 0 || (size_t)n == sizeof path) {
+        const int err = !left ? -ENOMEM : n < 0 ? -errno : -ENAMETOOLONG;
+
+        host->left = left ? left : host->left;
+        close(fd);
+        return err;
+    }
+    path[n] = '\0';
+    memcpy(host->path, path, (size_t)n + 1);
+    host->left = left;
+    host->left[host->left_count++] = host->dir;
+    host->dir = fd;
+    return 0;
 }
 
 static uint32_t next_address(const struct tdw_real *real)
@@ -62,9 +97,9 @@ struct tdw_host *tdw__real_host_new(struct tdw_real *real, const char *name, voi
                               .main = main,
                               .arg = arg,
                               .address = own ? 0 : next_address(real),
-                              .dir = own ? AT_FDCWD : make_dir(host->path),
+                              .dir = AT_FDCWD,
                               .next = real->hosts};
-    if (!host->name || (!own && host->dir < 0)) {
+    if (!host->name || (!own && make_home(host) < 0)) {
         free(host);
         return NULL;
     }
@@ -178,10 +213,13 @@ void tdw__real_hosts_free(struct tdw_real *real)
     while (real->hosts) {
         struct tdw_host *next = real->hosts->next;
 
-        if (real->hosts->dir >= 0) {
+        if (real->hosts->dir >= 0)
             close(real->hosts->dir);
-            nftw(real->hosts->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-        }
+        for (uint32_t i = 0; i < real->hosts->left_count; i++)
+            close(real->hosts->left[i]);
+        if (real->hosts->home[0])
+            nftw(real->hosts->home, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+        free(real->hosts->left);
         free(real->hosts);
         real->hosts = next;
     }

@@ -23,7 +23,8 @@
 #include <stdatomic.h>
 #include <tidewheel/loop.h>
 
-/* A name, an address of 127.0.0.0/8, and what runs there: hosts of a scenario on one machine. */
+/* A name, an address of 127.0.0.0/8, and what runs there: hosts of a scenario on one machine. Only
+ * `home` is ever removed, whatever the host does. */
 struct tdw_host {
     const struct tdw_calls *calls; /* the first member of any kernel's host */
     struct tdw_real *real;
@@ -34,8 +35,11 @@ struct tdw_host {
     uint32_t address; /* IPv4, in the machine's order; 0: the program's own host */
     uint32_t boots;
     bool up;
-    int dir; /* where relative paths begin; AT_FDCWD: where the program is */
-    char path[256];
+    int dir;         /* where relative paths begin; AT_FDCWD: where the program is */
+    char path[4096]; /* … by name */
+    char home[256];  /* where it began: made for it, and removed with the loop; or empty */
+    int *left;       /* directories that it has left, and that ops in flight may begin in */
+    uint32_t left_count;
 };
 
 /* One run of a host's main: a ring of the runtime; kept until the loop is closed. */
@@ -68,6 +72,9 @@ struct tdw_real {
     /* A call has answered `fd`: what was known of the number is of a file that is gone. NULL: the
      * backend knows nothing of numbers. */
     void (*got_fd)(struct tdw_real *real, int fd);
+    /* Did the backend make the file O_NONBLOCK itself? NULL: it never does. `forget`: the program
+     * is about to say what it is to be. */
+    bool (*hides_nonblock)(struct tdw_real *real, int fd, bool forget);
     void (*closed)(struct tdw_real *real); /* take everything out of the kernel, and free it */
 };
 
@@ -128,6 +135,24 @@ static inline bool tdw__poll_update_allowed(const struct io_uring_sqe *sqe)
     return !sqe->poll32_events || flags & IORING_POLL_UPDATE_EVENTS;
 }
 
+/* Was it asked to end before, and has not yet? What its cancellation is to answer stands in the low
+ * half of its slot's `sum`, where a timer has its period and a cancellation its count. */
+static inline bool tdw__real_ends_already(const struct tdw_op *op)
+{
+    return op->state == TDW_PENDING && op->sqe.opcode != IORING_OP_TIMEOUT &&
+           op->sqe.opcode != IORING_OP_LINK_TIMEOUT && op->sqe.opcode != IORING_OP_ASYNC_CANCEL &&
+           (uint32_t)tdw__slot(op->task->ring, op)->sum != 0;
+}
+
+/* It was asked to end, and answers `res` then. The first who asks is who is answered. */
+static inline void tdw__real_will_answer(struct tdw_op *op, int32_t res)
+{
+    struct tdw_slot *slot = tdw__slot(op->task->ring, op);
+
+    if ((uint32_t)slot->sum == 0)
+        slot->sum |= (uint32_t)-res;
+}
+
 /* ── Clocks (clock_os.c) ───────────────────────────────────────────────────────────────────── */
 uint64_t tdw__os_clock_ns(int clock);
 static inline uint64_t tdw__real_now(struct tdw_real *real)
@@ -174,6 +199,8 @@ void tdw__worker_leave(struct tdw_real *real, int fd);
 /* 0: it had not begun, and is taken back. -EINPROGRESS: it was interrupted, and ends by itself.
  * -EALREADY: it cannot be stopped. -ENOENT: no worker has it. */
 int tdw__worker_cancel(struct tdw_real *real, struct tdw_op *op);
+/* Is `op` one that a worker has, on descriptor `fd`? */
+bool tdw__worker_names(const struct tdw_real *real, const struct tdw_op *op, int fd);
 /* Is one of those that were interrupted still at it? They are interrupted again: the loop looks
  * after a millisecond. */
 bool tdw__worker_stops(const struct tdw_real *real);
@@ -226,8 +253,9 @@ _Static_assert(sizeof(struct tdw_buf_reg) == sizeof(struct io_uring_buf_reg), "t
 
 /* ── What is registered, without a kernel (registered.c; epoll) ──────────────────────────────── */
 struct tdw_registry;
-/* `closes` closes the descriptor of a slot that is emptied. */
-struct tdw_registry *tdw__registry_new(void (*closes)(void *owner, int fd), void *owner);
+/* `closes` closes the descriptor of a slot that is emptied; `opened` is told of one that is new. */
+struct tdw_registry *tdw__registry_new(void (*closes)(void *owner, int fd),
+                                       void (*opened)(void *owner, int fd), void *owner);
 void tdw__registry_free(struct tdw_registry *registry);
 int tdw__registry_enroll(struct tdw_registry *registry, unsigned opcode, const void *arg,
                          unsigned count);
@@ -267,6 +295,9 @@ static inline struct tdw_host *tdw__host_of(struct tdw_ring *ring)
 {
     return tdw_of(ring, struct tdw_boot, ring)->host;
 }
+/* The host goes on in directory `fd`, which is its own from now on: 0, or -errno, and `fd` is
+ * closed. */
+int tdw__real_host_move(struct tdw_host *host, int fd);
 struct tdw_host *tdw__real_host_new(struct tdw_real *real, const char *name, void (*main)(void *),
                                     void *arg, bool own);
 void tdw__real_hosts_free(struct tdw_real *real);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { /* of io_uring_register(2), where the oldest header lacks them */
@@ -34,13 +35,13 @@ struct group {
     struct buffer *head, **tail;    /* PROVIDE_BUFFERS; first in, first out */
     struct io_uring_buf_ring *ring; /* or a ring in memory */
     uint32_t mask;
-    uint16_t at;   /* … of which this one is next, */
-    uint32_t used; /* … with so much of it used up */
-    bool incremental;
+    uint16_t at;      /* … of which this one is next, */
+    bool incremental; /* … and is used up by and by */
 };
 
 struct tdw_registry {
     void (*closes)(void *owner, int fd);
+    void (*opened)(void *owner, int fd);
     void *owner;
     int *files; /* -1: empty */
     uint32_t files_count, files_start, files_end, files_next;
@@ -49,12 +50,14 @@ struct tdw_registry {
     struct group *groups;
 };
 
-struct tdw_registry *tdw__registry_new(void (*closes)(void *owner, int fd), void *owner)
+struct tdw_registry *tdw__registry_new(void (*closes)(void *owner, int fd),
+                                       void (*opened)(void *owner, int fd), void *owner)
 {
     struct tdw_registry *r = calloc(1, sizeof *r);
 
     if (r) {
         r->closes = closes;
+        r->opened = opened;
         r->owner = owner;
     }
     return r;
@@ -116,20 +119,24 @@ void tdw__registry_free(struct tdw_registry *r)
 
 /* ── Files ─────────────────────────────────────────────────────────────────────────────────── */
 
-static int file_copy(int fd)
+static int file_copy(const struct tdw_registry *r, int fd)
 {
     const int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
+    if (copy >= 0)
+        r->opened(r->owner, copy);
     return fd >= 0 && copy < 0 ? -errno : copy;
 }
 
 static int files_register(struct tdw_registry *r, const int *fds, unsigned count)
 {
+    struct rlimit limit;
+
     if (r->files)
         return -EBUSY;
     if (count == 0)
         return -EINVAL;
-    if (count > FILES_MAX)
+    if (count > FILES_MAX || (getrlimit(RLIMIT_NOFILE, &limit) == 0 && count > limit.rlim_cur))
         return -EMFILE;
     r->files = malloc(count * sizeof *r->files);
     if (!r->files)
@@ -138,7 +145,7 @@ static int files_register(struct tdw_registry *r, const int *fds, unsigned count
     r->files_count = r->files_end = count;
     r->files_start = r->files_next = 0;
     for (unsigned i = 0; fds && i < count; i++) {
-        const int copy = fds[i] == -1 ? -1 : file_copy(fds[i] < 0 ? INT32_MAX : fds[i]);
+        const int copy = fds[i] == -1 ? -1 : file_copy(r, fds[i] < 0 ? INT32_MAX : fds[i]);
 
         if (copy < -1) {
             files_drop(r);
@@ -160,19 +167,26 @@ static int files_update(struct tdw_registry *r, uint32_t off, const int *fds, un
 
         if (fds[i] == IORING_REGISTER_FILES_SKIP)
             continue;
-        copy = fds[i] == -1 ? -1 : file_copy(fds[i] < 0 ? INT32_MAX : fds[i]);
-        if (copy < -1)
-            return i ? (int)i : copy;
-        if (r->files[off + i] >= 0)
+        if (r->files[off + i] >= 0) { /* emptied first, whatever comes of the new one */
             close_slot(r, r->files[off + i]);
+            r->files[off + i] = -1;
+            r->files_next = off + i;
+        }
+        if (fds[i] == -1)
+            continue;
+        copy = file_copy(r, fds[i] < 0 ? INT32_MAX : fds[i]);
+        if (copy < 0)
+            return i ? (int)i : copy;
         r->files[off + i] = copy;
-        r->files_next = copy < 0 ? off + i : off + i + 1;
+        r->files_next = off + i + 1;
     }
     return (int)count;
 }
 
 static int files_range(struct tdw_registry *r, const struct io_uring_file_index_range *range)
 {
+    if (range->off + range->len < range->off)
+        return -EOVERFLOW;
     if (!r->files || range->resv)
         return -EINVAL;
     if (range->len > r->files_count || range->off > r->files_count - range->len)
@@ -266,10 +280,11 @@ static int buffers_update(struct tdw_registry *r, const struct io_uring_rsrc_upd
 {
     const struct iovec *buffers = (const struct iovec *)(uintptr_t)update->data;
 
+    if (update->nr == 0)
+        return -EINVAL;
     if (!r->buffers)
         return -ENXIO;
-    if (update->offset > r->buffers_count || update->nr > r->buffers_count - update->offset ||
-        update->nr == 0)
+    if (update->offset > r->buffers_count || update->nr > r->buffers_count - update->offset)
         return -EINVAL;
     for (uint32_t i = 0; i < update->nr; i++) {
         if (buffer_check(&buffers[i]) < 0)
@@ -334,7 +349,6 @@ static int ring_register(struct tdw_registry *r, const struct tdw_buf_reg *reg)
     group->ring = (struct io_uring_buf_ring *)(uintptr_t)reg->ring_addr;
     group->mask = reg->ring_entries - 1;
     group->at = 0;
-    group->used = 0;
     group->incremental = reg->flags & TDW_BUF_RING_INC;
     return 0;
 }
@@ -377,7 +391,7 @@ bool tdw__registry_pick(const struct tdw_registry *r, uint16_t id, struct tdw_pi
     if (io_uring_smp_load_acquire(&group->ring->tail) == group->at)
         return false;
     buf = &group->ring->bufs[group->at & group->mask];
-    *picked = (struct tdw_picked){buf->addr + group->used, buf->len - group->used, buf->bid};
+    *picked = (struct tdw_picked){buf->addr, buf->len, buf->bid};
     return true;
 }
 
@@ -385,6 +399,7 @@ bool tdw__registry_use(struct tdw_registry *r, uint16_t id, uint32_t bytes)
 {
     struct group *group = group_of(r, id);
     struct buffer *first = group->head;
+    struct io_uring_buf *buf;
 
     if (!group->ring) {
         group->head = first->next;
@@ -393,12 +408,14 @@ bool tdw__registry_use(struct tdw_registry *r, uint16_t id, uint32_t bytes)
         free(first);
         return false;
     }
-    if (group->incremental) {
-        group->used += bytes;
-        if (group->used < group->ring->bufs[group->at & group->mask].len)
-            return true;
+    buf = &group->ring->bufs[group->at & group->mask];
+    if (group->incremental && bytes < buf->len) { /* what is left of it is what it is */
+        buf->addr += bytes;
+        buf->len -= bytes;
+        return true;
     }
-    group->used = 0;
+    if (group->incremental)
+        buf->len = 0;
     group->at++;
     return false;
 }
@@ -503,7 +520,7 @@ static int32_t update_op(struct tdw_registry *r, const struct io_uring_sqe *sqe)
     if (!r->files)
         return -ENXIO;
     for (uint32_t i = 0; i < sqe->len; i++) {
-        const int copy = file_copy(fds[i]);
+        const int copy = file_copy(r, fds[i]);
         const int slot =
             copy < 0 ? -EBADF : tdw__registry_install(r, copy, IORING_FILE_INDEX_ALLOC);
 

@@ -23,6 +23,7 @@
  */
 #include <runtime/real/real.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,17 @@ static inline struct io_uring_sqe *entry(struct tdw_uring_loop *u)
         sqe = io_uring_get_sqe(&u->ring);
     }
     return sqe;
+}
+
+/* The kernel has all that was submitted: what an entry's numbers mean is settled. */
+static void flush(struct tdw_uring_loop *u)
+{
+    while (io_uring_sq_ready(&u->ring) > 0) {
+        if (io_uring_submit(&u->ring) < 0 && !reap(u))
+            io_uring_get_events(&u->ring);
+        if (u->ring.flags & IORING_SETUP_SQPOLL)
+            sched_yield(); /* its thread is at it */
+    }
 }
 
 static void arm_wake(struct tdw_uring_loop *u)
@@ -167,20 +179,12 @@ static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
     ret = tdw__worker_cancel(&u->real, op);
     if (ret == 0 || ret == -EALREADY)
         return ret;
-    tdw__slot(ring, op)->sum = (uint64_t) - (int64_t)res;
+    tdw__real_will_answer(op, res);
     if (ret != -EINPROGRESS)
         ask_to_cancel(u, op, asker);
     else if (asker) /* a worker's, interrupted */
         answered(asker, 0);
     return -EINPROGRESS;
-}
-
-/* Was it asked to end before, and has not yet? What its cancellation is to answer stands in its
- * slot, where a timer has its period and a cancellation its count. */
-static bool ends_already(struct tdw_ring *ring, const struct tdw_op *op)
-{
-    return op->state == TDW_PENDING && !tdw__is_timer(op) &&
-           op->sqe.opcode != IORING_OP_ASYNC_CANCEL && tdw__slot(ring, op)->sum != 0;
 }
 
 /* Of ANY: the runtime knows what there is, the kernel only what it has. */
@@ -197,7 +201,7 @@ static void cancel_any(struct tdw_ring *ring, struct tdw_op *cancel)
         int ret;
 
         if (!op || op == cancel || op->state == TDW_POSTED || !tdw__cancellable(op) ||
-            ends_already(ring, op))
+            tdw__real_ends_already(op))
             continue;
         slot->sum++;
         ret = tdw__cancel(op, -ECANCELED, cancel);
@@ -221,11 +225,10 @@ static int32_t cancel_workers(struct tdw_uring_loop *u, struct tdw_ring *ring,
 
     for (uint32_t i = 0; i < ring->slots_used && (all || count == 0); i++) {
         struct tdw_op *op = ring->slots[i].op;
-        const int32_t *fd = op ? tdw__descriptor(&op->sqe, 0) : NULL;
         int ret;
 
-        if (!fd || *fd != cancel->sqe.fd || u->route[op->sqe.opcode] != ROUTE_WORKER ||
-            op->state == TDW_POSTED || !tdw__cancellable(op))
+        if (!op || op == cancel || u->route[op->sqe.opcode] != ROUTE_WORKER ||
+            tdw__real_ends_already(op) || !tdw__worker_names(&u->real, op, cancel->sqe.fd))
             continue;
         ret = tdw__cancel(op, -ECANCELED, NULL);
         count += ret == 0 || ret == -EINPROGRESS;
@@ -329,8 +332,12 @@ static void call_start(struct tdw_uring_loop *u, struct tdw_ring *ring, struct t
 static void close_start(struct tdw_uring_loop *u, struct tdw_op *op)
 {
     const bool plain = !op->sqe.file_index && op->sqe.fd >= 0;
-    const int ret = plain ? tdw__worker_close(&u->real, op, op->sqe.fd) : -ENOENT;
+    int ret = -ENOENT;
 
+    if (plain && TDW_UNLIKELY(tdw__worker_count(&u->real) > 0)) {
+        flush(u); /* what was submitted before it has its file */
+        ret = tdw__worker_close(&u->real, op, op->sqe.fd);
+    }
     if (ret == -ENOENT)
         submit(u, op, TAG_OP);
     else if (ret < 0)
@@ -470,8 +477,8 @@ static void enter(struct tdw_uring_loop *u, uint64_t until_ns)
         left.tv_nsec = (long long)((until_ns - now) % 1000000000u);
         io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &left, NULL);
     }
-    if (tdw__real_timers_next(&u->real) > tdw__real_now(&u->real))
-        return;
+    if (tdw__real_timers_next(&u->real) > tdw__real_now(&u->real) || u->closing)
+        return;     /* nothing starts any more when the loop is being closed */
     while (reap(u)) /* what is done already beats its deadline, however late the two are seen */
         ;
     tdw__real_timers_fire(&u->real);
@@ -535,14 +542,17 @@ static const struct tdw_backend_ops uring_backend = {
 static int uring_enroll(struct tdw_real *real, unsigned opcode, const void *arg, unsigned count)
 {
     struct tdw_uring_loop *u = uring_of(&real->loop);
-    const long ret = syscall(__NR_io_uring_register, u->ring.ring_fd, opcode, arg, count);
+    long ret;
 
+    flush(u); /* what was submitted before is about what was registered before */
+    ret = syscall(__NR_io_uring_register, u->ring.ring_fd, opcode, arg, count);
     return ret < 0 ? -errno : (int)ret;
 }
 
 static void uring_forget_fd(struct tdw_real *real, int fd)
 {
-    tdw__worker_leave(real, fd); /* the kernel's ops hold files, not numbers */
+    flush(uring_of(&real->loop)); /* the kernel's ops hold files, not numbers */
+    tdw__worker_leave(real, fd);
 }
 
 static void uring_closed(struct tdw_real *real)

@@ -147,16 +147,21 @@ void tdw__wait_dequeue(struct tdw_epoll_loop *e, struct tdw_op *op)
     tdw__watched_leave(e, fd);
 }
 
-void tdw__watched_new(struct tdw_epoll_loop *e, int fd)
+static void end_waiting(struct tdw_epoll_loop *e, int fd, int32_t res)
 {
-    if ((uint32_t)fd >= e->fds_max || e->fds[fd].kind == TDW_FD_UNKNOWN)
-        return;
     while (e->fds[fd].head) {
         struct tdw_op *op = e->fds[fd].head;
 
         tdw__wait_unlink(e, &e->fds[fd], op);
-        tdw__real_post(op, -EBADF, 0);
+        tdw__real_post(op, res, 0);
     }
+}
+
+void tdw__watched_new(struct tdw_epoll_loop *e, int fd)
+{
+    if ((uint32_t)fd >= e->fds_max || e->fds[fd].kind == TDW_FD_UNKNOWN)
+        return;
+    end_waiting(e, fd, -EBADF);
     forget(e, fd);
 }
 
@@ -165,16 +170,18 @@ void tdw__watched_move(struct tdw_epoll_loop *e, int fd)
     struct tdw_op *op = (uint32_t)fd < e->fds_max ? e->fds[fd].head : NULL;
     const struct tdw_watched old =
         (uint32_t)fd < e->fds_max ? e->fds[fd] : (struct tdw_watched){.kind = 0};
-    const int copy = op ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    const int copy = op ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1, err = errno;
     struct tdw_watched *w;
 
     if ((uint32_t)fd >= e->fds_max || old.kind == TDW_FD_UNKNOWN)
         return;
+    if (op && copy < 0) { /* it is closed already, or there is no descriptor left */
+        end_waiting(e, fd, -err);
+        op = NULL;
+    }
     forget(e, fd);
     if (!op)
         return;
-    if (copy < 0)
-        abort(); /* there is no descriptor left to keep an accepted op alive with */
     tdw__watched_new(e, copy);
     w = tdw__watched(e, copy);
     w->orphan = true;

@@ -29,6 +29,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,8 +43,10 @@ struct job {
     int32_t res;      /* not 0 before it runs: it cannot */
     int copies[2];    /* duplicates of ours of its descriptors, or -1 */
     bool moved;       /* it is to go on with them */
+    bool gone;        /* a close that may have happened: the number may be another file's */
     pthread_t thread; /* valid while it runs */
     bool waits;
+    uint64_t end_ns; /* of a wait with a time-out, on CLOCK_MONOTONIC; TDW_NEVER */
     atomic_bool stop;
 };
 
@@ -122,8 +125,9 @@ static uint32_t move_away(struct tdw_workers *workers, int fd)
     return running;
 }
 
-/* Any thread: returns when no job has the number, nor will. */
-static void leave(struct tdw_workers *workers, int fd)
+/* Any thread: returns when no job has the number, nor will. `closes`: the job that closes it now,
+ * or NULL. */
+static void leave(struct tdw_workers *workers, int fd, struct job *closes)
 {
     pthread_mutex_lock(&workers->lock);
     while (move_away(workers, fd) > 0) {
@@ -135,6 +139,8 @@ static void leave(struct tdw_workers *workers, int fd)
         soon.tv_nsec %= 1000000000;
         pthread_cond_timedwait(&workers->left, &workers->lock, &soon);
     }
+    if (closes)
+        closes->gone = true;
     pthread_mutex_unlock(&workers->lock);
 }
 
@@ -164,14 +170,30 @@ static int32_t go_on(struct tdw_workers *workers, struct job *job)
     return res;
 }
 
+/* The entry as it is to be performed now: a wait that goes on has less time left. */
+static struct io_uring_sqe now_of(const struct job *job)
+{
+    struct io_uring_sqe sqe = job->sqe;
+    uint64_t now;
+
+    if (job->end_ns != TDW_NEVER) {
+        now = tdw__os_clock_ns(CLOCK_MONOTONIC);
+        sqe.off = job->end_ns > now ? job->end_ns - now : 0;
+    }
+    return sqe;
+}
+
 static int32_t run(struct tdw_workers *workers, struct job *job, int32_t res)
 {
+    struct io_uring_sqe sqe;
+
     while (!res) {
         if (atomic_load(&job->stop))
             return -ECANCELED;
         if (job->sqe.opcode == IORING_OP_CLOSE)
-            leave(workers, job->sqe.fd);
-        res = tdw__perform(&job->sqe, false);
+            leave(workers, job->sqe.fd, job);
+        sqe = now_of(job);
+        res = tdw__perform(&sqe, false);
         if (res != -EINTR || !job->waits)
             return res;
         res = go_on(workers, job);
@@ -183,6 +205,36 @@ struct start {
     struct tdw_workers *workers;
     struct lane *lane;
 };
+
+static int thread_start(struct tdw_workers *workers, struct lane *lane);
+
+static bool opens(uint8_t opcode)
+{
+    return opcode == IORING_OP_OPENAT || opcode == IORING_OP_OPENAT2;
+}
+
+/* Opening a FIFO waits for its other end, a terminal for its line: for somebody else. */
+static bool waits_to_open(const struct io_uring_sqe *sqe)
+{
+    struct stat info;
+
+    return fstatat(sqe->fd, (const char *)(uintptr_t)sqe->addr, &info, 0) == 0 &&
+           (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode));
+}
+
+/* The lock is held. */
+static void to_unbounded(struct tdw_workers *workers, struct job *job)
+{
+    struct lane *lane = &workers->lanes[TDW_UNBOUNDED];
+
+    job->next = NULL;
+    job->waits = true;
+    *lane->tail = job;
+    lane->tail = &job->next;
+    if (lane->idle == 0 && lane->threads < lane->threads_max)
+        thread_start(workers, lane); /* else it waits for one of those that there are */
+    pthread_cond_signal(&lane->work);
+}
 
 static void *worker(void *arg)
 {
@@ -212,6 +264,12 @@ static void *worker(void *arg)
         workers->running = job;
         res = job->res;
         pthread_mutex_unlock(&workers->lock);
+        if (!job->waits && opens(job->sqe.opcode) && waits_to_open(&job->sqe)) {
+            pthread_mutex_lock(&workers->lock);
+            unlink_running(workers, job);
+            to_unbounded(workers, job);
+            continue;
+        }
         res = run(workers, job, res);
         pthread_mutex_lock(&workers->lock);
         job->res = res;
@@ -338,7 +396,7 @@ static struct job *job_new(struct tdw_workers *workers, struct lane *lane)
     if (!job)
         return NULL;
     job->copies[0] = job->copies[1] = -1;
-    if (lane->idle <= queued(lane) && lane->threads < lane->threads_max &&
+    if (lane->threads < lane->threads_max && lane->idle <= queued(lane) &&
         thread_start(workers, lane) < 0 && lane->threads == 0) {
         job_put(workers, job);
         return NULL;
@@ -350,7 +408,7 @@ static void job_enqueue(struct tdw_workers *workers, struct lane *lane, struct j
 {
     job->next = NULL;
     job->res = 0;
-    job->moved = false;
+    job->moved = job->gone = false;
     atomic_store(&job->stop, false);
     *lane->tail = job;
     lane->tail = &job->next;
@@ -358,9 +416,12 @@ static void job_enqueue(struct tdw_workers *workers, struct lane *lane, struct j
     pthread_cond_signal(&lane->work);
 }
 
-static bool opens(uint8_t opcode)
+static uint64_t end_of(const struct io_uring_sqe *sqe)
 {
-    return opcode == IORING_OP_OPENAT || opcode == IORING_OP_OPENAT2;
+    const bool times = sqe->opcode == TDW_OP_EPOLL_WAIT || sqe->opcode == TDW_OP_PPOLL;
+    const uint64_t now = times ? tdw__os_clock_ns(CLOCK_MONOTONIC) : 0;
+
+    return times && sqe->off < TDW_NEVER - now ? now + sqe->off : TDW_NEVER;
 }
 
 int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_uring_sqe *sqe,
@@ -378,8 +439,8 @@ int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_
     if (job) {
         job->op = op;
         job->sqe = *sqe;
-        job->waits =
-            which == TDW_UNBOUNDED || opens(sqe->opcode); /* of a FIFO: for its other end */
+        job->waits = which == TDW_UNBOUNDED;
+        job->end_ns = end_of(sqe);
         op->state = TDW_PENDING;
         job_enqueue(workers, lane, job);
     }
@@ -393,7 +454,7 @@ static int has(struct job *job, int fd)
     int ret = 0;
 
     for (; job; job = job->next) {
-        if (job->sqe.opcode == IORING_OP_CLOSE && job->sqe.fd == fd)
+        if (job->sqe.opcode == IORING_OP_CLOSE && job->sqe.fd == fd && !job->gone)
             return -EBADF;
         ret |= names(job, 0, fd) || names(job, 1, fd);
     }
@@ -422,6 +483,7 @@ int tdw__worker_close(struct tdw_real *real, struct tdw_op *op, int fd)
         job->op = op;
         job->sqe = (struct io_uring_sqe){.opcode = IORING_OP_CLOSE, .fd = fd};
         job->waits = false;
+        job->end_ns = TDW_NEVER;
         if (op)
             op->state = TDW_PENDING;
         job_enqueue(workers, &workers->lanes[TDW_BOUNDED], job);
@@ -433,7 +495,7 @@ int tdw__worker_close(struct tdw_real *real, struct tdw_op *op, int fd)
 void tdw__worker_leave(struct tdw_real *real, int fd)
 {
     if (real->workers && real->workers->count > 0)
-        leave(real->workers, fd);
+        leave(real->workers, fd, NULL);
 }
 
 static struct job *find(struct job *job, const struct tdw_op *op)
@@ -471,7 +533,10 @@ int tdw__worker_cancel(struct tdw_real *real, struct tdw_op *op)
         return -ENOENT;
     pthread_mutex_lock(&workers->lock);
     job = find(workers->running, op);
-    if (unqueue(workers, &workers->lanes[0], op) || unqueue(workers, &workers->lanes[1], op)) {
+    if (op->sqe.opcode == IORING_OP_CLOSE) {
+        ret = -EALREADY; /* its number is nobody's any more */
+    } else if (unqueue(workers, &workers->lanes[0], op) ||
+               unqueue(workers, &workers->lanes[1], op)) {
         ret = 0;
     } else if (job && job->waits) {
         atomic_store(&job->stop, true);
@@ -482,6 +547,23 @@ int tdw__worker_cancel(struct tdw_real *real, struct tdw_op *op)
     }
     pthread_mutex_unlock(&workers->lock);
     return ret;
+}
+
+bool tdw__worker_names(const struct tdw_real *real, const struct tdw_op *op, int fd)
+{
+    struct tdw_workers *workers = real->workers;
+    bool yes = false;
+
+    if (!workers || workers->count == 0 || op->state != TDW_PENDING)
+        return false;
+    pthread_mutex_lock(&workers->lock);
+    for (int i = 0; i < 3; i++) {
+        struct job *job = find(i < 2 ? workers->lanes[i].head : workers->running, op);
+
+        yes |= job && names(job, 0, fd);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return yes;
 }
 
 /* Those that were told to stop and have not: the signal may have come too early. */
@@ -554,16 +636,14 @@ void tdw__workers_free(struct tdw_real *real)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     struct tdw_workers *workers = real->workers;
+    struct job *queued_jobs[2];
 
     if (!workers)
         return;
     pthread_mutex_lock(&workers->lock);
     workers->closing = true;
     for (int i = 0; i < 2; i++) {
-        for (struct job *job = workers->lanes[i].head; job; job = job->next)
-            if (job->sqe.opcode == IORING_OP_CLOSE && !job->op)
-                close(job->sqe.fd); /* nobody is left who has the number */
-        free_jobs(workers->lanes[i].head);
+        queued_jobs[i] = workers->lanes[i].head;
         workers->lanes[i].head = NULL;
         pthread_cond_broadcast(&workers->lanes[i].work);
     }
@@ -576,6 +656,12 @@ void tdw__workers_free(struct tdw_real *real)
         pthread_mutex_lock(&workers->lock);
     }
     pthread_mutex_unlock(&workers->lock);
+    for (int i = 0; i < 2; i++) {
+        for (struct job *job = queued_jobs[i]; job; job = job->next)
+            if (job->sqe.opcode == IORING_OP_CLOSE)
+                close(job->sqe.fd); /* nobody is left who has the number */
+        free_jobs(queued_jobs[i]);
+    }
     for (uint32_t i = 0; i < workers->threads_count; i++)
         pthread_join(workers->threads[i], NULL);
     free_jobs(workers->finished);
