@@ -9,8 +9,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <tidewheel/register.h>
 
 int tests_cases(void);
 
@@ -628,6 +630,296 @@ static void a_number_that_is_given_out_again_is_a_new_file(void **state)
     each(plain_closes, plain_closes_judge);
 }
 
+/* A unix stream stops where descriptors were passed: a short read is not its end. */
+static void passes(void *unused)
+{
+    char control[CMSG_SPACE(sizeof(int))] = "", to[8];
+    char a = 'A';
+    struct iovec one = {&a, 1};
+    struct msghdr message = {
+        .msg_iov = &one, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    struct tdw_op receive = {.res = 0};
+    int fds[2];
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+    TDW_GO(&receive, recv, fds[0], to, 8, 0);
+    tdw_sleep(1 * MS);
+    *header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(header), &fds[1], sizeof(int));
+    seen[0] = tdw_sendmsg(fds[1], &message, 0);
+    seen[1] = tdw_send(fds[1], "BBB", 3, 0);
+    seen[2] = tdw_await(&receive);
+    seen[3] = TDW_DO_WITHIN(500 * MS, recv, fds[0], to, 8, 0);
+    for (int i = 0; i < 2; i++)
+        tdw_close(fds[i]);
+}
+
+static void passes_judge(void)
+{
+    SAW(1, 3, 1, 3);
+}
+
+static void a_stream_may_stop_before_its_end(void **state)
+{
+    (void)state;
+    everywhere(passes, passes_judge);
+}
+
+/* Of a task that is told to stop: what was sent so far was sent. */
+static int stopped_pair[2];
+static int64_t stopped_sent;
+
+static void sends_much(void *unused)
+{
+    static char bytes[4 << 20];
+
+    (void)unused;
+    tdw_sleep(3600000 * MS);
+    stopped_sent = tdw_send(stopped_pair[0], bytes, sizeof bytes, MSG_WAITALL);
+}
+
+static void stops_a_send(void *unused)
+{
+    static char bytes[65536];
+    struct tdw_task *task;
+    int64_t got = 0, n;
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, stopped_pair);
+    task = tdw_spawn_stackful("sends", sends_much, NULL);
+    tdw_sleep(1 * MS);
+    tdw_stop(task);
+    tdw_join(task);
+    tdw_close(stopped_pair[0]);
+    while ((n = tdw_recv(stopped_pair[1], bytes, sizeof bytes, 0)) > 0)
+        got += n;
+    seen[0] = stopped_sent > 0;
+    seen[1] = got == stopped_sent;
+    tdw_close(stopped_pair[1]);
+}
+
+static void stops_a_send_judge(void)
+{
+    SAW(true, true);
+}
+
+static void what_a_stopped_send_sent_is_told(void **state)
+{
+    (void)state;
+    each(stops_a_send, stops_a_send_judge);
+}
+
+/* A slot's number, and what was known of it. */
+static void fills_a_slot(void *unused)
+{
+    struct tdw_op receive = {.res = 0};
+    int idle[2], fds[2];
+    char byte;
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, idle);
+    TDW_GO(&receive, recv, idle[0], &byte, 1, 0);
+    tdw_sleep(1 * MS);
+    tdw_send(idle[1], "x", 1, 0);
+    tdw_await(&receive);
+    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+    seen[0] = send(fds[1], "y", 1, 0);
+    close(idle[0]); /* the slot's duplicate gets this one */
+    seen[1] = tdw_ring_register_files(fds, 2);
+    tdw_prep_recv(&receive, 0, &byte, 1, 0);
+    receive.sqe.flags |= IOSQE_FIXED_FILE;
+    receive.done = tdw__go_done;
+    tdw_submit(&receive);
+    seen[2] = tdw_await(&receive);
+    tdw_ring_unregister_files();
+    tdw_close(idle[1]);
+    for (int i = 0; i < 2; i++)
+        tdw_close(fds[i]);
+}
+
+static void fills_a_slot_judge(void)
+{
+    SAW(1, 0, 1);
+}
+
+static void a_slot_knows_nothing_of_a_number_before(void **state)
+{
+    (void)state;
+    each(fills_a_slot, fills_a_slot_judge);
+}
+
+/* How the backend waits at a listener is its own affair. */
+static void accepts_plainly(void *unused)
+{
+    struct tdw_op accept = {.res = 0};
+    struct sockaddr_in at;
+    const int fd = listener_of(&at, 4);
+    int client, server;
+
+    (void)unused;
+    for (int i = 0; i < 3; i++) {
+        TDW_GO(&accept, accept, fd, NULL, NULL, 0);
+        tdw_sleep(1 * MS);
+        seen[4 * i] = tdw_sys_fcntl(fd, F_GETFL) & O_NONBLOCK;
+        seen[4 * i + 1] = i == 1   ? tdw_sys_fcntl(fd, F_SETFL, O_RDWR)
+                          : i == 2 ? tdw_sys_ioctl(fd, FIONBIO, &(int){0})
+                                   : 0;
+        client = connected(&at);
+        server = tdw_await(&accept);
+        seen[4 * i + 2] = server >= 0;
+        tdw_close(server);
+        tdw_close(client);
+        TDW_GO(&accept, accept, fd, NULL, NULL, 0); /* which must not wait in a call */
+        seen[4 * i + 3] = tdw_cancel(&accept);
+        tdw_await(&accept);
+    }
+    tdw_close(fd);
+}
+
+static void accepts_plainly_judge(void)
+{
+    SAW(0, 0, true, 0, 0, 0, true, 0, 0, 0, true, 0);
+}
+
+static void a_listener_looks_as_the_program_left_it(void **state)
+{
+    (void)state;
+    everywhere(accepts_plainly, accepts_plainly_judge);
+}
+
+/* ── What is registered ────────────────────────────────────────────────────────────────────── */
+
+static int received(int fd, uint16_t group, uint32_t *flags)
+{
+    struct tdw_op receive = {.res = 0};
+    int res;
+
+    tdw_prep_recv(&receive, fd, NULL, 0, 0);
+    receive.sqe.flags |= IOSQE_BUFFER_SELECT;
+    receive.sqe.buf_group = group;
+    receive.done = tdw__go_done;
+    tdw_submit(&receive);
+    res = tdw_await(&receive);
+    *flags = receive.flags & ~(uint32_t)IORING_CQE_F_SOCK_NONEMPTY;
+    return res;
+}
+
+/* The end of a stream leaves its buffer in the group. */
+static void ends_with_buffers(void *unused)
+{
+    static char room[256];
+    uint32_t flags;
+    int fds[2];
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+    tdw_provide_buffers(room, 64, 4, 7, 0);
+    tdw_send(fds[1], "x", 1, 0);
+    tdw_close(fds[1]);
+    seen[0] = received(fds[0], 7, &flags);
+    seen[1] = flags;
+    seen[2] = received(fds[0], 7, &flags);
+    seen[3] = flags;
+    seen[4] = tdw_remove_buffers(9, 7);
+    tdw_close(fds[0]);
+}
+
+static void ends_with_buffers_judge(void)
+{
+    SAW(1, IORING_CQE_F_BUFFER, 0, 0, 3);
+}
+
+static void an_end_takes_no_buffer(void **state)
+{
+    (void)state;
+    everywhere(ends_with_buffers, ends_with_buffers_judge);
+}
+
+/* A buffer that is used by and by says in memory what is left of it. */
+static void uses_by_and_by(void *unused)
+{
+    static char ring_memory[4096] __attribute__((aligned(4096))), room[64];
+    struct io_uring_buf_ring *ring = (struct io_uring_buf_ring *)(void *)ring_memory;
+    const struct io_uring_buf_reg reg = {
+        .ring_addr = (uintptr_t)ring, .ring_entries = 4, .bgid = 3};
+    uint32_t flags;
+    int fds[2];
+
+    (void)unused;
+    memset(ring_memory, 0, sizeof ring_memory);
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+    seen[0] = tdw_ring_register_buf_ring(&reg, TDW_BUF_RING_INC);
+    io_uring_buf_ring_add(ring, room, 64, 5, 3, 0);
+    io_uring_buf_ring_advance(ring, 1);
+    tdw_send(fds[1], "0123456789", 10, 0);
+    seen[1] = received(fds[0], 3, &flags);
+    seen[2] = flags & TDW_CQE_F_BUF_MORE;
+    seen[3] = ring->bufs[0].len;
+    seen[4] = ring->bufs[0].addr == (uintptr_t)room + 10;
+    tdw_send(fds[1], ring_memory, 54, 0);
+    seen[5] = received(fds[0], 3, &flags);
+    seen[6] = flags & TDW_CQE_F_BUF_MORE;
+    seen[7] = ring->bufs[0].len;
+    tdw_ring_unregister_buf_ring(3);
+    for (int i = 0; i < 2; i++)
+        tdw_close(fds[i]);
+}
+
+static void uses_by_and_by_judge(void)
+{
+    SAW(0, 10, TDW_CQE_F_BUF_MORE, 54, true, 54, 0, 0);
+}
+
+static void what_is_left_of_a_buffer_stands_in_memory(void **state)
+{
+    (void)state;
+    everywhere(uses_by_and_by, uses_by_and_by_judge);
+}
+
+static int to_slot(int fd)
+{
+    return tdw_files_update(&fd, 1, IORING_FILE_INDEX_ALLOC) == 1 ? fd : -1;
+}
+
+static void updates(void *unused)
+{
+    const int none = -1, bad = 900, fd = tdw_open("file", O_RDWR | O_CREAT, 0644);
+    struct tdw_op op = {.res = 0};
+
+    (void)unused;
+    seen[0] = tdw_ring_register_files_sparse(8);
+    seen[1] = tdw_ring_register_files_update(0, &fd, 1);
+    seen[2] = tdw_ring_register_files_update(0, &bad, 1);
+    tdw_prep_pwrite(&op, 0, "x", 1, 0);
+    op.sqe.flags |= IOSQE_FIXED_FILE;
+    op.done = tdw__go_done;
+    tdw_submit(&op);
+    seen[3] = tdw_await(&op); /* the slot was emptied first */
+    seen[4] = tdw_ring_register_files_update(5, &none, 1);
+    seen[5] = to_slot(fd); /* which says nothing of where a free one is */
+    seen[6] = tdw_ring_register_file_alloc_range(UINT32_MAX, 2);
+    tdw_prep_cancel_fd(&op, 3);
+    op.sqe.cancel_flags |= IORING_ASYNC_CANCEL_FD_FIXED;
+    op.done = tdw__go_done;
+    tdw_submit(&op);
+    seen[7] = tdw_await(&op);
+    seen[8] = tdw_ring_unregister_files();
+    tdw_close(fd);
+}
+
+static void updates_judge(void)
+{
+    SAW(0, 1, -EBADF, -EBADF, 1, 0, -EOVERFLOW, -EBADF, 0);
+}
+
+static void slots_are_emptied_before_they_are_filled(void **state)
+{
+    (void)state;
+    everywhere(updates, updates_judge);
+}
+
 /* ── Whose turn ────────────────────────────────────────────────────────────────────────────── */
 
 /* Both are there when the loop looks next: the read was over before its deadline. */
@@ -724,6 +1016,13 @@ int tests_cases(void)
         TEST(a_period_of_nothing_leaves_time_for_others),
         TEST(a_receive_of_all_takes_many_records),
         TEST(a_number_that_is_given_out_again_is_a_new_file),
+        TEST(a_stream_may_stop_before_its_end),
+        TEST(what_a_stopped_send_sent_is_told),
+        TEST(a_slot_knows_nothing_of_a_number_before),
+        TEST(a_listener_looks_as_the_program_left_it),
+        TEST(an_end_takes_no_buffer),
+        TEST(what_is_left_of_a_buffer_stands_in_memory),
+        TEST(slots_are_emptied_before_they_are_filled),
         TEST(what_is_done_comes_before_a_deadline_that_has_passed),
         TEST(timers_come_through_a_stream_of_completions),
     };

@@ -844,6 +844,72 @@ static void hosts_have_addresses_and_directories_of_their_own(void **state)
     everywhere(hosts, hosts_judge);
 }
 
+/* A host goes somewhere else, and nothing of what is there is its own. */
+static char roams_to[128], roams_home[256];
+
+static void roams_task(void *unused)
+{
+    struct tdw_op open_op = {.res = 0};
+    char cwd[256] = "", now[256] = "";
+    int fd;
+
+    (void)unused;
+    fd = tdw_open("kept", O_RDWR | O_CREAT, 0644);
+    seen[0] = fd >= 0 && tdw_close(fd) == 0;
+    seen[1] = tdw_sys_truncate("kept", 3);
+    seen[2] = tdw_sys_getcwd(cwd, sizeof cwd) > 1;
+    snprintf(roams_home, sizeof roams_home, "%s", cwd);
+    TDW_GO(&open_op, open, "kept", O_RDWR, 0);
+    seen[3] = tdw_sys_chdir(roams_to);
+    fd = tdw_await(&open_op); /* it was submitted before: at home */
+    seen[4] = fd >= 0 && tdw_sys_lseek(fd, 0, SEEK_END) == 3;
+    tdw_close(fd);
+    tdw_sys_getcwd(now, sizeof now);
+    seen[5] = strcmp(now, roams_to);
+    fd = tdw_open("precious", O_RDONLY, 0);
+    seen[6] = fd >= 0 && tdw_close(fd) == 0;
+    seen[7] = tdw_sys_chdir("nowhere");
+    seen[8] = tdw_sys_chdir("..");
+}
+
+static void roams_main(void *unused)
+{
+    tdw_spawn_stackful("roams", roams_task, unused);
+}
+
+static void roams(void *unused)
+{
+    struct tdw_host *host = tdw_host("nomad", roams_main, NULL);
+
+    (void)unused;
+    tdw_host_boot(host);
+}
+
+static void roams_judge(void)
+{
+    struct stat info;
+    char precious[160];
+
+    SAW(true, 0, true, 0, true, 0, true, -ENOENT, 0);
+    snprintf(precious, sizeof precious, "%s/precious", roams_to);
+    assert_int_equal(stat(precious, &info), 0); /* whatever a host has left and where it went */
+    assert_true(strncmp(roams_home, roams_to, strlen(roams_to)) != 0);
+    assert_int_equal(stat(roams_home, &info), -1);
+}
+
+static void a_host_that_moved_loses_its_home_and_nothing_else(void **state)
+{
+    char precious[160];
+
+    (void)state;
+    assert_non_null(getcwd(roams_to, sizeof roams_to - 16));
+    strcat(roams_to, "/elsewhere");
+    assert_int_equal(mkdir(roams_to, 0755), 0);
+    snprintf(precious, sizeof precious, "%s/precious", roams_to);
+    close(open(precious, O_RDWR | O_CREAT, 0644));
+    each(roams, roams_judge);
+}
+
 /* ── No io_uring ───────────────────────────────────────────────────────────────────────────── */
 
 /* From now on this process's call `nr` answers -err. */
@@ -991,6 +1057,7 @@ int tests_real(void)
         TEST(a_loop_may_be_closed_in_the_middle),
         TEST(the_gate_refuses_alike_on_every_backend),
         TEST(hosts_have_addresses_and_directories_of_their_own),
+        TEST(a_host_that_moved_loses_its_home_and_nothing_else),
         TEST(without_io_uring_it_is_epoll_unless_asked_for_by_name),
         TEST(sqpoll_is_an_option),
     };
