@@ -902,8 +902,7 @@ static void a_host_that_moved_loses_its_home_and_nothing_else(void **state)
     char precious[160];
 
     (void)state;
-    assert_non_null(getcwd(roams_to, sizeof roams_to - 16));
-    strcat(roams_to, "/elsewhere");
+    snprintf(roams_to, sizeof roams_to, "%s/elsewhere", scratch);
     assert_int_equal(mkdir(roams_to, 0755), 0);
     snprintf(precious, sizeof precious, "%s/precious", roams_to);
     close(open(precious, O_RDWR | O_CREAT, 0644));
