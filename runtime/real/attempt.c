@@ -124,13 +124,11 @@ static int32_t accept_attempt(struct tdw_watched *w, struct tdw_op *op,
                               const struct io_uring_sqe *sqe)
 {
     const bool direct = sqe->file_index != 0;
+    const int flags = fcntl(sqe->fd, F_GETFL);
     struct io_uring_sqe own = *sqe;
 
-    if (!w->hidden) {
-        const int flags = fcntl(sqe->fd, F_GETFL);
-
-        w->hidden = !(flags & O_NONBLOCK) && fcntl(sqe->fd, F_SETFL, flags | O_NONBLOCK) == 0;
-    }
+    if (!(flags & O_NONBLOCK)) /* it is the file's: whoever shares it may have said so */
+        w->hidden = fcntl(sqe->fd, F_SETFL, flags | O_NONBLOCK) == 0;
     if (op->sqe.ioprio & IORING_ACCEPT_MULTISHOT && !direct)
         own.ioprio = 0;
     return tdw__perform(&own, true);
@@ -301,4 +299,15 @@ int32_t tdw__attempt(struct tdw_epoll_loop *e, struct tdw_watched *w, struct tdw
             return op->res > 0 ? op->res + (res > 0 ? res : 0) : res;
         op->res += res;
     }
+}
+
+void tdw__attempt_post(struct tdw_op *op, int32_t res, uint32_t flags)
+{
+    const bool gives_back =
+        op->sqe.opcode == IORING_OP_SEND_ZC || op->sqe.opcode == IORING_OP_SENDMSG_ZC;
+
+    if (gives_back && tdw__post_more(op, res, 0, 0))
+        tdw__real_post(op, 0, IORING_CQE_F_NOTIF);
+    else
+        tdw__real_post(op, res, flags);
 }

@@ -79,31 +79,19 @@ static void attempt_again(struct tdw_epoll_loop *e, int fd)
     e->again[e->again_count++] = fd;
 }
 
-/* A send without a copy has copied: its buffer is free at once. */
-static void post(struct tdw_op *op, int32_t res, uint32_t flags)
-{
-    const bool gives_back =
-        op->sqe.opcode == IORING_OP_SEND_ZC || op->sqe.opcode == IORING_OP_SENDMSG_ZC;
-
-    if (gives_back && tdw__post_more(op, res, 0, 0))
-        tdw__real_post(op, 0, IORING_CQE_F_NOTIF);
-    else
-        tdw__real_post(op, res, flags);
-}
-
 /* Attempt until it would wait: true; false: it is complete, and posted. */
-static bool attempt_all(struct tdw_epoll_loop *e, struct tdw_watched *w, struct tdw_op *op, int fd)
+static bool attempt_all(struct tdw_epoll_loop *e, struct tdw_op *op, int fd)
 {
     uint32_t flags;
     int32_t res;
 
     for (int shots = 0; shots < SHOTS_AT_ONCE; shots++) {
-        res = tdw__attempt(e, w, op, fd, &flags);
+        res = tdw__attempt(e, &e->fds[fd], op, fd, &flags); /* whoever completes may start others */
         if (res == -EAGAIN)
             return true;
         if (!tdw__is_multishot(op) || res < 0 || (res == 0 && op->sqe.opcode != IORING_OP_ACCEPT) ||
             !tdw__post_more(op, res, flags, 0)) {
-            post(op, res, flags);
+            tdw__attempt_post(op, res, flags);
             return false;
         }
         op->res = 0;
@@ -159,7 +147,7 @@ static void attempt_some(struct tdw_epoll_loop *e, int fd, bool polls)
         if (is_poll(op) == polls && (polls || w->ready & tdw__direction(op))) {
             tdw__wait_unlink(e, w, op);
             op->state = TDW_PENDING;
-            if (attempt_all(e, w, op, fd))
+            if (attempt_all(e, op, fd))
                 put_back(e, &e->fds[fd], op);
         }
         op = first_behind(&e->fds[fd], seq);
@@ -288,7 +276,7 @@ static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_u
     const bool connects = op->sqe.opcode == IORING_OP_CONNECT;
 
     if (!w) {
-        post(op, -EBADF, 0);
+        tdw__attempt_post(op, -EBADF, 0);
         return;
     }
     if (w->kind == TDW_FD_FILE && !polls && tdw__opcodes[op->sqe.opcode].class != TDW_C_CALL) {
@@ -296,16 +284,16 @@ static void start_ready(struct tdw_epoll_loop *e, struct tdw_op *op, struct io_u
         return;
     }
     if (polls || connects || w->ready & tdw__direction(op) || !knows(w, op)) {
-        if (!attempt_all(e, w, op, sqe->fd))
+        if (!attempt_all(e, op, sqe->fd))
             return;
         w = &e->fds[sqe->fd];
     }
     if (op->task->bits & TDW_TASK_STOPPING) {
-        post(op, op->res > 0 && !connects ? op->res : -ECANCELED, op->flags);
+        tdw__attempt_post(op, op->res > 0 && !connects ? op->res : -ECANCELED, op->flags);
         return;
     }
     if (asks_not_to_wait(op)) {
-        post(op, op->res > 0 ? op->res : -EAGAIN, 0);
+        tdw__attempt_post(op, op->res > 0 ? op->res : -EAGAIN, 0);
         return;
     }
     if (connects && op->res == 0) { /* a unix socket whose peer's queue is full: no edge tells */
@@ -526,12 +514,6 @@ static int resolve(struct tdw_epoll_loop *e, const struct tdw_op *op, struct io_
     return 0;
 }
 
-/* What opens something: at once by this thread only if it cannot wait. */
-static bool opens(uint8_t opcode)
-{
-    return opcode == IORING_OP_OPENAT || opcode == IORING_OP_OPENAT2;
-}
-
 static void epoll_start(struct tdw_ring *ring, struct tdw_op *op)
 {
     struct tdw_epoll_loop *e = tdw__epoll_of(ring->loop);
@@ -566,10 +548,7 @@ static void epoll_start(struct tdw_ring *ring, struct tdw_op *op)
                   0, 0);
         return;
     case TDW_K_FILE:
-        if (opens(op->sqe.opcode) && op->sqe.file_index) /* into a slot, which is the loop's */
-            tdw__post(op, tdw__keep_fd(e, &op->sqe, tdw__perform(&sqe, false)), 0, 0);
-        else
-            to_worker(e, op, &sqe, TDW_BOUNDED);
+        to_worker(e, op, &sqe, TDW_BOUNDED);
         return;
     case TDW_K_WAIT:
         if (op->sqe.opcode == TDW_OP_RESOLVE &&
@@ -754,6 +733,11 @@ static void epoll_forget_fd(struct tdw_real *real, int fd)
     tdw__worker_leave(real, fd);
 }
 
+static int32_t epoll_opened(struct tdw_real *real, const struct tdw_op *op, int32_t fd)
+{
+    return tdw__keep_fd(tdw__epoll_of(&real->loop), &op->sqe, fd);
+}
+
 static bool epoll_hides_nonblock(struct tdw_real *real, int fd, bool forget)
 {
     struct tdw_epoll_loop *e = tdw__epoll_of(&real->loop);
@@ -820,6 +804,7 @@ int tdw__epoll_open(struct tdw_loop **loop, const struct tdw_loop_options *optio
     e->real.enroll = epoll_enroll;
     e->real.forget_fd = epoll_forget_fd;
     e->real.got_fd = epoll_got_fd;
+    e->real.opened = epoll_opened;
     e->real.hides_nonblock = epoll_hides_nonblock;
     e->real.closed = epoll_closed;
     *loop = &e->real.loop;

@@ -88,6 +88,8 @@ static inline int tdw__wait_place(const struct tdw_op *op)
  * completion's. */
 int32_t tdw__attempt(struct tdw_epoll_loop *e, struct tdw_watched *w, struct tdw_op *op, int fd,
                      uint32_t *flags);
+/* Complete it. A send without a copy has copied: its buffer is free at once. */
+void tdw__attempt_post(struct tdw_op *op, int32_t res, uint32_t flags);
 /* A read that is about to wait picks its buffer if it is of a list, as io_uring's does. */
 void tdw__hold_buffer(struct tdw_epoll_loop *e, struct tdw_op *op);
 /* Put the buffer that is to be picked into the entry; false: the group has none. */

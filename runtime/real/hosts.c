@@ -42,13 +42,31 @@ static int make_home(struct tdw_host *host)
         return err;
     }
     host->dir = open(host->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (host->dir >= 0 && realpath(host->home, host->path))
+    if (host->dir >= 0 && realpath(host->home, host->path)) {
+        memcpy(host->home, host->path, sizeof host->home); /* wherever the program goes */
         return 0;
+    }
     err = -errno;
     if (host->dir >= 0)
         close(host->dir);
     rmdir(host->home);
     return err;
+}
+
+/* The descriptor of the same directory among those that it has left, in the place of `fd`, so that
+ * there are no more of them than it has been to. */
+static int been_there(struct tdw_host *host, int fd)
+{
+    struct stat to, one;
+
+    for (uint32_t i = 0; fstat(fd, &to) == 0 && i < host->left_count; i++)
+        if (fstat(host->left[i], &one) == 0 && one.st_dev == to.st_dev && one.st_ino == to.st_ino) {
+            close(fd);
+            fd = host->left[i];
+            host->left[i] = host->left[--host->left_count];
+            break;
+        }
+    return fd;
 }
 
 int tdw__real_host_move(struct tdw_host *host, int fd)
@@ -70,7 +88,7 @@ int tdw__real_host_move(struct tdw_host *host, int fd)
     memcpy(host->path, path, (size_t)n + 1);
     host->left = left;
     host->left[host->left_count++] = host->dir;
-    host->dir = fd;
+    host->dir = been_there(host, fd);
     return 0;
 }
 

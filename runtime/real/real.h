@@ -37,7 +37,7 @@ struct tdw_host {
     bool up;
     int dir;         /* where relative paths begin; AT_FDCWD: where the program is */
     char path[4096]; /* … by name */
-    char home[256];  /* where it began: made for it, and removed with the loop; or empty */
+    char home[4096]; /* where it began: made for it, and removed with the loop; or empty */
     int *left;       /* directories that it has left, and that ops in flight may begin in */
     uint32_t left_count;
 };
@@ -72,6 +72,8 @@ struct tdw_real {
     /* A call has answered `fd`: what was known of the number is of a file that is gone. NULL: the
      * backend knows nothing of numbers. */
     void (*got_fd)(struct tdw_real *real, int fd);
+    /* A worker has opened `fd` for `op`: the op's result. NULL: it is that. */
+    int32_t (*opened)(struct tdw_real *real, const struct tdw_op *op, int32_t fd);
     /* Did the backend make the file O_NONBLOCK itself? NULL: it never does. `forget`: the program
      * is about to say what it is to be. */
     bool (*hides_nonblock)(struct tdw_real *real, int fd, bool forget);

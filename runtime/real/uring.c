@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ enum tdw_tag {
 
 enum tdw_route {
     ROUTE_KERNEL, /* zero: an entry of the kernel's */
+    ROUTE_LATE,   /* … which it hands to a thread of its own */
     ROUTE_TIMER,
     ROUTE_TIMER_REMOVE,
     ROUTE_CANCEL,
@@ -54,11 +56,19 @@ enum tdw_route {
     ROUTE_NONE,
 };
 
+struct late { /* an op that the kernel may look up its descriptors of later */
+    struct tdw_op *op;
+    int copies[2]; /* of them: duplicates of ours that it was given, or -1 */
+};
+
 struct tdw_uring_loop {
     struct tdw_real real; /* the first member */
     struct io_uring ring;
-    uint32_t streak;   /* ops delivered since the kernel was last asked */
-    uint32_t inkernel; /* completions to come, but for the eventfd's */
+    uint32_t streak;               /* ops delivered since the kernel was last asked */
+    uint32_t inkernel;             /* completions to come, but for the eventfd's */
+    struct late *late;
+    struct tdw_op *closes; /* that wait for such ops */
+    uint32_t late_count, late_max;
     bool closing;
     uint64_t wakes; /* what the eventfd is read into */
     uint8_t route[256];
@@ -111,7 +121,8 @@ static void arm_wake(struct tdw_uring_loop *u)
 /* Links, drains and silent successes are the runtime's. */
 enum { OUR_FLAGS = IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN | IOSQE_CQE_SKIP_SUCCESS };
 
-static inline void submit(struct tdw_uring_loop *u, struct tdw_op *op, enum tdw_tag tag)
+static inline struct io_uring_sqe *submit(struct tdw_uring_loop *u, struct tdw_op *op,
+                                          enum tdw_tag tag)
 {
     struct io_uring_sqe *sqe = entry(u);
 
@@ -119,6 +130,7 @@ static inline void submit(struct tdw_uring_loop *u, struct tdw_op *op, enum tdw_
     sqe->flags &= (uint8_t)~OUR_FLAGS;
     sqe->user_data = (uintptr_t)op | tag;
     u->inkernel++;
+    return sqe;
 }
 
 static void ask_to_cancel(struct tdw_uring_loop *u, const struct tdw_op *target,
@@ -174,7 +186,8 @@ static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
         tdw__real_timer_stop(&u->real, op);
         return 0;
     }
-    if (op->sqe.opcode == IORING_OP_ASYNC_CANCEL) /* its slot counts its answers */
+    if (op->sqe.opcode == IORING_OP_ASYNC_CANCEL || /* its slot counts its answers */
+        op->sqe.opcode == IORING_OP_CLOSE)          /* its number is nobody's any more */
         return -EALREADY;
     ret = tdw__worker_cancel(&u->real, op);
     if (ret == 0 || ret == -EALREADY)
@@ -294,6 +307,151 @@ static void poll_remove_start(struct tdw_uring_loop *u, struct tdw_ring *ring, s
     submit(u, op, TAG_OP);
 }
 
+/* ── What the kernel does later ────────────────────────────────────────────────────────────────
+ * Of an entry that a thread of its own performs the kernel looks the descriptor up there, later
+ * than at the submission, when the number may be another file's. So while there are such ops on a
+ * number, a close of it waits for them, as long as a device takes. A splice may wait for somebody:
+ * it is given duplicates.
+ */
+
+/* Is a descriptor of the entry a slot? */
+static bool is_slot(const struct io_uring_sqe *sqe, int which)
+{
+    const bool splices = sqe->opcode == IORING_OP_SPLICE || sqe->opcode == IORING_OP_TEE;
+
+    return which ? splices && sqe->splice_flags & SPLICE_F_FD_IN_FIXED
+                 : sqe->flags & IOSQE_FIXED_FILE;
+}
+
+static bool names_late(struct late *late, bool fixed, int fd)
+{
+    for (int i = 0; i < 2; i++) {
+        const int32_t *place = tdw__descriptor(&late->op->sqe, i);
+
+        if (place && *place == fd && late->copies[i] < 0 && fixed == is_slot(&late->op->sqe, i))
+            return true;
+    }
+    return false;
+}
+
+static bool is_late_on(struct tdw_uring_loop *u, bool fixed, int fd)
+{
+    for (uint32_t i = 0; i < u->late_count; i++)
+        if (names_late(&u->late[i], fixed, fd))
+            return true;
+    return false;
+}
+
+/* Those that are no slots become duplicates; without room for one it stays the number. */
+static void duplicate(struct late *late, struct io_uring_sqe *sqe)
+{
+    for (int i = 0; i < 2; i++) {
+        int32_t *place = tdw__descriptor(sqe, i);
+
+        if (is_slot(sqe, i))
+            continue;
+        late->copies[i] = fcntl(*place, F_DUPFD_CLOEXEC, 0);
+        *place = late->copies[i] < 0 ? *place : late->copies[i];
+    }
+}
+
+static void close_copies(const struct late *late)
+{
+    for (int i = 0; i < 2; i++)
+        if (late->copies[i] >= 0)
+            close(late->copies[i]);
+}
+
+static void late_start(struct tdw_uring_loop *u, struct tdw_op *op)
+{
+    struct io_uring_sqe *sqe;
+    struct late *late;
+
+    if (u->late_count == u->late_max) {
+        const uint32_t max = u->late_max ? u->late_max * 2 : 16;
+
+        late = realloc(u->late, max * sizeof *late);
+        if (!late) {
+            tdw__post(op, -EAGAIN, 0, 0);
+            return;
+        }
+        u->late = late;
+        u->late_max = max;
+    }
+    late = &u->late[u->late_count++];
+    *late = (struct late){op, {-1, -1}};
+    sqe = submit(u, op, TAG_OP);
+    if (op->sqe.opcode == IORING_OP_SPLICE || op->sqe.opcode == IORING_OP_TEE)
+        duplicate(late, sqe);
+}
+
+static void close_start(struct tdw_uring_loop *u, struct tdw_op *op);
+
+/* `op` may be one of them, and has ended: closes that waited for it go on. */
+static void late_ended(struct tdw_uring_loop *u, const struct tdw_op *op)
+{
+    struct tdw_op *closes = u->closes;
+    uint32_t at = 0;
+
+    while (at < u->late_count && u->late[at].op != op)
+        at++;
+    if (at == u->late_count)
+        return;
+    close_copies(&u->late[at]);
+    u->late[at] = u->late[--u->late_count];
+    u->closes = NULL;
+    while (closes) {
+        struct tdw_op *next = closes->next;
+
+        close_start(u, closes);
+        closes = next;
+    }
+}
+
+/* Wait for those on the number, or, `fixed`, on any slot. */
+static void late_settle(struct tdw_uring_loop *u, bool fixed, int fd)
+{
+    struct io_uring_cqe *cqe;
+
+    flush(u);
+    for (uint32_t i = 0; i < u->late_count;) {
+        const struct io_uring_sqe *sqe = &u->late[i].op->sqe;
+
+        if (fixed ? !is_slot(sqe, 0) && !is_slot(sqe, 1)
+                  : !names_late(&u->late[i], false, fd)) {
+            i++;
+            continue;
+        }
+        if (!reap(u))
+            io_uring_wait_cqe(&u->ring, &cqe);
+        i = 0;
+    }
+}
+
+/* What is asked to be done by a thread and is no file's waits for somebody, and holds its file from
+ * the submission on if the thread is left out, which is a hint. */
+static bool is_of_a_file(const struct tdw_op *op)
+{
+    struct stat info;
+
+    if (op->sqe.flags & IOSQE_FIXED_FILE)
+        return true;
+    return fstat(op->sqe.fd, &info) == 0 && (S_ISREG(info.st_mode) || S_ISBLK(info.st_mode));
+}
+
+static void async_start(struct tdw_uring_loop *u, struct tdw_op *op)
+{
+    const uint8_t flags = op->sqe.flags;
+
+    if (is_of_a_file(op)) {
+        late_start(u, op);
+        return;
+    }
+    op->sqe.flags &= (uint8_t)~IOSQE_ASYNC;
+    submit(u, op, TAG_OP);
+    op->sqe.flags = flags;
+}
+
 /* ── Start ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void resolve_start(struct tdw_uring_loop *u, struct tdw_op *op)
@@ -334,6 +492,11 @@ static void close_start(struct tdw_uring_loop *u, struct tdw_op *op)
     const bool plain = !op->sqe.file_index && op->sqe.fd >= 0;
     int ret = -ENOENT;
 
+    if (is_late_on(u, !plain, plain ? op->sqe.fd : (int)op->sqe.file_index - 1)) {
+        op->next = u->closes;
+        u->closes = op;
+        return;
+    }
     if (plain && TDW_UNLIKELY(tdw__worker_count(&u->real) > 0)) {
         flush(u); /* what was submitted before it has its file */
         ret = tdw__worker_close(&u->real, op, op->sqe.fd);
@@ -347,13 +510,22 @@ static void close_start(struct tdw_uring_loop *u, struct tdw_op *op)
 static void start_other(struct tdw_uring_loop *u, struct tdw_ring *ring, struct tdw_op *op)
 {
     switch ((enum tdw_route)u->route[op->sqe.opcode]) {
-    case ROUTE_KERNEL: { /* on a host with a place of its own */
+    case ROUTE_KERNEL: { /* on a host with a place of its own, or by a thread */
         struct sockaddr_storage room;
 
-        tdw__real_localise(ring, &op->sqe, &room);
-        submit(u, op, TAG_OP);
+        if (tdw__host_of(ring)->dir != AT_FDCWD)
+            tdw__real_localise(ring, &op->sqe, &room);
+        if (op->sqe.flags & IOSQE_ASYNC)
+            async_start(u, op);
+        else
+            submit(u, op, TAG_OP);
         return;
     }
+    case ROUTE_LATE:
+        if (tdw__host_of(ring)->dir != AT_FDCWD)
+            tdw__real_localise(ring, &op->sqe, NULL);
+        late_start(u, op);
+        return;
     case ROUTE_TIMER:
         tdw__real_timer_begin(&u->real, op);
         return;
@@ -390,7 +562,8 @@ static void uring_start(struct tdw_ring *ring, struct tdw_op *op)
 
     op->state = TDW_PENDING;
     op->res = 0;
-    if (TDW_LIKELY(u->route[op->sqe.opcode] == ROUTE_KERNEL && tdw__host_of(ring)->dir == AT_FDCWD))
+    if (TDW_LIKELY(u->route[op->sqe.opcode] == ROUTE_KERNEL &&
+                   tdw__host_of(ring)->dir == AT_FDCWD && !(op->sqe.flags & IOSQE_ASYNC)))
         submit(u, op, TAG_OP);
     else
         start_other(u, ring, op);
@@ -412,6 +585,8 @@ static inline void complete(struct tdw_uring_loop *u, struct tdw_op *op, int32_t
         return;
     }
     tdw__real_post(op, res, flags);
+    if (TDW_UNLIKELY(u->late_count > 0))
+        late_ended(u, op);
 }
 
 /* Take one completion out of the queue; false: there is none. */
@@ -544,14 +719,14 @@ static int uring_enroll(struct tdw_real *real, unsigned opcode, const void *arg,
     struct tdw_uring_loop *u = uring_of(&real->loop);
     long ret;
 
-    flush(u); /* what was submitted before is about what was registered before */
+    late_settle(u, true, -1); /* what was submitted before is about what was registered before */
     ret = syscall(__NR_io_uring_register, u->ring.ring_fd, opcode, arg, count);
     return ret < 0 ? -errno : (int)ret;
 }
 
 static void uring_forget_fd(struct tdw_real *real, int fd)
 {
-    flush(uring_of(&real->loop)); /* the kernel's ops hold files, not numbers */
+    late_settle(uring_of(&real->loop), false, fd);
     tdw__worker_leave(real, fd);
 }
 
@@ -572,7 +747,13 @@ static void uring_closed(struct tdw_real *real)
         while (reap(u))
             ;
     }
+    for (const struct tdw_op *op = u->closes; op; op = op->next)
+        if (!op->sqe.file_index)
+            close(op->sqe.fd); /* what it waited for has ended */
     io_uring_queue_exit(&u->ring);
+    for (uint32_t i = 0; i < u->late_count; i++)
+        close_copies(&u->late[i]);
+    free(u->late);
 }
 
 /* What this kernel can do: by its probe, once. */
@@ -592,7 +773,8 @@ static int route_all(struct tdw_uring_loop *u, uint64_t missing)
         else
             u->route[opcode] = ROUTE_WORKER;
         if (opcode < 64 && !(missing >> opcode & 1) && io_uring_opcode_supported(probe, opcode))
-            u->route[opcode] = ROUTE_KERNEL;
+            u->route[opcode] =
+                kind == TDW_K_FILE || kind == TDW_K_WAIT ? ROUTE_LATE : ROUTE_KERNEL;
     }
     io_uring_free_probe(probe);
     u->route[IORING_OP_TIMEOUT] = u->route[IORING_OP_LINK_TIMEOUT] = ROUTE_TIMER;

@@ -149,11 +149,14 @@ void tdw__wait_dequeue(struct tdw_epoll_loop *e, struct tdw_op *op)
 
 static void end_waiting(struct tdw_epoll_loop *e, int fd, int32_t res)
 {
+    int32_t moved;
+
     while (e->fds[fd].head) {
         struct tdw_op *op = e->fds[fd].head;
 
         tdw__wait_unlink(e, &e->fds[fd], op);
-        tdw__real_post(op, res, 0);
+        moved = op->sqe.opcode == IORING_OP_CONNECT ? 0 : op->res; /* so far: it is told */
+        tdw__attempt_post(op, moved > 0 ? moved : res, op->flags & ~IORING_CQE_F_MORE);
     }
 }
 

@@ -46,6 +46,7 @@ struct job {
     bool gone;        /* a close that may have happened: the number may be another file's */
     pthread_t thread; /* valid while it runs */
     bool waits;
+    bool looked;     /* whether an open waits for somebody was asked, or need not be */
     uint64_t end_ns; /* of a wait with a time-out, on CLOCK_MONOTONIC; TDW_NEVER */
     atomic_bool stop;
 };
@@ -207,6 +208,7 @@ struct start {
 };
 
 static int thread_start(struct tdw_workers *workers, struct lane *lane);
+static uint32_t queued(const struct lane *lane);
 
 static bool opens(uint8_t opcode)
 {
@@ -222,18 +224,27 @@ static bool waits_to_open(const struct io_uring_sqe *sqe)
            (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode));
 }
 
-/* The lock is held. */
-static void to_unbounded(struct tdw_workers *workers, struct job *job)
+/* Another thread's, which may wait. False: there is none, or the loop is being closed, so that this
+ * one does it. */
+static bool to_unbounded(struct tdw_workers *workers, struct job *job)
 {
     struct lane *lane = &workers->lanes[TDW_UNBOUNDED];
+    bool ours;
 
-    job->next = NULL;
-    job->waits = true;
-    *lane->tail = job;
-    lane->tail = &job->next;
-    if (lane->idle == 0 && lane->threads < lane->threads_max)
+    pthread_mutex_lock(&workers->lock);
+    job->looked = true;
+    if (lane->threads < lane->threads_max && lane->idle <= queued(lane))
         thread_start(workers, lane); /* else it waits for one of those that there are */
-    pthread_cond_signal(&lane->work);
+    ours = workers->closing || lane->threads == 0;
+    if (!ours) {
+        unlink_running(workers, job);
+        job->next = NULL;
+        *lane->tail = job;
+        lane->tail = &job->next;
+        pthread_cond_signal(&lane->work);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return !ours;
 }
 
 static void *worker(void *arg)
@@ -264,10 +275,8 @@ static void *worker(void *arg)
         workers->running = job;
         res = job->res;
         pthread_mutex_unlock(&workers->lock);
-        if (!job->waits && opens(job->sqe.opcode) && waits_to_open(&job->sqe)) {
+        if (!job->looked && waits_to_open(&job->sqe) && to_unbounded(workers, job)) {
             pthread_mutex_lock(&workers->lock);
-            unlink_running(workers, job);
-            to_unbounded(workers, job);
             continue;
         }
         res = run(workers, job, res);
@@ -439,7 +448,8 @@ int tdw__worker_begin(struct tdw_real *real, struct tdw_op *op, const struct io_
     if (job) {
         job->op = op;
         job->sqe = *sqe;
-        job->waits = which == TDW_UNBOUNDED;
+        job->waits = which == TDW_UNBOUNDED || opens(sqe->opcode);
+        job->looked = which == TDW_UNBOUNDED || !opens(sqe->opcode);
         job->end_ns = end_of(sqe);
         op->state = TDW_PENDING;
         job_enqueue(workers, lane, job);
@@ -483,6 +493,7 @@ int tdw__worker_close(struct tdw_real *real, struct tdw_op *op, int fd)
         job->op = op;
         job->sqe = (struct io_uring_sqe){.opcode = IORING_OP_CLOSE, .fd = fd};
         job->waits = false;
+        job->looked = true;
         job->end_ns = TDW_NEVER;
         if (op)
             op->state = TDW_PENDING;
@@ -605,8 +616,8 @@ void tdw__worker_reap(struct tdw_real *real)
         struct job *next = job->next;
 
         workers->count--;
-        if (job->res >= 0 && real->got_fd && opens(job->sqe.opcode))
-            real->got_fd(real, job->res);
+        if (job->res >= 0 && real->opened && opens(job->sqe.opcode))
+            job->res = real->opened(real, job->op, job->res);
         if (job->op)
             tdw__real_post(job->op, job->res, 0);
         pthread_mutex_lock(&workers->lock);

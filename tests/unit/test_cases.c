@@ -756,7 +756,7 @@ static void accepts_plainly(void *unused)
     struct tdw_op accept = {.res = 0};
     struct sockaddr_in at;
     const int fd = listener_of(&at, 4);
-    int client, server;
+    int client, server, copy;
 
     (void)unused;
     for (int i = 0; i < 3; i++) {
@@ -775,18 +775,80 @@ static void accepts_plainly(void *unused)
         seen[4 * i + 3] = tdw_cancel(&accept);
         tdw_await(&accept);
     }
+    TDW_GO(&accept, accept, fd, NULL, NULL, 0);
+    tdw_sleep(1 * MS);
+    copy = tdw_sys_dup(fd); /* of the same open file */
+    seen[12] = tdw_sys_fcntl(copy, F_SETFL, O_RDWR);
+    tdw_cancel(&accept);
+    tdw_await(&accept);
+    seen[13] = TDW_DO_WITHIN(5 * MS, accept, fd, NULL, NULL, 0);
+    tdw_close(copy);
     tdw_close(fd);
 }
 
 static void accepts_plainly_judge(void)
 {
-    SAW(0, 0, true, 0, 0, 0, true, 0, 0, 0, true, 0);
+    SAW(0, 0, true, 0, 0, 0, true, 0, 0, 0, true, 0, 0, -ETIME);
 }
 
 static void a_listener_looks_as_the_program_left_it(void **state)
 {
     (void)state;
     everywhere(accepts_plainly, accepts_plainly_judge);
+}
+
+/* A completion among several ends a count, whose chain goes on with a number that nobody has seen:
+ * what is known of numbers moves in memory. (The sanitizers look.) */
+static void counts_and_goes_on(void *unused)
+{
+    static const struct __kernel_timespec long_time = {.tv_sec = 100};
+    struct tdw_op accept = {.res = 0}, timer = {.res = 0}, read = {.res = 0};
+    struct sockaddr_in at;
+    const int fd = listener_of(&at, 16);
+    int pipe[2], high, clients[8];
+    char byte;
+
+    (void)unused;
+    tdw_sys_pipe2(pipe, 0);
+    high = tdw_sys_fcntl(pipe[0], F_DUPFD, 900);
+    TDW_GO(&accept, accept_multishot, fd, NULL, NULL, 0);
+    tdw_sleep(1 * MS);
+    tdw_prep_timeout(&timer, &long_time, 0);
+    timer.sqe.off = 3;
+    timer.sqe.flags |= IOSQE_IO_HARDLINK;
+    timer.done = tdw__go_done;
+    tdw_submit(&timer);
+    TDW_GO(&read, read, high, &byte, 1);
+    for (int i = 0; i < 8; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        connect(clients[i], (struct sockaddr *)&at, sizeof at); /* all before the loop looks */
+    }
+    seen[0] = tdw_await(&timer);
+    tdw_write(pipe[1], "x", 1);
+    seen[1] = tdw_await(&read);
+    tdw_cancel(&accept);
+    seen[2] = 0;
+    for (int i = 0, one; i < 8; i++) {
+        one = tdw_await(&accept);
+        seen[2] += one >= 0 && tdw_close(one) == 0;
+        close(clients[i]);
+    }
+    seen[3] = tdw_await(&accept);
+    tdw_close(high);
+    for (int i = 0; i < 2; i++)
+        tdw_close(pipe[i]);
+    tdw_close(fd);
+}
+
+static void counts_and_goes_on_judge(void)
+{
+    SAW(0, 1, 8, -ECANCELED);
+}
+
+static void a_completion_among_several_may_start_others(void **state)
+{
+    (void)state;
+    each(counts_and_goes_on, counts_and_goes_on_judge);
 }
 
 /* ── What is registered ────────────────────────────────────────────────────────────────────── */
@@ -1020,6 +1082,7 @@ int tests_cases(void)
         TEST(what_a_stopped_send_sent_is_told),
         TEST(a_slot_knows_nothing_of_a_number_before),
         TEST(a_listener_looks_as_the_program_left_it),
+        TEST(a_completion_among_several_may_start_others),
         TEST(an_end_takes_no_buffer),
         TEST(what_is_left_of_a_buffer_stands_in_memory),
         TEST(slots_are_emptied_before_they_are_filled),

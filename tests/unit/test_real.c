@@ -851,7 +851,7 @@ static void roams_task(void *unused)
 {
     struct tdw_op open_op = {.res = 0};
     char cwd[256] = "", now[256] = "";
-    int fd;
+    int fd, first, last;
 
     (void)unused;
     fd = tdw_open("kept", O_RDWR | O_CREAT, 0644);
@@ -870,6 +870,13 @@ static void roams_task(void *unused)
     seen[6] = fd >= 0 && tdw_close(fd) == 0;
     seen[7] = tdw_sys_chdir("nowhere");
     seen[8] = tdw_sys_chdir("..");
+    first = open(".", O_PATH | O_CLOEXEC);
+    for (int i = 0; i < 100; i++)
+        tdw_sys_chdir(i & 1 ? roams_to : roams_home);
+    last = open(".", O_PATH | O_CLOEXEC);
+    seen[9] = last - first < 5; /* directories are kept once each */
+    close(first);
+    close(last);
 }
 
 static void roams_main(void *unused)
@@ -890,7 +897,7 @@ static void roams_judge(void)
     struct stat info;
     char precious[160];
 
-    SAW(true, 0, true, 0, true, 0, true, -ENOENT, 0);
+    SAW(true, 0, true, 0, true, 0, true, -ENOENT, 0, true);
     snprintf(precious, sizeof precious, "%s/precious", roams_to);
     assert_int_equal(stat(precious, &info), 0); /* whatever a host has left and where it went */
     assert_true(strncmp(roams_home, roams_to, strlen(roams_to)) != 0);

@@ -6,6 +6,7 @@
  */
 #include "backends.h"
 #include <dirent.h>
+#include <runtime/runtime.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
@@ -228,6 +229,55 @@ static void what_was_submitted_before_is_about_the_file_before(void **state)
     each(numbers_change, numbers_change_judge);
 }
 
+/* What the kernel hands to threads of its own looks its number up there. */
+static void is_done_later(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 8; i++)
+        seen[i] = 0;
+    for (int i = 0; i < 30; i++) {
+        struct tdw_op ops[3] = {{.res = 0}};
+        int fd = new_file("old"), other;
+
+        TDW_GO(&ops[0], fallocate, fd, 0, 0, 4096);
+        TDW_GO(&ops[1], fsync, fd);
+        TDW_GO(&ops[2], close, fd);
+        other = new_file("new");
+        for (int j = 0; j < 3; j++)
+            seen[j] += tdw_await(&ops[j]) == 0;
+        seen[3] += size_of(other);
+        tdw_close(other);
+
+        fd = new_file("old");
+        other = new_file("new");
+        tdw_prep_pwrite(&ops[0], fd, "AAAA", 4, 0);
+        ops[0].sqe.flags |= IOSQE_ASYNC;
+        ops[0].done = tdw__go_done;
+        tdw_submit(&ops[0]);
+        TDW_GO(&ops[1], fallocate, fd, 0, 0, 4096);
+        seen[4] += tdw_sys_dup2(other, fd) == fd;
+        seen[5] += tdw_await(&ops[0]) == 4;
+        seen[6] += tdw_await(&ops[1]) == 0;
+        seen[7] += size_of(other);
+        tdw_close(fd);
+        tdw_close(other);
+    }
+}
+
+static void is_done_later_judge(void)
+{
+    SAW(30, 30, 30, 0, 30, 30, 30, 0);
+}
+
+static void what_is_done_later_is_done_to_its_file(void **state)
+{
+    (void)state;
+    each(is_done_later, is_done_later_judge);
+    options = (struct tdw_loop_options){.backend = TDW_BACKEND_URING, .sqpoll = true};
+    assert_int_equal(on_real(is_done_later), 0);
+    is_done_later_judge();
+}
+
 /* Closed, and another file's, again and again, while workers are at it. */
 static void reuses_numbers(void *unused)
 {
@@ -304,6 +354,44 @@ static void a_close_without_a_descriptor_left_ends_what_waits(void **state)
 {
     (void)state;
     each(closes_at_the_limit, closes_at_the_limit_judge);
+}
+
+/* … and what it has moved so far is told. */
+static void ends_in_the_middle(void *unused)
+{
+    struct tdw_op receive = {.res = 0};
+    struct rlimit limit, less;
+    int fds[2], filled[64], count = 0;
+    char bytes[10];
+
+    (void)unused;
+    tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+    TDW_GO(&receive, recv, fds[0], bytes, 10, MSG_WAITALL);
+    tdw_send(fds[1], "012345", 6, 0);
+    tdw_sleep(2 * MS);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    less = limit;
+    less.rlim_cur = (rlim_t)fds[1] + 8;
+    setrlimit(RLIMIT_NOFILE, &less);
+    while (count < 64 && (filled[count] = dup(fds[1])) >= 0)
+        count++;
+    seen[0] = tdw_close(fds[0]);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    while (count > 0)
+        close(filled[--count]);
+    tdw_close(fds[1]);
+    seen[1] = tdw_await(&receive);
+}
+
+static void ends_in_the_middle_judge(void)
+{
+    SAW(0, 6);
+}
+
+static void what_was_received_before_the_end_is_told(void **state)
+{
+    (void)state;
+    each(ends_in_the_middle, ends_in_the_middle_judge);
 }
 
 /* A plain close, and then the verb. */
@@ -742,6 +830,113 @@ static void opens_fifos_judge(void)
     SAW(true, 0, 0, 7);
 }
 
+/* Both ends at once, whichever thread is idle; and opens that nobody wants any more. */
+static void opens_both_ends(void *unused)
+{
+    const int held = new_file("lock"), fd = open("lock", O_RDWR | O_CLOEXEC);
+    struct tdw_op lock = {.res = 0}, ends[2] = {{.res = 0}};
+
+    (void)unused;
+    tdw_sys_mknod("both", S_IFIFO | 0644, 0);
+    flock(held, LOCK_EX);
+    TDW_GO(&lock, flock, fd, LOCK_EX); /* so that there is a thread that is idle afterwards */
+    tdw_sleep(1 * MS);
+    flock(held, LOCK_UN);
+    tdw_await(&lock);
+    seen[0] = seen[1] = 0;
+    for (int i = 0; i < 20; i++) {
+        TDW_GO(&ends[0], open, "both", O_RDONLY, 0);
+        TDW_GO(&ends[1], open, "both", O_WRONLY, 0);
+        for (int j = 0; j < 2; j++) {
+            const int end = tdw_await(&ends[j]);
+
+            seen[0] += end >= 0;
+            tdw_close(end);
+        }
+        TDW_GO(&ends[1], open, "both", O_WRONLY, 0);
+        tdw_cancel(&ends[1]);
+        seen[1] += tdw_await(&ends[1]) < 0;
+    }
+    tdw_close(fd);
+    close(held);
+}
+
+static void opens_both_ends_judge(void)
+{
+    SAW(40, 20);
+}
+
+static void both_ends_of_a_fifo_find_each_other(void **state)
+{
+    (void)state;
+    each(opens_both_ends, opens_both_ends_judge);
+}
+
+static struct tdw_op slot_open;
+
+static void opens_into_a_slot(void *unused)
+{
+    (void)unused;
+    memset(&slot_open, 0, sizeof slot_open);
+    tdw_sys_mknod("slot", S_IFIFO | 0644, 0);
+    tdw_ring_register_files_sparse(2);
+    TDW_GO(&slot_open, open_direct, "slot", O_WRONLY, 0, 0);
+    seen[0] = tdw_sleep(2 * MS); /* the loop goes on */
+    tdw_cancel(&slot_open);
+    seen[1] = tdw_await(&slot_open) < 0;
+    TDW_GO(&slot_open, open_direct, "file", O_RDWR | O_CREAT, 0644, 1);
+    seen[2] = tdw_await(&slot_open);
+    tdw_prep_pwrite(&slot_open, 1, "x", 1, 0);
+    slot_open.sqe.flags |= IOSQE_FIXED_FILE;
+    slot_open.done = tdw__go_done;
+    tdw_submit(&slot_open);
+    seen[3] = tdw_await(&slot_open);
+    tdw_ring_unregister_files();
+}
+
+static void opens_into_a_slot_judge(void)
+{
+    SAW(0, true, 0, 1);
+}
+
+static void an_open_into_a_slot_may_wait_too(void **state)
+{
+    (void)state;
+    each(opens_into_a_slot, opens_into_a_slot_judge);
+}
+
+static void leaves_an_open(void *unused)
+{
+    static struct tdw_op left;
+
+    (void)unused;
+    memset(&left, 0, sizeof left);
+    tdw_daemon(tdw_self());
+    TDW_GO(&left, open, "left", O_RDONLY, 0);
+    tdw_await(&left);
+}
+
+/* At any moment of the way to the thread that opens. */
+static void a_loop_closes_while_a_fifo_is_opened(void **state)
+{
+    (void)state;
+    assert_int_equal(mkfifo("left", 0644), 0);
+    for (uint64_t i = 0; i < 300; i++) {
+        struct tdw_loop *loop;
+        uint64_t end;
+
+        options = (struct tdw_loop_options){.backend = TDW_BACKEND_EPOLL};
+        assert_int_equal(tdw_loop_open(&loop, &options), 0);
+        body_to_run = leaves_an_open;
+        tdw_loop_start(loop, body_main, NULL);
+        tdw_loop_wait(loop, 1000);
+        end = loop->now_ns + i % 150 * 1000;
+        while (loop->now_ns < end)
+            loop->backend->clock(loop);
+        tdw_loop_close(loop); /* and does not hang */
+    }
+}
+
 static void files_do_not_wait_for_fifos(void **state)
 {
     (void)state;
@@ -800,6 +995,11 @@ int tests_workers(void)
         TEST(a_number_is_closed_once),
         TEST(both_files_of_a_splice_are_kept),
         TEST(what_was_submitted_before_is_about_the_file_before),
+        TEST(what_is_done_later_is_done_to_its_file),
+        TEST(what_was_received_before_the_end_is_told),
+        TEST(both_ends_of_a_fifo_find_each_other),
+        TEST(an_open_into_a_slot_may_wait_too),
+        TEST(a_loop_closes_while_a_fifo_is_opened),
         TEST(a_new_file_is_closed_though_its_number_was_just_closed),
         TEST(a_close_without_a_descriptor_left_ends_what_waits),
         TEST(a_close_of_what_is_closed_is_refused),
