@@ -987,7 +987,7 @@ static void slots_are_emptied_before_they_are_filled(void **state)
 /* Both are there when the loop looks next: the read was over before its deadline. */
 static void late_looks(void *unused)
 {
-    const struct timespec pause = {.tv_nsec = 3000000};
+    const struct timespec pause = {.tv_nsec = 300000000};
     struct tdw_op read = {.res = 0}, limit = {.res = 0};
     char byte;
     int fds[2];
@@ -995,7 +995,7 @@ static void late_looks(void *unused)
     (void)unused;
     tdw_sys_pipe2(fds, 0);
     TDW_GO_LINKED(&read, read, fds[0], &byte, 1);
-    TDW_GO(&limit, link_timeout, 2 * MS);
+    TDW_GO(&limit, link_timeout, 200 * MS);
     tdw_yield();
     tdw_sleep(1000);
     if (write(fds[1], "x", 1) == 1)
