@@ -1083,8 +1083,14 @@ static void random_sockets_answer_as_the_real_ring(void **state)
     for (uint64_t seed = first; seed < first + count; seed++) {
         int status;
 
-        report->bytes = 0;
-        status = sides_in_child(run_program, &seed, NULL);
+        /* How often the real kernel wakes a poll, and when it is done with what it has begun, is a
+         * matter of its load: a difference has to be one again. */
+        for (int tries = 0; tries < 2; tries++) {
+            report->bytes = 0;
+            status = sides_in_child(run_program, &seed, NULL);
+            if (status == 0 || status == 77)
+                break;
+        }
         if (status == 77) {
             print_message("no io_uring, or no network of its own, here: skipped\n");
             munmap(report, sizeof(*report));
