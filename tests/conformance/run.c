@@ -60,7 +60,7 @@ struct run {
     uint32_t at; /* the step */
 };
 
-uint32_t patience_ms = 500;
+uint32_t patience_ms = 10000; /* a disk may stall; what differs is cut down with less */
 
 static const char *const paths[PATHS] = {"f0", "f1", "d0", "d0/f2", "d1", "l0"};
 
