@@ -317,31 +317,40 @@ static void a_new_file_is_closed_though_its_number_was_just_closed(void **state)
 
 /* ── Closes that come at a bad time ────────────────────────────────────────────────────────── */
 
+/* Close `fd` by the verb while no other can be opened; `other` is open, and behind it. */
+static int close_without_room(int fd, int other)
+{
+    struct rlimit limit, less;
+    int filled[64], count = 0, res;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    less = limit;
+    less.rlim_cur = (rlim_t)other + 8;
+    setrlimit(RLIMIT_NOFILE, &less);
+    while (count < 64 && (filled[count] = dup(other)) >= 0)
+        count++;
+    res = tdw_close(fd);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    while (count > 0)
+        close(filled[--count]);
+    return res;
+}
+
 /* No descriptor is left for a duplicate: on epoll the op that waits ends, and nothing else does. */
 static void closes_at_the_limit(void *unused)
 {
     struct tdw_op receive = {.res = 0};
-    struct rlimit limit, less;
-    int fds[2], filled[64], count = 0;
+    int fds[2];
     char byte;
 
     (void)unused;
     tdw_sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
     TDW_GO(&receive, recv, fds[0], &byte, 1, 0);
     tdw_sleep(2 * MS);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    less = limit;
-    less.rlim_cur = (rlim_t)fds[1] + 8;
-    setrlimit(RLIMIT_NOFILE, &less);
-    while (count < 64 && (filled[count] = dup(fds[1])) >= 0)
-        count++;
-    seen[0] = tdw_close(fds[0]);
-    setrlimit(RLIMIT_NOFILE, &limit);
+    seen[0] = close_without_room(fds[0], fds[1]);
     if (options.backend == TDW_BACKEND_URING)
         tdw_send(fds[1], "x", 1, 0);
     seen[1] = tdw_await(&receive);
-    while (count > 0)
-        close(filled[--count]);
     tdw_close(fds[1]);
 }
 
@@ -360,8 +369,7 @@ static void a_close_without_a_descriptor_left_ends_what_waits(void **state)
 static void ends_in_the_middle(void *unused)
 {
     struct tdw_op receive = {.res = 0};
-    struct rlimit limit, less;
-    int fds[2], filled[64], count = 0;
+    int fds[2];
     char bytes[10];
 
     (void)unused;
@@ -369,16 +377,7 @@ static void ends_in_the_middle(void *unused)
     TDW_GO(&receive, recv, fds[0], bytes, 10, MSG_WAITALL);
     tdw_send(fds[1], "012345", 6, 0);
     tdw_sleep(2 * MS);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    less = limit;
-    less.rlim_cur = (rlim_t)fds[1] + 8;
-    setrlimit(RLIMIT_NOFILE, &less);
-    while (count < 64 && (filled[count] = dup(fds[1])) >= 0)
-        count++;
-    seen[0] = tdw_close(fds[0]);
-    setrlimit(RLIMIT_NOFILE, &limit);
-    while (count > 0)
-        close(filled[--count]);
+    seen[0] = close_without_room(fds[0], fds[1]);
     tdw_close(fds[1]);
     seen[1] = tdw_await(&receive);
 }
