@@ -64,8 +64,8 @@ struct late { /* an op that the kernel may look up its descriptors of later */
 struct tdw_uring_loop {
     struct tdw_real real; /* the first member */
     struct io_uring ring;
-    uint32_t streak;               /* ops delivered since the kernel was last asked */
-    uint32_t inkernel;             /* completions to come, but for the eventfd's */
+    uint32_t streak;   /* ops delivered since the kernel was last asked */
+    uint32_t inkernel; /* completions to come, but for the eventfd's */
     struct late *late;
     struct tdw_op *closes; /* that wait for such ops */
     uint32_t late_count, late_max;
@@ -314,12 +314,16 @@ static void poll_remove_start(struct tdw_uring_loop *u, struct tdw_ring *ring, s
  * it is given duplicates.
  */
 
+/* May it wait for somebody? */
+static bool splices(const struct io_uring_sqe *sqe)
+{
+    return sqe->opcode == IORING_OP_SPLICE || sqe->opcode == IORING_OP_TEE;
+}
+
 /* Is a descriptor of the entry a slot? */
 static bool is_slot(const struct io_uring_sqe *sqe, int which)
 {
-    const bool splices = sqe->opcode == IORING_OP_SPLICE || sqe->opcode == IORING_OP_TEE;
-
-    return which ? splices && sqe->splice_flags & SPLICE_F_FD_IN_FIXED
+    return which ? splices(sqe) && sqe->splice_flags & SPLICE_F_FD_IN_FIXED
                  : sqe->flags & IOSQE_FIXED_FILE;
 }
 
@@ -364,24 +368,23 @@ static void close_copies(const struct late *late)
 
 static void late_start(struct tdw_uring_loop *u, struct tdw_op *op)
 {
-    struct io_uring_sqe *sqe;
-    struct late *late;
+    struct io_uring_sqe *sqe =
+        submit(u, op, TAG_OP); /* first: others may end, or start, meanwhile */
+    struct late *late = &u->late[u->late_count];
 
     if (u->late_count == u->late_max) {
         const uint32_t max = u->late_max ? u->late_max * 2 : 16;
 
         late = realloc(u->late, max * sizeof *late);
-        if (!late) {
-            tdw__post(op, -EAGAIN, 0, 0);
-            return;
-        }
+        if (!late)
+            abort(); /* an accepted op cannot be refused any more */
         u->late = late;
         u->late_max = max;
+        late = &u->late[u->late_count];
     }
-    late = &u->late[u->late_count++];
     *late = (struct late){op, {-1, -1}};
-    sqe = submit(u, op, TAG_OP);
-    if (op->sqe.opcode == IORING_OP_SPLICE || op->sqe.opcode == IORING_OP_TEE)
+    u->late_count++;
+    if (splices(&op->sqe))
         duplicate(late, sqe);
 }
 
@@ -408,17 +411,15 @@ static void late_ended(struct tdw_uring_loop *u, const struct tdw_op *op)
     }
 }
 
-/* Wait for those on the number, or, `fixed`, on any slot. */
+/* Wait for those on the number, or, `fixed`, on any slot, but for what may wait itself. */
 static void late_settle(struct tdw_uring_loop *u, bool fixed, int fd)
 {
     struct io_uring_cqe *cqe;
 
     flush(u);
     for (uint32_t i = 0; i < u->late_count;) {
-        const struct io_uring_sqe *sqe = &u->late[i].op->sqe;
-
-        if (fixed ? !is_slot(sqe, 0) && !is_slot(sqe, 1)
-                  : !names_late(&u->late[i], false, fd)) {
+        if (splices(&u->late[i].op->sqe) ||
+            (fixed ? !is_slot(&u->late[i].op->sqe, 0) : !names_late(&u->late[i], false, fd))) {
             i++;
             continue;
         }
@@ -773,8 +774,7 @@ static int route_all(struct tdw_uring_loop *u, uint64_t missing)
         else
             u->route[opcode] = ROUTE_WORKER;
         if (opcode < 64 && !(missing >> opcode & 1) && io_uring_opcode_supported(probe, opcode))
-            u->route[opcode] =
-                kind == TDW_K_FILE || kind == TDW_K_WAIT ? ROUTE_LATE : ROUTE_KERNEL;
+            u->route[opcode] = kind == TDW_K_FILE || kind == TDW_K_WAIT ? ROUTE_LATE : ROUTE_KERNEL;
     }
     io_uring_free_probe(probe);
     u->route[IORING_OP_TIMEOUT] = u->route[IORING_OP_LINK_TIMEOUT] = ROUTE_TIMER;
