@@ -60,7 +60,7 @@ struct run {
     uint32_t at; /* the step */
 };
 
-uint32_t patience_ms = 10000; /* a disk may stall; what differs is cut down with less */
+uint32_t patience_ms = 1000; /* a disk may stall; what is explained waits as long */
 
 static const char *const paths[PATHS] = {"f0", "f1", "d0", "d0/f2", "d1", "l0"};
 
