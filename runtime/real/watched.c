@@ -170,28 +170,25 @@ void tdw__watched_new(struct tdw_epoll_loop *e, int fd)
 
 void tdw__watched_move(struct tdw_epoll_loop *e, int fd)
 {
-    struct tdw_op *op = (uint32_t)fd < e->fds_max ? e->fds[fd].head : NULL;
-    const struct tdw_watched old =
-        (uint32_t)fd < e->fds_max ? e->fds[fd] : (struct tdw_watched){.kind = 0};
-    const int copy = op ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1, err = errno;
-    struct tdw_watched *w;
+    struct tdw_watched old, *w;
+    int copy;
 
-    if ((uint32_t)fd >= e->fds_max || old.kind == TDW_FD_UNKNOWN)
+    if ((uint32_t)fd >= e->fds_max || e->fds[fd].kind == TDW_FD_UNKNOWN)
         return;
-    if (op && copy < 0) { /* it is closed already, or there is no descriptor left */
-        end_waiting(e, fd, -err);
-        op = NULL;
-    }
+    copy = e->fds[fd].head ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (copy < 0) /* nobody waits; or it is closed already, or there is no descriptor left */
+        end_waiting(e, fd, -errno);
+    old = e->fds[fd];
     forget(e, fd);
-    if (!op)
+    if (copy < 0)
         return;
     tdw__watched_new(e, copy);
     w = tdw__watched(e, copy);
     w->orphan = true;
     w->hidden = old.hidden;
-    w->head = op;
+    w->head = old.head;
     w->tail = old.tail;
-    for (; op; op = op->next)
+    for (struct tdw_op *op = old.head; op; op = op->next)
         set_place(op, copy);
     watch(e, w, copy);
 }

@@ -224,6 +224,15 @@ static bool waits_to_open(const struct io_uring_sqe *sqe)
            (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode));
 }
 
+/* The lock is held. */
+static void append(struct lane *lane, struct job *job)
+{
+    job->next = NULL;
+    *lane->tail = job;
+    lane->tail = &job->next;
+    pthread_cond_signal(&lane->work);
+}
+
 /* Another thread's, which may wait. False: there is none, or the loop is being closed, so that this
  * one does it. */
 static bool to_unbounded(struct tdw_workers *workers, struct job *job)
@@ -238,10 +247,7 @@ static bool to_unbounded(struct tdw_workers *workers, struct job *job)
     ours = workers->closing || lane->threads == 0;
     if (!ours) {
         unlink_running(workers, job);
-        job->next = NULL;
-        *lane->tail = job;
-        lane->tail = &job->next;
-        pthread_cond_signal(&lane->work);
+        append(lane, job);
     }
     pthread_mutex_unlock(&workers->lock);
     return !ours;
@@ -415,14 +421,11 @@ static struct job *job_new(struct tdw_workers *workers, struct lane *lane)
 
 static void job_enqueue(struct tdw_workers *workers, struct lane *lane, struct job *job)
 {
-    job->next = NULL;
     job->res = 0;
     job->moved = job->gone = false;
     atomic_store(&job->stop, false);
-    *lane->tail = job;
-    lane->tail = &job->next;
     workers->count++;
-    pthread_cond_signal(&lane->work);
+    append(lane, job);
 }
 
 static uint64_t end_of(const struct io_uring_sqe *sqe)
