@@ -134,6 +134,13 @@ int32_t *tdw__descriptor(struct io_uring_sqe *sqe, int which)
     }
 }
 
+void tdw__close_copies(const int copies[2])
+{
+    for (int i = 0; i < 2; i++)
+        if (copies[i] >= 0)
+            close(copies[i]);
+}
+
 bool tdw__only_looks(const struct io_uring_sqe *sqe)
 {
     return (sqe->opcode == TDW_OP_EPOLL_WAIT || sqe->opcode == TDW_OP_PPOLL) && sqe->off == 0;

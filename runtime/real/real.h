@@ -137,12 +137,17 @@ static inline bool tdw__poll_update_allowed(const struct io_uring_sqe *sqe)
     return !sqe->poll32_events || flags & IORING_POLL_UPDATE_EVENTS;
 }
 
+static inline bool tdw__is_timer(const struct tdw_op *op)
+{
+    return op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT;
+}
+
 /* Was it asked to end before, and has not yet? What its cancellation is to answer stands in the low
  * half of its slot's `sum`, where a timer has its period and a cancellation its count. */
 static inline bool tdw__real_ends_already(const struct tdw_op *op)
 {
-    return op->state == TDW_PENDING && op->sqe.opcode != IORING_OP_TIMEOUT &&
-           op->sqe.opcode != IORING_OP_LINK_TIMEOUT && op->sqe.opcode != IORING_OP_ASYNC_CANCEL &&
+    return op->state == TDW_PENDING && !tdw__is_timer(op) &&
+           op->sqe.opcode != IORING_OP_ASYNC_CANCEL &&
            (uint32_t)tdw__slot(op->task->ring, op)->sum != 0;
 }
 
@@ -164,10 +169,6 @@ static inline uint64_t tdw__real_now(struct tdw_real *real)
 }
 
 /* ── Timers (timers.c) ─────────────────────────────────────────────────────────────────────── */
-static inline bool tdw__is_timer(const struct tdw_op *op)
-{
-    return op->sqe.opcode == IORING_OP_TIMEOUT || op->sqe.opcode == IORING_OP_LINK_TIMEOUT;
-}
 /* Start a TIMEOUT or LINK_TIMEOUT; one that is refused is posted. */
 void tdw__real_timer_begin(struct tdw_real *real, struct tdw_op *op);
 /* Take a running one out, so that it can be posted. */
@@ -240,6 +241,8 @@ bool tdw__only_looks(const struct io_uring_sqe *sqe);
 /* The field of the entry that has its first or second descriptor (`which`: 0, 1), or NULL. Not in
  * an entry: those of PPOLL. */
 int32_t *tdw__descriptor(struct io_uring_sqe *sqe, int which);
+/* Close the duplicates that stood for them; -1: there is none. */
+void tdw__close_copies(const int copies[2]);
 /* Perform the entry with plain calls. With `prompt` a call that would wait answers -EAGAIN, as far
  * as the kernel can be asked not to wait for that kind of descriptor. */
 int32_t tdw__perform(const struct io_uring_sqe *sqe, bool prompt);

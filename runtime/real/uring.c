@@ -359,13 +359,6 @@ static void duplicate(struct late *late, struct io_uring_sqe *sqe)
     }
 }
 
-static void close_copies(const struct late *late)
-{
-    for (int i = 0; i < 2; i++)
-        if (late->copies[i] >= 0)
-            close(late->copies[i]);
-}
-
 static void late_start(struct tdw_uring_loop *u, struct tdw_op *op)
 {
     struct io_uring_sqe *sqe =
@@ -400,7 +393,7 @@ static void late_ended(struct tdw_uring_loop *u, const struct tdw_op *op)
         at++;
     if (at == u->late_count)
         return;
-    close_copies(&u->late[at]);
+    tdw__close_copies(u->late[at].copies);
     u->late[at] = u->late[--u->late_count];
     u->closes = NULL;
     while (closes) {
@@ -753,7 +746,7 @@ static void uring_closed(struct tdw_real *real)
             close(op->sqe.fd); /* what it waited for has ended */
     io_uring_queue_exit(&u->ring);
     for (uint32_t i = 0; i < u->late_count; i++)
-        close_copies(&u->late[i]);
+        tdw__close_copies(u->late[i].copies);
     free(u->late);
 }
 

@@ -375,16 +375,9 @@ static struct job *job_get(struct tdw_workers *workers)
     return job;
 }
 
-static void close_copies(const struct job *job)
-{
-    for (int i = 0; i < 2; i++)
-        if (job->copies[i] >= 0)
-            close(job->copies[i]);
-}
-
 static void job_put(struct tdw_workers *workers, struct job *job)
 {
-    close_copies(job);
+    tdw__close_copies(job->copies);
     if (workers->spare_count == JOBS_KEPT) {
         free(job);
         return;
@@ -640,7 +633,7 @@ static void free_jobs(struct job *job)
     while (job) {
         struct job *next = job->next;
 
-        close_copies(job);
+        tdw__close_copies(job->copies);
         free(job);
         job = next;
     }
