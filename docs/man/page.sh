@@ -5,7 +5,7 @@
 # the line "@opcodes@".
 #
 # Which opcodes are performed, and since when Linux has them, is what TDW (the command) says. Their
-# errors are those that the manual pages document (tests/opcodes/errnos.tsv), but for those of every
+# errors are those that the manual pages document (faults/errnos.tsv), but for those of every
 # entry, which the page has itself, and those that are unreachable or wait for a fault (reasons.tsv);
 # `make check` holds that against what tests have provoked. Permissions are not enforced: beside a
 # restricted ring, only an address for broadcasts is EACCES.
@@ -14,11 +14,12 @@
 set -eu
 export LC_ALL=C
 account=$(dirname "$0")/../../tests/opcodes
+errnos=$(dirname "$0")/../../faults/errnos.tsv
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "$1" opcodes > "$work/known"
-awk -F'\t' -v reasons="$account/reasons.tsv" -v errnos="$account/errnos.tsv" \
+awk -F'\t' -v reasons="$account/reasons.tsv" -v errnos="$errnos" \
     "$(cat "$account/reasons.awk")"'
     /^#/ { next }
     FILENAME == reasons { add_reason(); next }
@@ -31,7 +32,7 @@ awk -F'\t' -v reasons="$account/reasons.tsv" -v errnos="$account/errnos.tsv" \
                   print "\t" (answers[$1] ? substr(answers[$1], 2) : "none of its own") "\n" }
     $3 != "yes" { missing = missing (missing ? ", " : "") "*" $1 "*" }
     END { if (missing) print "Known by name, and not performed: " missing "." }
-' "$account/reasons.tsv" "$account/errnos.tsv" "$work/known" > "$work/opcodes"
+' "$account/reasons.tsv" "$errnos" "$work/known" > "$work/opcodes"
 
 sed -e '/^@opcodes@$/{' -e "r $work/opcodes" -e 'd' -e '}' "$2" |
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(stat -c %Y "$2")} scdoc > "$work/page"

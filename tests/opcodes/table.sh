@@ -3,7 +3,7 @@
 #
 # table.sh OUT: build/opcodes.tsv, the account of every opcode and every documented errno.
 #
-# It joins what the kernel performs (OUT/tdw opcodes), what its manual pages document (errnos.tsv),
+# It joins what the kernel performs (OUT/tdw opcodes), what its manual pages document (faults/errnos.tsv),
 # what the unit tests have seen (OUT/opcodes-seen.tsv) and why the rest was not (reasons.tsv):
 #
 #     opcode  implemented  result  account  cases or reason  pages
@@ -15,10 +15,11 @@
 set -eu
 export LC_ALL=C
 here=$(dirname "$0")
+faults=$here/../../faults
 out=${1:-build}
 
-if said=$(sh "$here/errnos.sh" 2>/dev/null); then
-    printf '%s\n' "$said" | diff - "$here/errnos.tsv" >&2 || {
+if said=$(sh "$faults/errnos.sh" 2>/dev/null); then
+    printf '%s\n' "$said" | diff - "$faults/errnos.tsv" >&2 || {
         echo "opcodes: errnos.tsv is not what the manual pages say; see errnos.sh" >&2
         exit 1
     }
@@ -68,7 +69,7 @@ awk -F'\t' -v known="$out/opcodes-known.tsv" -v reasons="$here/reasons.tsv" \
         for (i = 1; i <= reasons_count; i++)
             if (!used[i]) gap("reasons.tsv: nothing documents it: " who[i] " " what[i])
         if (gaps) { print "opcodes: " gaps " gaps" > "/dev/stderr"; exit 1 }
-    }' "$out/opcodes-known.tsv" "$out/opcodes-seen.tsv" "$here/reasons.tsv" "$here/errnos.tsv" \
+    }' "$out/opcodes-known.tsv" "$out/opcodes-seen.tsv" "$here/reasons.tsv" "$faults/errnos.tsv" \
     > "$out/opcodes.tsv"
 awk -F'\t' 'NR > 1 { n[$4]++ } END { printf "  opcodes %d results provoked, %d pending, %d unreachable\n",
     n["provoked"], n["pending"], n["unreachable"] }' "$out/opcodes.tsv"

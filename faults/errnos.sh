@@ -3,7 +3,7 @@
 #
 # errnos.sh: the errnos that the manual pages document for each opcode, as opcode, errno, pages.
 #
-#     sh tests/opcodes/errnos.sh > tests/opcodes/errnos.tsv
+#     sh faults/errnos.sh > faults/errnos.tsv
 #
 # pages.tsv says which pages count. Of a page it takes each errno that is set in bold in its section
 # ERRORS; and for every opcode those of io_uring_enter(2)'s section CQE ERRORS. Names are those of
@@ -48,7 +48,7 @@ errnos() {
 every=$(page io_uring_enter.2 | errnos io_uring_enter.2 'CQE ERRORS')
 [ -n "$every" ] || { echo "errnos.sh: io_uring_enter(2) has no CQE ERRORS" >&2; exit 1; }
 
-echo "# opcode, errno, the pages that document it. Made by: sh tests/opcodes/errnos.sh"
+echo "# opcode, errno, the pages that document it. Made by: sh faults/errnos.sh"
 grep -v '^#' "$here/pages.tsv" | while read -r opcode pages; do
     {
         printf '%s\n' "$every"
