@@ -121,32 +121,42 @@ static void start_timer(struct tdw_ring *ring, struct tdw_op *op, struct tdw_op 
     ring->loop->backend->start(ring, timer);
 }
 
-/* Does the gate refuse the op? Then it is complete. */
-static bool refused(struct tdw_loop *loop, struct tdw_op *op)
+/* Ask the gate, and start the op as it says. */
+static void start_judged(struct tdw_ring *ring, struct tdw_op *op)
 {
+    struct tdw_loop *loop = ring->loop;
     const struct tdw_verdict verdict = loop->gate->judge(loop->gate, op);
 
-    if (verdict.error == 0)
-        return false;
-    tdw__event(loop, (struct tdw_event){
-                         .kind = TDW_E_FAULT,
-                         .opcode = op->sqe.opcode,
-                         .actor = op->task->actor,
-                         .ordinal = op->ordinal,
-                         .res = verdict.error,
-                         .data = tdw__hash_text(verdict.point),
-                         .name = verdict.point,
-                     });
-    tdw__post(op, verdict.error, 0, 0);
-    return true;
+    op->due_ns = verdict.delay_ns;
+    if (verdict.point)
+        tdw__event(loop, (struct tdw_event){
+                             .kind = TDW_E_FAULT,
+                             .opcode = op->sqe.opcode,
+                             .actor = op->task->actor,
+                             .ordinal = op->ordinal,
+                             .res = verdict.error,
+                             .off = verdict.delay_ns,
+                             .len = verdict.bytes,
+                             .data = tdw__hash_text(verdict.point),
+                             .site = op->site,
+                             .name = verdict.point,
+                         });
+    if (verdict.error)
+        tdw__post(op, verdict.error, 0, 0);
+    else if (verdict.delay_ns && loop->backend->delay)
+        loop->backend->delay(ring, op);
+    else
+        loop->backend->start(ring, op);
 }
 
 static void start(struct tdw_ring *ring, struct tdw_op *op)
 {
     if (is_private(op))
         tdw__private_start(ring, op);
-    else if (TDW_LIKELY(!ring->loop->gate) || !refused(ring->loop, op))
+    else if (TDW_LIKELY(!ring->loop->gate))
         ring->loop->backend->start(ring, op);
+    else
+        start_judged(ring, op);
 
     if (TDW_UNLIKELY(op->sqe.flags & LINKED) && op->state != TDW_POSTED) {
         const uint32_t link = tdw__slot(ring, op)->link;
@@ -435,6 +445,8 @@ void tdw__post(struct tdw_op *op, int32_t res, uint32_t cqe_flags, uint64_t data
     op->flags = cqe_flags;
     op->state = TDW_POSTED;
     op->due_ns = loop->now_ns;
+    if (TDW_UNLIKELY(loop->gate != NULL) && loop->gate->completed)
+        loop->gate->completed(loop->gate, op);
     tdw__event(loop, (struct tdw_event){
                          .kind = TDW_E_COMPLETE,
                          .opcode = op->sqe.opcode,

@@ -33,6 +33,8 @@ struct tdw_backend_ops {
     const char *name;
     /* Begin `op`. An op that fails at once is posted with tdw__post; nothing is returned. */
     void (*start)(struct tdw_ring *ring, struct tdw_op *op);
+    /* The same, `due_ns` of the op later than it would; NULL: start does, where there is a gate. */
+    void (*delay)(struct tdw_ring *ring, struct tdw_op *op);
     /* Take out of the ready set and return the item that comes next, letting time pass (or waiting
      * for the kernel) up to `deadline_ns`; NULL when nothing comes until then. */
     struct tdw_op *(*next)(struct tdw_loop *loop, uint64_t deadline_ns);
@@ -312,6 +314,9 @@ void tdw__names_reset(struct tdw_names *names);
 uint32_t tdw__count(struct tdw_loop *loop, uint64_t key);
 /* The one copy of `text` on this loop. NULL when memory is exhausted. */
 const char *tdw__intern(struct tdw_loop *loop, const char *text);
+
+/* The known word that is nearest to `word`, or NULL if none is near (nearest.c). */
+const char *tdw__nearest(const char *word, const char *const *words, size_t count);
 
 /* Memory by size class, given back all at once. Blocks are zeroed and aligned to 64 bytes. */
 struct tdw_memory *tdw__memory_new(void);

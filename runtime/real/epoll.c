@@ -357,7 +357,7 @@ static int epoll_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
     struct tdw_epoll_loop *e = tdw__epoll_of(ring->loop);
     int ret;
 
-    if (tdw__is_timer(op)) {
+    if (tdw__is_timer(op) || tdw__real_is_delayed(&e->real, op)) {
         tdw__real_timer_stop(&e->real, op);
         return 0;
     }
@@ -705,6 +705,7 @@ static struct tdw_op *epoll_next(struct tdw_loop *loop, uint64_t deadline_ns)
 static const struct tdw_backend_ops epoll_backend = {
     .name = "epoll",
     .start = epoll_start,
+    .delay = tdw__real_delay,
     .next = epoll_next,
     .step = tdw__real_step,
     .withdraw = epoll_withdraw,

@@ -16,14 +16,15 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* What a strategy would draw, without a strategy: the program's own choices are drawn by key from
- * the seed; of all others, the order of events is the machine's, and a waiter is the oldest. */
+/* What a strategy would draw, without a strategy: the program's own choices, and faults, are drawn by
+ * key from the seed; of all others, the order of events is the machine's, and a waiter is the
+ * oldest. */
 static uint32_t choose(struct tdw_loop *loop, const struct tdw_choice *choice)
 {
     const uint64_t key = tdw__mix2(choice->actor ^ (uint64_t)choice->kind << 56,
                                    choice->point + choice->ordinal * TDW_K1);
 
-    if (choice->kind != TDW_CHOOSE_APP)
+    if (choice->kind != TDW_CHOOSE_APP && choice->kind != TDW_CHOOSE_FAULT)
         return 0;
     return (uint32_t)((unsigned __int128)tdw__mix2(key, tdw__real(loop)->seed ^ TDW_K2) *
                           choice->bound >>

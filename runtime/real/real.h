@@ -173,6 +173,9 @@ static inline uint64_t tdw__real_now(struct tdw_real *real)
 void tdw__real_timer_begin(struct tdw_real *real, struct tdw_op *op);
 /* Take a running one out, so that it can be posted. */
 void tdw__real_timer_stop(struct tdw_real *real, struct tdw_op *op);
+/* Start any other op `due_ns` later; is it one that is yet to be started? */
+void tdw__real_delay(struct tdw_ring *ring, struct tdw_op *op);
+bool tdw__real_is_delayed(const struct tdw_real *real, const struct tdw_op *op);
 /* Post those whose time has come. */
 void tdw__real_timers_fire(struct tdw_real *real);
 void tdw__real_timers_counted(struct tdw_ring *ring);

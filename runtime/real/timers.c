@@ -127,6 +127,22 @@ void tdw__real_timer_begin(struct tdw_real *real, struct tdw_op *op)
     add(real, op, due_ns(real, op->sqe.timeout_flags, ns));
 }
 
+void tdw__real_delay(struct tdw_ring *ring, struct tdw_op *op)
+{
+    struct tdw_real *real = tdw__real(ring->loop);
+
+    if (op->task->bits & TDW_TASK_STOPPING)
+        tdw__post(op, -ECANCELED, 0, 0);
+    else
+        add(real, op, due_ns(real, 0, op->due_ns));
+}
+
+bool tdw__real_is_delayed(const struct tdw_real *real, const struct tdw_op *op)
+{
+    return op->state == TDW_PENDING && op->place < real->timers.count &&
+           real->timers.items[op->place].op == op;
+}
+
 void tdw__real_timer_stop(struct tdw_real *real, struct tdw_op *op)
 {
     take(real, op);
@@ -156,7 +172,9 @@ void tdw__real_timers_fire(struct tdw_real *real)
         struct tdw_op *op = real->timers.items[0].op;
 
         take(real, op);
-        if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
+        if (TDW_UNLIKELY(!tdw__is_timer(op)))
+            real->loop.backend->start(op->task->ring, op);
+        else if (op->sqe.opcode == IORING_OP_LINK_TIMEOUT)
             tdw__link_timeout_fires(op);
         else if (!again(real, op))
             tdw__post(op, tdw__is_sleep(op) ? 0 : -ETIME, 0, 0);

@@ -182,7 +182,7 @@ static int uring_withdraw(struct tdw_ring *ring, struct tdw_op *op, int32_t res,
     struct tdw_uring_loop *u = uring_of(ring->loop);
     int ret;
 
-    if (tdw__is_timer(op)) {
+    if (tdw__is_timer(op) || tdw__real_is_delayed(&u->real, op)) {
         tdw__real_timer_stop(&u->real, op);
         return 0;
     }
@@ -693,6 +693,7 @@ static struct tdw_op *uring_next(struct tdw_loop *loop, uint64_t deadline_ns)
 static const struct tdw_backend_ops uring_backend = {
     .name = "uring",
     .start = uring_start,
+    .delay = tdw__real_delay,
     .next = uring_next,
     .step = tdw__real_step,
     .withdraw = uring_withdraw,

@@ -357,12 +357,14 @@ static inline uint64_t latency_of(struct tdw_world *world, struct tdw_op *op,
                                   const struct tdw_sim_opcode *row, const void *object)
 {
     const uint32_t value = draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND);
+    const uint64_t delay = TDW_UNLIKELY(world->loop.gate != NULL) ? op->due_ns : 0;
     uint64_t ns;
 
     if (row->how == TDW_SPLITS && process_of(op)->host->drive && object &&
         drive_ns(process_of(op)->host->drive, op, object, value, &ns))
-        return ns * world->options.slowdown;
-    return tdw__latency_ns(tdw__opcodes[op->sqe.opcode].class, value) * world->options.slowdown;
+        return delay + ns * world->options.slowdown;
+    return delay +
+           tdw__latency_ns(tdw__opcodes[op->sqe.opcode].class, value) * world->options.slowdown;
 }
 
 static void start_row(struct tdw_world *world, struct tdw_op *op, const struct tdw_sim_opcode *row)

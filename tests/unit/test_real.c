@@ -743,17 +743,17 @@ static void a_loop_may_be_closed_in_the_middle(void **state)
 
 /* ── The gate ──────────────────────────────────────────────────────────────────────────────── */
 
-static struct tdw_verdict judge_writes(struct tdw_gate *gate, const struct tdw_op *op)
+static struct tdw_verdict judge_writes(struct tdw_gate *gate, struct tdw_op *op)
 {
     (void)gate;
     if (op->sqe.opcode == IORING_OP_WRITE && op->sqe.len == 3)
-        return (struct tdw_verdict){-ENOSPC, "test/write"};
-    return (struct tdw_verdict){0, NULL};
+        return (struct tdw_verdict){.error = -ENOSPC, .point = "test/write"};
+    return (struct tdw_verdict){.error = 0};
 }
 
 static void gated(void *unused)
 {
-    static struct tdw_gate gate = {judge_writes};
+    static struct tdw_gate gate = {.judge = judge_writes};
     struct tdw_op ops[2] = {{.res = 0}};
     struct statx info = {.stx_size = 7};
     int fd;
