@@ -4,8 +4,8 @@
 #
 # All output is under build/. V=1 shows the commands. SAN=address,undefined builds with sanitizers
 # into build/san-…, SWITCH=ucontext without our assembly, ZSTD=no without zstd, URING=no without
-# liburing's library and the backend that needs it, BPF=no without the recorder (which is also left
-# out where clang, bpftool or libbpf's headers are missing). DEPS=no never installs anything. Targets that need packages install their tier of them first (deps.sh).
+# liburing's library and the backend that needs it, FIU=no without libfiu's points, BPF=no without
+# the recorder (which is also left out where clang, bpftool or libbpf's headers are missing). DEPS=no never installs anything. Targets that need packages install their tier of them first (deps.sh).
 
 VERSION  := 0.1.0
 SOVERSION := 0
@@ -34,6 +34,7 @@ BPF_ASKED  := $(BPF)
 BPF        ?= $(if $(and $(BPFTOOL),$(wildcard /usr/include/bpf/libbpf.h),$(shell command -v $(BPF_CLANG)),$(filter x86_64%,$(shell $(CC) -dumpmachine))),yes,no)
 ZSTD       ?= yes
 URING      ?= yes
+FIU        ?= yes
 BUILD      ?= build
 comma := ,
 ifdef SAN
@@ -57,14 +58,19 @@ ALL_CPPFLAGS = -I. -Iinclude -isystem $(O)/gen -D_GNU_SOURCE -DTDW_VERSION='"$(V
 # stored to them a moment ago is in the cache. A tenth of the time of a loop over many hosts.
 ALL_CFLAGS = -std=gnu11 -fPIC -fno-tree-slp-vectorize $(WARN) $(CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS)
+ifneq ($(FIU),yes)
+ALL_CPPFLAGS += -DTDW_NO_FIU
+endif
 ifneq ($(ZSTD),yes)
 ALL_CPPFLAGS += -DTDW_NO_ZSTD
 endif
-LIBS = $(if $(filter yes,$(URING)),-luring) $(if $(filter yes,$(ZSTD)),-lzstd)
+LIBS = $(if $(filter yes,$(URING)),-luring) $(if $(filter yes,$(ZSTD)),-lzstd) -lfyaml
 ifdef SAN
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 ALL_LDFLAGS += -fsanitize=$(SAN)
 endif
+
+comma := ,
 
 # ── Sources ────────────────────────────────────────────────────────────────────────────────────
 
@@ -81,13 +87,14 @@ COMPRESS_SRC := traces/compress_$(if $(filter yes,$(ZSTD)),zstd,none).c
 LIB_SRC := $(filter-out runtime/switch_%.c,$(wildcard runtime/*.c)) $(SWITCH_SRC) \
            $(filter-out runtime/real/uring%.c,$(wildcard runtime/real/*.c)) \
            runtime/real/uring$(if $(filter yes,$(URING)),,_none).c \
-           $(wildcard sim/kernel/*.c sim/kernel/net/*.c) $(wildcard sim/explore/*.c) $(wildcard faults/*.c) \
+           $(wildcard sim/kernel/*.c sim/kernel/net/*.c) $(wildcard sim/explore/*.c) \
+           $(filter-out $(if $(filter yes,$(FIU)),,faults/fiu.c),$(wildcard faults/*.c)) \
            $(filter-out traces/compress_%.c,$(wildcard traces/*.c)) $(COMPRESS_SRC) \
            $(wildcard traces/ebpf/events_*.c)
 RECORD_SRC := $(addprefix traces/ebpf/,record.c record_spool.c record_target.c)
 CLI_SRC := $(wildcard cli/*.c) \
            $(if $(filter yes,$(BPF)),$(RECORD_SRC),traces/ebpf/record_none.c)
-TEST_SRC := $(wildcard tests/unit/*.c)
+TEST_SRC := $(filter-out $(if $(filter yes,$(FIU)),,tests/unit/legacy.c),$(wildcard tests/unit/*.c))
 CONFORMANCE_SRC := $(wildcard tests/conformance/*.c)
 BENCH_SRC := $(filter-out %.bpf.c tests/bench/record%.c,$(wildcard tests/bench/*.c)) \
              $(if $(filter yes,$(BPF)),tests/bench/record.c $(RECORD_SRC),tests/bench/record_none.c)
@@ -128,6 +135,14 @@ $(NUMBERS): Makefile
 	echo '#include <asm/unistd.h>' | $(CC) $(CPPFLAGS) -E -dM -x c - | \
 	sed -n '/syscalls /d; /arch_specific/d; s/^#define __NR_\([a-z0-9_]*\) .*/    X(\1, __NR_\1) \\/p'; echo; } > $@
 $(O)/obj/traces/ebpf/events_numbers.o: $(NUMBERS)
+
+# What the manual pages document, as faults/errnos.sh found it.
+ERRNOS := $(O)/gen/errnos_documented.h
+$(ERRNOS): faults/errnos.tsv
+	$(call say,GEN,$@)mkdir -p $(@D) && { echo '#define TDW__ERRNOS(X) \'; \
+	awk '!/^#/ { name = $$1 ~ /^(FTRUNCATE|BIND|LISTEN)$$/ ? "TDW_OP_" : "IORING_OP_"; \
+	printf "    X(%s%s, %s) \\\n", name, $$1, $$2 }' $<; echo; } > $@
+$(O)/obj/faults/points.o: $(ERRNOS)
 
 # ── Compile and link ───────────────────────────────────────────────────────────────────────────
 
@@ -194,7 +209,8 @@ $(O)/examples/liburing/%-sim: examples/liburing/%.c $(LIB_A) include/tidewheel/l
 	    $(ALL_CFLAGS) -Wno-missing-prototypes $(ALL_LDFLAGS) -o $@ $< $(LIB_A) $(LIBS)
 
 $(O)/tests: $(TEST_OBJ) $(LIB_A)
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka \
+	    $(if $(filter yes,$(FIU)),-Wl$(comma)--no-as-needed -lfiu)
 
 $(O)/conformance: $(CONFORMANCE_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
@@ -285,7 +301,7 @@ FUZZERS := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 CLANG ?= clang
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 
-$(O)/fuzz/%: tests/fuzz/%.c $(NUMBERS) $(LIB_SRC) $(wildcard */*.h */*/*.h */*/*/*.h)
+$(O)/fuzz/%: tests/fuzz/%.c $(NUMBERS) $(ERRNOS) $(LIB_SRC) $(wildcard */*.h */*/*.h */*/*/*.h)
 	$(call say,FUZZ,$@)mkdir -p $(@D) && $(CLANG) $(ALL_CPPFLAGS) $(FUZZ_CFLAGS) -o $@ $< \
 	    $(filter %.c %.S,$(LIB_SRC)) $(LIBS)
 

@@ -20,6 +20,8 @@ int tdw__cli_record(int argc, char **argv);
 int tdw__cli_stat(int argc, char **argv);
 int tdw__cli_show(int argc, char **argv);
 int tdw__cli_models(int argc, char **argv);
+int tdw__cli_plan(int argc, char **argv);
+int tdw__cli_points(int argc, char **argv);
 int tdw__cli_opcodes(int argc, char **argv);
 int tdw__cli_version(int argc, char **argv);
 

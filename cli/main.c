@@ -17,6 +17,8 @@ static const struct tdw_verb verbs[] = {
     {"show", "FILE [options]", "a trace, one line an event", tdw__cli_show},
     {"models", "[PROGRAM [options]] [--json]",
      "what the three models cost, in general or in a program", tdw__cli_models},
+    {"plan", "list | check FILE | show FILE", "look at a plan of faults", tdw__cli_plan},
+    {"points", "", "where faults can be planned", tdw__cli_points},
     {"opcodes", "", "what the simulated kernel performs", tdw__cli_opcodes},
     {"version", "", "the version", tdw__cli_version},
 };

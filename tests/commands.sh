@@ -47,6 +47,25 @@ expect 1 "choices applied: check failed" "$bug" --replay "$(ls "$tmp"/durability
 expect 0 "choices applied: nothing failed" "$store" --replay "$(ls "$tmp"/durability-*.tdw)" --guided
 expect 3 "replay diverged" "$store" --replay "$(ls "$tmp"/durability-*.tdw)"
 expect 0 "run" "$tdw" stat "$tmp"/durability-*.tdw
+
+# Plans: what is wrong with one is told by place; a run under one is kept and replayed with it.
+printf 'rules:\n- {name: few, point: tdw/op/*/delay, p: 5%%}\n- {point: tdw/op/pwrite/eror}\n' > "$tmp/plan"
+expect 2 "plan:3:11: no point matches" "$tdw" plan check "$tmp/plan"
+expect 2 "plan:3:11: no point matches" "$store" --plan "$tmp/plan"
+expect 0 "2 rules" "$tdw" plan check "$tmp/plan" --set rules.1.point=tdw/op/write/error
+expect 0 "p: 0.25" "$tdw" plan show "$tmp/plan" --set rules.1.point=app/x --set rules.0.p=25%
+expect 0 "flaky-disk" "$tdw" plan list
+expect 2 "did you mean" "$tdw" plan check none --set rules.0.pont=x
+expect 2 "No such file" "$tdw" plan show "$tmp/nothing"
+expect 2 "list, check FILE" "$tdw" plan
+expect 2 "neither a file nor a preset" "$store" --plan nothing
+expect 0 "tdw/op/fsync/error	gate	EDQUOT" "$tdw" points
+sed -i 3d "$tmp/plan"
+expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
+expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
+expect 0 '"fires": ' "$out/examples/echo" -n 30 --plan "$tmp/plan" --json
+expect 1 "FAILED" "$store" durability -n 300 --plan flaky-disk --trace-dir "$tmp/plan-runs"
+expect 1 "fails as before" "$store" --replay "$(ls "$tmp"/plan-runs/durability-*.tdw)"
 expect 0 "crash" "$tdw" show "$tmp"/durability-*.tdw
 expect 0 "\"mismatches\": 0" "$tdw" replay "$sample" --json
 expect 0 "\"unsupported\": 0" "$tdw" replay "$sample" --json --model stackful --pace closed

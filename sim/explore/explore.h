@@ -18,6 +18,7 @@
 
 #include <runtime/event.h>
 #include <stdio.h>
+#include <tidewheel/fault.h>
 #include <tidewheel/loop.h>
 #include <tidewheel/scenario.h>
 #include <tidewheel/trace.h>
@@ -39,7 +40,7 @@ enum tdw_exit {
     TDW_EXIT_INTERRUPTED = 130,
 };
 
-enum { TDW_MODELS = 3, TDW_PARAMS_MAX = 32, TDW_NAMES_MAX = 64 };
+enum { TDW_MODELS = 3, TDW_PARAMS_MAX = 32, TDW_NAMES_MAX = 64, TDW_SETS_MAX = 64 };
 
 struct tdw_param_value {
     const char *name; /* not terminated: part of an argument */
@@ -54,7 +55,12 @@ struct tdw_options {
     enum tdw_schedule schedule;
     enum tdw_strategy strategy;
     bool runs_given, lockstep, guided, json, list, costs, help, version, bisect, quiet;
+    bool require_fired;
     const char *trace_dir, *replay;
+    const char *plan_name, *sets[TDW_SETS_MAX]; /* of --plan and --set */
+    uint32_t sets_count;
+    const struct tdw_plan *plan;   /* NULL: nothing goes wrong by itself */
+    struct tdw_rule_count *counts; /* of this worker; NULL: nobody counts */
     enum tdw_backend backend;
     const char *trace; /* of a run on a real backend */
     struct tdw_param_value params[TDW_PARAMS_MAX];
@@ -69,9 +75,6 @@ void tdw__options_help(const char *program);
 const char *tdw__backend_name(enum tdw_backend backend);
 const char *tdw__schedule_name(enum tdw_schedule schedule);
 const char *tdw__strategy_name(enum tdw_strategy strategy);
-/* The known word that is nearest to `word` (edit distance), or NULL if none is near. `next`
- * enumerates the known words. */
-const char *tdw__nearest(const char *word, const char *const *words, size_t count);
 
 /* ── One run ───────────────────────────────────────────────────────────────────────────────── */
 
@@ -139,9 +142,9 @@ struct tdw_result {
     char trace[512]; /* where the failing run was kept; or empty */
 };
 
-/* 0 or -errno (a worker could not be started). */
+/* 0 or -errno (a worker could not be started). What the plan's rules do is added to `counts`. */
 int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
-                 struct tdw_result *result);
+                 struct tdw_result *result, struct tdw_rule_count *counts);
 
 /* ── Telling ───────────────────────────────────────────────────────────────────────────────── */
 
@@ -149,7 +152,11 @@ void tdw__report_head(const struct tdw_options *options, const char *program);
 void tdw__report_result(const struct tdw_options *options, const char *program,
                         const struct tdw_result *result);
 void tdw__report_json(const struct tdw_options *options, const char *program,
-                      const struct tdw_result *results, size_t count, int code);
+                      const struct tdw_result *results, size_t count,
+                      const struct tdw_rule_count *counts, int code);
+
+/* What the rules of the plan did, all workers together. */
+void tdw__report_rules(const struct tdw_options *options, const struct tdw_rule_count *counts);
 
 /* Is the scenario among those that were asked for? */
 bool tdw__is_selected(const struct tdw_options *options, const struct tdw_scenario *scenario);

@@ -20,8 +20,9 @@
 #include <unistd.h>
 
 struct shared {
-    uint64_t limit; /* no seed above this one needs to be run */
-    int stop;       /* the signal that said so */
+    struct tdw_rule_count *counts; /* behind the parts: those of each worker in a row */
+    uint64_t limit;                /* no seed above this one needs to be run */
+    int stop;                      /* the signal that said so */
     struct part {
         struct tdw_result result;
         struct tdw_run current;
@@ -126,13 +127,16 @@ static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
     return true;
 }
 
-static void work(const struct tdw_options *options, struct shared *shared, struct part *part,
+static void work(const struct tdw_options *given, struct shared *shared, struct part *part,
                  uint32_t which, uint32_t workers)
 {
-    const uint64_t end_ns = options->time_ns ? now_ns() + options->time_ns : 0;
+    const uint64_t end_ns = given->time_ns ? now_ns() + given->time_ns : 0;
+    struct tdw_options own = *given;
+    const struct tdw_options *options = &own;
     struct tdw_world_options world_options;
     struct tdw_world *world = NULL;
 
+    own.counts = own.plan ? shared->counts + which * tdw_plan_rules(own.plan) : NULL;
     tdw__world_options(options, options->seed, &world_options);
     if (options->backend == TDW_BACKEND_SIM) {
         world = tdw_world_new(&world_options);
@@ -242,14 +246,25 @@ static int run_workers(const struct tdw_options *options, struct shared *shared,
     return started == workers ? 0 : -EAGAIN;
 }
 
+static void add_counts(struct tdw_rule_count *to, const struct tdw_rule_count *from, size_t rules)
+{
+    for (size_t i = 0; i < rules; i++) {
+        to[i].hits += from[i].hits;
+        to[i].fires += from[i].fires;
+        to[i].live += from[i].live;
+    }
+}
+
 int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
-                 struct tdw_result *result)
+                 struct tdw_result *result, struct tdw_rule_count *counts)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const uint32_t jobs =
         options->jobs == UINT32_MAX ? (uint32_t)(cores > 0 ? cores : 1) : options->jobs;
     const uint32_t workers = jobs == 0 ? 1 : jobs;
-    const size_t bytes = sizeof(struct shared) + workers * sizeof(struct part);
+    const size_t rules = options->plan ? tdw_plan_rules(options->plan) : 0;
+    const size_t bytes = sizeof(struct shared) + workers * sizeof(struct part) +
+                         workers * rules * sizeof(struct tdw_rule_count);
     struct shared *shared =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     const uint64_t began = now_ns();
@@ -259,6 +274,7 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
     if (shared == MAP_FAILED)
         return -ENOMEM;
     shared->limit = UINT64_MAX;
+    shared->counts = (struct tdw_rule_count *)(void *)&shared->parts[workers];
     for (int m = 0; m < TDW_MODELS; m++)
         if ((options->models & 1u << m) && tdw__scenario_has(scenario, (enum tdw_model)m))
             result->models |= 1u << m;
@@ -272,8 +288,10 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
     else if (result->models)
         ret = run_workers(options, shared, workers);
     listen_to_signals(NULL);
-    for (uint32_t i = 0; i < workers; i++)
+    for (uint32_t i = 0; i < workers; i++) {
         add_part(result, &shared->parts[i]);
+        add_counts(counts, shared->counts + i * rules, rules);
+    }
     result->interrupted = shared->stop == SIGINT;
     result->stopped = shared->stop && !result->interrupted;
     result->seconds = (double)(now_ns() - began) / 1e9;

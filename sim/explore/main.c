@@ -121,16 +121,27 @@ static int exit_code(const struct tdw_result *results, size_t count, bool io_fai
     return code == TDW_EXIT_OK && runs == 0 ? TDW_EXIT_NOTHING : code;
 }
 
+/* Has every rule of the plan fired? */
+static bool all_fired(const struct tdw_options *options, const struct tdw_rule_count *counts)
+{
+    for (size_t i = 0; options->plan && i < tdw_plan_rules(options->plan); i++)
+        if (counts[i].fires == 0)
+            return false;
+    return true;
+}
+
 static int explore_all(const struct tdw_options *options, const char *program,
                        const struct tdw_scenario *const *begin, size_t count)
 {
+    const size_t rules = options->plan ? tdw_plan_rules(options->plan) : 0;
     struct tdw_result *results = calloc(count ? count : 1, sizeof *results);
+    struct tdw_rule_count *counts = calloc(rules ? rules : 1, sizeof *counts);
     size_t done = 0;
     bool io_failed = false;
-    int code;
+    int code = TDW_EXIT_BUG;
 
-    if (!results)
-        return TDW_EXIT_BUG;
+    if (!results || !counts)
+        goto out;
     tdw__report_head(options, program);
     for (size_t i = 0; i < count; i++) {
         struct tdw_result *result = &results[done];
@@ -138,10 +149,10 @@ static int explore_all(const struct tdw_options *options, const char *program,
 
         if (!tdw__is_selected(options, begin[i]))
             continue;
-        if (tdw__explore(options, begin[i], result) < 0) {
+        if (tdw__explore(options, begin[i], result, counts) < 0) {
             fprintf(stderr, "tidewheel: no worker process could be started\n");
-            free(results);
-            return TDW_EXIT_IO;
+            code = TDW_EXIT_IO;
+            goto out;
         }
         done++;
         ret = keep(options, program, result);
@@ -154,9 +165,15 @@ static int explore_all(const struct tdw_options *options, const char *program,
             break;
     }
     code = exit_code(results, done, io_failed);
+    if (code == TDW_EXIT_OK && options->require_fired && !all_fired(options, counts))
+        code = TDW_EXIT_NEVER_FIRED;
     if (options->json)
-        tdw__report_json(options, program, results, done, code);
+        tdw__report_json(options, program, results, done, counts, code);
+    else
+        tdw__report_rules(options, counts);
+out:
     free(results);
+    free(counts);
     return code;
 }
 
@@ -184,6 +201,41 @@ static bool is_to_be_had(const struct tdw_options *options)
     }
     tdw_loop_close(loop);
     return true;
+}
+
+/* The plan that was asked for; an exit code. */
+static int open_plan(struct tdw_options *options, struct tdw_plan **plan)
+{
+    int ret = 0;
+
+    *plan = NULL;
+    if (options->plan_name)
+        ret =
+            tdw_plan_read(plan, options->plan_name, options->sets, options->sets_count, NULL, NULL);
+    else if (options->sets_count)
+        ret = tdw_plan_text(plan, "no plan", "", 0, options->sets, options->sets_count, NULL, NULL);
+    if (ret == -ENOENT)
+        fprintf(stderr,
+                "tidewheel: there is no plan %s, neither a file nor a preset (tdw plan "
+                "list)\n",
+                options->plan_name);
+    else if (ret < 0 && ret != -EINVAL)
+        fprintf(stderr, "tidewheel: %s: %s\n", options->plan_name, strerror(-ret));
+    options->plan = *plan;
+    return ret == 0 ? TDW_EXIT_OK : ret == -ENOENT || ret == -EINVAL ? TDW_EXIT_USAGE : TDW_EXIT_IO;
+}
+
+static int act_with_plan(struct tdw_options *options, char **argv,
+                         const struct tdw_scenario *const *begin, size_t count)
+{
+    struct tdw_plan *plan;
+    int code = open_plan(options, &plan);
+
+    if (code == TDW_EXIT_OK)
+        code = options->costs ? tdw__models_of(options, begin, count)
+                              : explore_all(options, argv[0], begin, count);
+    tdw_plan_free(plan);
+    return code;
 }
 
 static int act(const struct tdw_options *given, char **argv,
@@ -219,11 +271,9 @@ static int act(const struct tdw_options *given, char **argv,
                 "runs are kept in --trace-dir\n");
         return TDW_EXIT_USAGE;
     }
-    if (options.costs)
-        return tdw__models_of(&options, begin, count);
-    if ((options.models & (options.models - 1)) != 0)
+    if (!options.costs && (options.models & (options.models - 1)) != 0)
         options.lockstep = true; /* all models, or several: they must agree */
-    return explore_all(&options, argv[0], begin, count);
+    return act_with_plan(&options, argv, begin, count);
 }
 
 int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,

@@ -21,6 +21,9 @@
     X(lockstep, 0, NULL, lockstep, "all models must do the same, event by event (on for 'all')")   \
     X(param, 'p', "NAME=V", param, "set a parameter of the scenario")                              \
     X(max_steps, 0, "N", max_steps, "steps after which a run counts as a livelock (10000000)")     \
+    X(plan, 0, "FILE", plan, "what may go wrong: a plan, or a preset (tdw plan list)")             \
+    X(set, 0, "KEY=V", set, "set a key of the plan: rules.0.p=0.1")                                \
+    X(require_fired, 0, NULL, require_fired, "exit 6 if a rule of the plan never fired")           \
     X(trace_dir, 0, "DIR", trace_dir, "where failing runs are kept as .tdw (build/failures)")      \
     X(replay, 0, "FILE", replay, "repeat a kept run, comparing every choice and event")            \
     X(guided, 0, NULL, guided,                                                                     \
@@ -146,10 +149,25 @@ FLAG(guided)
 FLAG(json)
 FLAG(quiet)
 FLAG(bisect)
+FLAG(require_fired)
 FLAG(list)
 FLAG(costs)
 FLAG(version)
 FLAG(help)
+
+static int set_plan(struct tdw_options *o, const char *value)
+{
+    o->plan_name = value;
+    return 0;
+}
+
+static int set_set(struct tdw_options *o, const char *value)
+{
+    if (o->sets_count == TDW_SETS_MAX)
+        return -EINVAL;
+    o->sets[o->sets_count++] = value;
+    return 0;
+}
 
 static int set_trace_dir(struct tdw_options *o, const char *value)
 {
@@ -203,45 +221,6 @@ static bool is_named(const struct option *option, const char *text, size_t bytes
         if (text[i] != (option->name[i] == '_' ? '-' : option->name[i]))
             return false;
     return true;
-}
-
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[64], bytes = strlen(b);
-
-    if (bytes >= 63)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= bytes; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i]; i++) {
-        size_t corner = row[0];
-
-        row[0] = i + 1;
-        for (size_t j = 0; j < bytes; j++) {
-            const size_t change = corner + (a[i] != b[j]);
-            const size_t least = row[j] < row[j + 1] ? row[j] : row[j + 1];
-
-            corner = row[j + 1];
-            row[j + 1] = change < least + 1 ? change : least + 1;
-        }
-    }
-    return row[bytes];
-}
-
-const char *tdw__nearest(const char *word, const char *const *words, size_t count)
-{
-    const char *best = NULL;
-    size_t least = strlen(word) / 2 + 1;
-
-    for (size_t i = 0; i < count; i++) {
-        const size_t d = distance(word, words[i]);
-
-        if (d < least) {
-            least = d;
-            best = words[i];
-        }
-    }
-    return best;
 }
 
 static int unknown(const char *text)

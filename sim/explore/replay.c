@@ -23,10 +23,23 @@ static void parameter_text(const struct tdw_options *options, char *text, size_t
                                (unsigned long long)options->params[i].value);
 }
 
+/* As it was understood, with what was set: all that it takes to have it again. */
+static char *plan_text(const struct tdw_plan *plan)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *to = plan ? open_memstream(&text, &bytes) : NULL;
+
+    if (!to)
+        return NULL;
+    tdw_plan_show(plan, to);
+    return fclose(to) == 0 ? text : NULL;
+}
+
 int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, const char *program,
                   const struct tdw_run *run, const char *path)
 {
-    char seed[24], params[512], steps[24];
+    char seed[24], params[512], steps[24], *plan = plan_text(options->plan);
     const struct tdw_trace_meta meta[] = {
         {"program", program},
         {"scenario", run->scenario->name},
@@ -37,6 +50,7 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
         {"max_steps", steps},
         {"params", params},
         {"tidewheel", TDW_VERSION},
+        {"plan", plan ? plan : ""},
     };
     struct tdw_world_options world_options;
     struct tdw_trace_writer *writer;
@@ -46,7 +60,9 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)run->seed);
     snprintf(steps, sizeof steps, "%llu", (unsigned long long)options->max_steps);
     parameter_text(options, params, sizeof params);
-    ret = tdw_trace_create(&writer, path, TDW_TRACE_RUN, meta, sizeof meta / sizeof *meta);
+    ret = tdw_trace_create(&writer, path, TDW_TRACE_RUN, meta,
+                           sizeof meta / sizeof *meta - (options->plan ? 0 : 1));
+    free(plan);
     if (ret < 0)
         return ret;
     tdw__world_options(options, run->seed, &world_options);
@@ -62,6 +78,7 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
 struct kept {
     char scenario[64], model[16], schedule[16], strategy[16], params[512];
     uint64_t seed, max_steps;
+    struct tdw_plan *plan;
     struct tdw_answer *answers;
     size_t answers_count, answers_max;
     struct tdw_digest digest;
@@ -89,6 +106,9 @@ static void take_meta(struct kept *kept, const struct tdw_trace_meta *meta)
         kept->seed = strtoull(meta->value, NULL, 10);
     if (strcmp(meta->key, "max_steps") == 0)
         kept->max_steps = strtoull(meta->value, NULL, 10);
+    if (strcmp(meta->key, "plan") == 0 && !kept->plan)
+        tdw_plan_text(&kept->plan, "the trace's plan", meta->value, strlen(meta->value), NULL, 0,
+                      NULL, NULL);
 }
 
 static int take_choice(struct kept *kept, const struct tdw_event *event)
@@ -328,6 +348,12 @@ static int replay_kept(struct tdw_options *options, const struct tdw_run *run, s
     return TDW_EXIT_FAILED;
 }
 
+static void free_kept(struct kept *kept)
+{
+    free(kept->answers);
+    tdw_plan_free(kept->plan);
+}
+
 int tdw__replay(const struct tdw_options *given, const struct tdw_scenario *const *begin,
                 const struct tdw_scenario *const *end)
 {
@@ -337,17 +363,18 @@ int tdw__replay(const struct tdw_options *given, const struct tdw_scenario *cons
     int code;
 
     if (read_kept(options.replay, &kept) < 0 || !kept.whole) {
-        free(kept.answers);
+        free_kept(&kept);
         return TDW_EXIT_USAGE;
     }
     run.scenario = find_scenario(begin, end, kept.scenario);
     if (!run.scenario || use_options(&options, &kept, &run) < 0) {
         fprintf(stderr, "tidewheel: %s: this program has no scenario '%s' in model '%s'\n",
                 options.replay, kept.scenario, kept.model);
-        free(kept.answers);
+        free_kept(&kept);
         return options.bisect ? TDW_EXIT_BISECT_SKIP : TDW_EXIT_USAGE;
     }
+    options.plan = kept.plan;
     code = options.guided ? guide_kept(&options, &run, &kept) : replay_kept(&options, &run, &kept);
-    free(kept.answers);
+    free_kept(&kept);
     return code;
 }

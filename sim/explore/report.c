@@ -76,6 +76,10 @@ static void report_failure(const struct tdw_options *options, const char *progra
     for (uint32_t i = 0; i < options->params_count; i++)
         printf(" -p %.*s=%llu", (int)options->params[i].name_bytes, options->params[i].name,
                (unsigned long long)options->params[i].value);
+    if (options->plan_name)
+        printf(" --plan %s", options->plan_name);
+    for (uint32_t i = 0; i < options->sets_count; i++)
+        printf(" --set '%s'", options->sets[i]);
     printf("\n");
 }
 
@@ -106,6 +110,23 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
         }
     }
     fflush(stdout);
+}
+
+void tdw__report_rules(const struct tdw_options *options, const struct tdw_rule_count *counts)
+{
+    const size_t rules = options->plan ? tdw_plan_rules(options->plan) : 0;
+
+    if (rules == 0 || options->quiet)
+        return;
+    printf("%-32s %12s %12s %12s\n", "rule of the plan", "runs live", "hits", "fires");
+    for (size_t i = 0; i < rules; i++)
+        printf("  %-30.30s %12llu %12llu %12llu%s\n", tdw_plan_rule_name(options->plan, i),
+               (unsigned long long)counts[i].live, (unsigned long long)counts[i].hits,
+               (unsigned long long)counts[i].fires,
+               counts[i].fires  ? ""
+               : counts[i].hits ? "  never fired"
+               : counts[i].live ? "  never hit"
+                                : "  never live");
 }
 
 static void json_text(const char *text)
@@ -161,8 +182,24 @@ static void json_result(const struct tdw_options *options, const struct tdw_resu
     printf("}");
 }
 
+static void json_rules(const struct tdw_options *options, const struct tdw_rule_count *counts)
+{
+    if (!options->plan)
+        return;
+    printf(",\n  \"rules\": [");
+    for (size_t i = 0; i < tdw_plan_rules(options->plan); i++) {
+        printf("%s\n    {\"name\": ", i ? "," : "");
+        json_text(tdw_plan_rule_name(options->plan, i));
+        printf(", \"live\": %llu, \"hits\": %llu, \"fires\": %llu}",
+               (unsigned long long)counts[i].live, (unsigned long long)counts[i].hits,
+               (unsigned long long)counts[i].fires);
+    }
+    printf("\n  ]");
+}
+
 void tdw__report_json(const struct tdw_options *options, const char *program,
-                      const struct tdw_result *results, size_t count, int code)
+                      const struct tdw_result *results, size_t count,
+                      const struct tdw_rule_count *counts, int code)
 {
     printf("{\n  \"program\": ");
     json_text(program);
@@ -174,5 +211,7 @@ void tdw__report_json(const struct tdw_options *options, const char *program,
         json_result(options, &results[i]);
         printf("%s\n", i + 1 < count ? "," : "");
     }
-    printf("  ]\n}\n");
+    printf("  ]");
+    json_rules(options, counts);
+    printf("\n}\n");
 }

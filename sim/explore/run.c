@@ -124,13 +124,15 @@ void tdw__run(struct tdw_world *world, const struct tdw_options *options, const 
               struct tdw_outcome *outcome)
 {
     struct tdw_loop *loop = tdw_world_loop(world);
-    struct tdw_world_options world_options;
+    struct tdw_faults *faults = NULL;
     struct tdw_run copy = *run;
 
-    tdw__world_options(options, run->seed, &world_options);
+    if (options->plan && !(faults = tdw_plan_apply(options->plan, loop, options->counts)))
+        tdw__judge_end(loop, -ENOMEM);
     tdw__running = options;
     tdw__judge_end(loop, tdw_world_run(world, start_test, &copy));
     tdw__running = NULL;
+    tdw_faults_end(faults);
     tdw__outcome(loop, outcome);
 }
 

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The faults' own header: what a plan is once it has been read.
+ *
+ *     points.c    the names of the library's points, from the table of opcodes
+ *     presets.c   plans that come with the library, as text
+ *     read.c      YAML ─▶ document, and all that is wrong with it, in order
+ *     keys.c      document ─▶ plan: what each mapping may have
+ *     set.c       --set: values put into the document
+ *     value.c     durations, sizes, probabilities, error names, as people write them
+ *     show.c      plan ─▶ YAML
+ *     judge.c     a plan at work: at each point, which rule fires
+ *     fiu.c       libfiu's points, and libfiu in between
+ *
+ * I9: the kernels ask for verdicts and apply them; what may fail, when, and how often is decided
+ * here alone.
+ */
+#ifndef TDW_FAULTS_H
+#define TDW_FAULTS_H
+
+#include <runtime/event.h>
+#include <stdatomic.h>
+#include <tidewheel/fault.h>
+
+/* ── Points (points.c) ─────────────────────────────────────────────────────────────────────── */
+
+enum tdw_point_kind {
+    TDW_POINT_ERROR,  /* the op completes with an error, and nothing of it was done */
+    TDW_POINT_CANCEL, /* … with -ECANCELED, as if somebody had cancelled it */
+    TDW_POINT_SHORT,  /* it moves a part of what it was asked to */
+    TDW_POINT_DELAY,  /* it takes longer */
+    TDW_POINT_KINDS
+};
+
+/* "error", "cancel", …, and what it means. */
+const char *tdw__point_kind_name(enum tdw_point_kind kind);
+const char *tdw__point_kind_text(enum tdw_point_kind kind);
+enum { TDW_POINT_NAME = 48, TDW_ERRORS_MAX = 40 };
+/* "read". */
+void tdw__opcode_word(uint8_t opcode, char word[TDW_POINT_NAME]);
+/* Is there a point of that kind for the opcode? */
+bool tdw__point_is(uint8_t opcode, enum tdw_point_kind kind);
+/* "tdw/op/read/error". */
+void tdw__point_name(uint8_t opcode, enum tdw_point_kind kind, char name[TDW_POINT_NAME]);
+/* The errors that the manual pages document for the opcode and that a program cannot keep from
+ * happening (a full disk; not a wrong descriptor), as positive numbers. */
+size_t tdw__point_errors(uint8_t opcode, int errors[TDW_ERRORS_MAX]);
+
+/* ── Values (value.c) ──────────────────────────────────────────────────────────────────────── */
+
+/* Of 2^32: 0.25, 25%, 1/4. Exact for what fits; false: it is none, or not between 0 and 1. */
+bool tdw__value_chance(const char *text, uint64_t *to);
+/* In ns: 10ns, 1.5us, 20ms, 1s, 2m, 1h. */
+bool tdw__value_time(const char *text, uint64_t *to);
+/* In bytes: 4096, 4k, 1M, 1G (powers of 1,024; KiB and the like are taken, too). */
+bool tdw__value_size(const char *text, uint64_t *to);
+bool tdw__value_count(const char *text, uint64_t *to);
+/* "EIO": 5; 0: no errno has that name. */
+int tdw__value_error(const char *text);
+/* Does `text` match the pattern, in which * stands for any text, also of several parts of a name,
+ * and ? for a byte? */
+bool tdw__glob(const char *pattern, const char *text);
+
+/* ── Plans that come with the library (presets.c) ──────────────────────────────────────────── */
+
+const char *tdw__preset_text(const char *name); /* NULL: there is none of that name */
+
+/* ── Rules ─────────────────────────────────────────────────────────────────────────────────── */
+
+enum { TDW_RULES_MAX = 256 };
+
+enum tdw_trigger {
+    TDW_TRIGGER_ALWAYS,
+    TDW_TRIGGER_CHANCE, /* with probability `chance` */
+    TDW_TRIGGER_NTH,    /* the n-th hit */
+    TDW_TRIGGER_EVERY,  /* each n-th hit */
+};
+
+struct tdw_rule {
+    char *name;
+    char *point; /* a pattern */
+    unsigned line, column;
+    struct { /* for whom: NULL, 0: for everybody */
+        char *host, *process, *task, *path;
+        uint8_t opcodes[32]; /* bits; all 0: any */
+        bool by_opcode, by_size;
+        uint64_t size_min, size_max;
+    } match;
+    enum tdw_trigger trigger;
+    uint64_t chance, n;        /* of 2^32; of nth, every */
+    uint64_t from_ns, end_ns;  /* when: [from, end) */
+    int32_t during;            /* only while that rule is active; -1: always */
+    char *during_name, *after; /* after: a mark */
+    struct {
+        int error;         /* 0: one of the opcode's, by choice */
+        uint64_t bytes;    /* of a short op; 0: by choice */
+        uint64_t delay_ns; /* 0: by choice, up to 100 ms */
+    } action;
+    uint64_t budget; /* how often it may fire; UINT64_MAX: no bound */
+    uint64_t cooldown_ns;
+    uint64_t enable; /* of 2^32: is it live in a run? */
+};
+
+struct tdw_concern { /* a point of an opcode that a rule names */
+    uint16_t rule;
+    uint8_t kind; /* enum tdw_point_kind */
+    char point[TDW_POINT_NAME];
+    uint64_t hash; /* of the point and the rule: where the choice is made */
+};
+
+struct tdw_plan {
+    char *name; /* its file or preset */
+    struct tdw_rule *rules;
+    size_t rules_count;
+    struct tdw_concern *concerns;
+    uint32_t first[257]; /* of each opcode's; they end where the next begin */
+    bool of_programs;    /* some rule may name points of programs */
+    bool sees_marks;     /* some rule waits for a mark */
+};
+
+/* A point of the program's, by where it stands (`site`), or by its name alone. */
+struct tdw_place {
+    const void *site;
+    const char *name;
+    uint64_t hash;
+    uint64_t rules[TDW_RULES_MAX / 64]; /* bits: those that name it */
+    bool any;                           /* of these */
+    bool enabled;                       /* libfiu asks for it (fiu.c) */
+};
+
+/* The point of that name under the plan of the running task's loop; NULL: there is none, or no
+ * memory. And whether it fails now (judge.c). */
+struct tdw_place *tdw__fault_place(const char *name);
+bool tdw__fault_at(const struct tdw_place *place, const struct tdw_site *site);
+
+/* Fill in what follows from the rules (judge.c). 0 or -ENOMEM. */
+int tdw__plan_prepare(struct tdw_plan *plan);
+
+#endif

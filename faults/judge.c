@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A plan at work on a loop: at each point, which rule fires, and what comes of it.
+ *
+ *     op starts ─ judge ─▶ rules whose point is one of the op's ─ match ─ active? ─ trigger ─▶
+ * fires
+ *
+ * When a plan has been read each opcode gets the list of (rule, kind of point) that may concern it,
+ * so an op that no rule names costs one load. A rule that matches counts a *hit*; its trigger
+ * decides whether it *fires*. Chance is a choice of kind fault, keyed by the actor, the rule's
+ * point and the op's own number: 0, the calm answer, is no fault. `nth` and `every` count hits of
+ * the run. The first rule that makes the op fail ends the list; short counts and delays add up.
+ *
+ * Whether a rule is live in a run at all (`enable`) is drawn before the first op: rules that are
+ * rarely together find what all of them at once would hide (Groce et al. 2012, "Swarm testing").
+ *
+ * A short op's entry has the smaller length while it is in flight; it is restored when the op
+ * completes, so that the program finds its entry as it was.
+ */
+#include <faults/faults.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DRAW_BOUND = 1u << 31, DELAY_STEPS = 1024, DELAY_MAX_MS = 100 };
+
+_Atomic unsigned tdw__plans;
+
+struct active { /* a rule in this run */
+    bool live, marked;
+    uint64_t hits, fires, last_ns;
+};
+
+struct shortened {
+    struct tdw_op *op;
+    uint32_t len;
+};
+
+struct tdw_faults {
+    struct tdw_gate gate; /* the first member */
+    struct tdw_tap tap;   /* sees marks, where a rule waits for one */
+    const struct tdw_plan *plan;
+    struct tdw_loop *loop;
+    struct tdw_rule_count *counts;
+    struct active *rules;
+    struct shortened *shorts;
+    uint32_t shorts_count, shorts_max;
+    struct tdw_place **places;
+    uint32_t places_count, places_max;
+    bool begun, own_counts;
+};
+
+/* ── Is a rule active, and for this op? ────────────────────────────────────────────────────── */
+
+static bool is_active(const struct tdw_faults *f, size_t which, uint64_t now_ns)
+{
+    const struct tdw_rule *rule = &f->plan->rules[which];
+    const struct active *active = &f->rules[which];
+
+    return active->live && now_ns >= rule->from_ns && now_ns < rule->end_ns &&
+           (!rule->after || active->marked) &&
+           (rule->during < 0 || is_active(f, (size_t)rule->during, now_ns));
+}
+
+/* The parts of "host/process#0". */
+static bool matches_ring(const struct tdw_rule *rule, const struct tdw_ring *ring)
+{
+    const char *slash = strchr(ring->path, '/');
+    char host[160];
+
+    if (!rule->match.host && !rule->match.process)
+        return true;
+    snprintf(host, sizeof host, "%.*s", slash ? (int)(slash - ring->path) : 159, ring->path);
+    if (rule->match.host && !tdw__glob(rule->match.host, host))
+        return false;
+    return !rule->match.process || (slash && tdw__glob(rule->match.process, slash + 1));
+}
+
+static bool matches_task(const struct tdw_rule *rule, const struct tdw_task *task)
+{
+    char path[256];
+
+    if (!rule->match.task)
+        return true;
+    tdw_task_path(task, path, sizeof path);
+    return tdw__glob(rule->match.task, path);
+}
+
+/* By the names in the entry. */
+static bool matches_path(const struct tdw_rule *rule, const struct tdw_op *op)
+{
+    const struct tdw_opcode *row = &tdw__opcodes[op->sqe.opcode];
+    const char *first = (const char *)(uintptr_t)op->sqe.addr;
+    const char *second = (const char *)(uintptr_t)op->sqe.off;
+
+    return (row->addr == TDW_W_PATH && first && tdw__glob(rule->match.path, first)) ||
+           (row->off == TDW_W_PATH && second && tdw__glob(rule->match.path, second));
+}
+
+static bool matches(const struct tdw_rule *rule, const struct tdw_op *op)
+{
+    const uint8_t opcode = op->sqe.opcode;
+
+    if (rule->match.by_opcode && !(rule->match.opcodes[opcode / 8] & 1 << opcode % 8))
+        return false;
+    if (rule->match.by_size &&
+        (!tdw__point_is(opcode, TDW_POINT_SHORT) || op->sqe.len < rule->match.size_min ||
+         op->sqe.len > rule->match.size_max))
+        return false;
+    if (rule->match.path && !matches_path(rule, op))
+        return false;
+    return matches_ring(rule, op->task->ring) && matches_task(rule, op->task);
+}
+
+/* ── Does it fire? ─────────────────────────────────────────────────────────────────────────── */
+
+static uint32_t draw(const struct tdw_faults *f, uint64_t actor, uint64_t point, uint32_t ordinal,
+                     uint32_t bound)
+{
+    return tdw__choose(f->loop, &(struct tdw_choice){.kind = TDW_CHOOSE_FAULT,
+                                                     .ordinal = ordinal,
+                                                     .bound = bound,
+                                                     .actor = actor,
+                                                     .point = point});
+}
+
+/* With a probability of `chance` / 2^32. */
+static bool happens(const struct tdw_faults *f, uint64_t actor, uint64_t point, uint32_t ordinal,
+                    uint64_t chance)
+{
+    const uint32_t of_bound = (uint32_t)(chance >> 1);
+
+    if (of_bound == 0)
+        return false;
+    return of_bound >= DRAW_BOUND ||
+           draw(f, actor, point, ordinal, DRAW_BOUND) >= DRAW_BOUND - of_bound;
+}
+
+static bool fires(struct tdw_faults *f, size_t which, uint64_t actor, uint64_t point,
+                  uint32_t ordinal, uint64_t now_ns)
+{
+    const struct tdw_rule *rule = &f->plan->rules[which];
+    struct active *active = &f->rules[which];
+    bool yes = true;
+
+    active->hits++;
+    f->counts[which].hits++;
+    if (active->fires >= rule->budget ||
+        (active->fires > 0 && now_ns - active->last_ns < rule->cooldown_ns))
+        return false;
+    switch (rule->trigger) {
+    case TDW_TRIGGER_ALWAYS:
+        break;
+    case TDW_TRIGGER_CHANCE:
+        yes = happens(f, actor, point, ordinal, rule->chance);
+        break;
+    case TDW_TRIGGER_NTH:
+        yes = active->hits == rule->n;
+        break;
+    case TDW_TRIGGER_EVERY:
+        yes = active->hits % rule->n == 0;
+        break;
+    }
+    if (!yes)
+        return false;
+    active->fires++;
+    active->last_ns = now_ns;
+    f->counts[which].fires++;
+    return true;
+}
+
+/* Which rules are live in this run. */
+static void begin(struct tdw_faults *f)
+{
+    f->begun = true;
+    for (size_t i = 0; i < f->plan->rules_count; i++) {
+        const struct tdw_rule *rule = &f->plan->rules[i];
+        const uint64_t place = tdw__mix(TDW_K3, tdw__hash_text(rule->name));
+
+        f->rules[i] = (struct active){.live = happens(f, TDW_K2, place, 0, rule->enable)};
+        f->counts[i].live += f->rules[i].live;
+    }
+}
+
+static uint64_t now_of(struct tdw_loop *loop)
+{
+    if (TDW_UNLIKELY(loop->late))
+        loop->backend->clock(loop);
+    return loop->now_ns;
+}
+
+/* ── Verdicts ──────────────────────────────────────────────────────────────────────────────── */
+
+static int error_of(const struct tdw_faults *f, const struct tdw_rule *rule,
+                    const struct tdw_concern *concern, const struct tdw_op *op)
+{
+    int errors[TDW_ERRORS_MAX];
+    size_t count;
+
+    if (concern->kind == TDW_POINT_CANCEL)
+        return ECANCELED;
+    if (rule->action.error)
+        return rule->action.error;
+    count = tdw__point_errors(op->sqe.opcode, errors);
+    return errors[count < 2 ? 0
+                            : draw(f, op->task->actor, concern->hash ^ TDW_K1, op->ordinal,
+                                   (uint32_t)count)];
+}
+
+/* How many bytes a short op moves: 0 if there is no such thing as a part of it. */
+static uint32_t bytes_of(const struct tdw_faults *f, const struct tdw_rule *rule,
+                         const struct tdw_concern *concern, const struct tdw_op *op)
+{
+    const uint32_t len = op->sqe.len;
+
+    if (len < 2 || (rule->action.bytes && rule->action.bytes >= len))
+        return 0;
+    if (rule->action.bytes)
+        return (uint32_t)rule->action.bytes;
+    return len - 1 -
+           (len == 2 ? 0 : draw(f, op->task->actor, concern->hash ^ TDW_K2, op->ordinal, len - 1));
+}
+
+static uint64_t delay_of(const struct tdw_faults *f, const struct tdw_rule *rule,
+                         const struct tdw_concern *concern, const struct tdw_op *op)
+{
+    const uint64_t step = (uint64_t)DELAY_MAX_MS * 1000000 / DELAY_STEPS;
+
+    if (rule->action.delay_ns)
+        return rule->action.delay_ns;
+    return step * (1 + draw(f, op->task->actor, concern->hash ^ TDW_K3, op->ordinal, DELAY_STEPS));
+}
+
+/* The op's entry says less, until it completes. */
+static void shorten(struct tdw_faults *f, struct tdw_op *op, uint32_t bytes)
+{
+    if (f->shorts_count == f->shorts_max) {
+        const uint32_t max = f->shorts_max ? f->shorts_max * 2 : 16;
+        struct shortened *shorts = realloc(f->shorts, max * sizeof *shorts);
+
+        if (!shorts)
+            return; /* it is not short, then */
+        f->shorts = shorts;
+        f->shorts_max = max;
+    }
+    f->shorts[f->shorts_count++] = (struct shortened){op, op->sqe.len};
+    op->sqe.len = bytes;
+}
+
+static void completed(struct tdw_gate *gate, struct tdw_op *op)
+{
+    struct tdw_faults *f = (struct tdw_faults *)gate;
+
+    for (uint32_t i = 0; i < f->shorts_count; i++)
+        if (f->shorts[i].op == op) {
+            op->sqe.len = f->shorts[i].len;
+            f->shorts[i] = f->shorts[--f->shorts_count];
+            return;
+        }
+}
+
+static void apply(struct tdw_faults *f, const struct tdw_concern *concern, struct tdw_op *op,
+                  struct tdw_verdict *verdict)
+{
+    const struct tdw_rule *rule = &f->plan->rules[concern->rule];
+    uint32_t bytes;
+
+    switch ((enum tdw_point_kind)concern->kind) {
+    case TDW_POINT_ERROR:
+    case TDW_POINT_CANCEL:
+        verdict->error = -error_of(f, rule, concern, op);
+        break;
+    case TDW_POINT_SHORT:
+        bytes = bytes_of(f, rule, concern, op);
+        if (bytes == 0)
+            return;
+        shorten(f, op, bytes);
+        verdict->bytes = bytes;
+        break;
+    case TDW_POINT_DELAY:
+        verdict->delay_ns += delay_of(f, rule, concern, op);
+        break;
+    case TDW_POINT_KINDS:
+        return;
+    }
+    verdict->point = concern->point;
+}
+
+static struct tdw_verdict judge(struct tdw_gate *gate, struct tdw_op *op)
+{
+    struct tdw_faults *f = (struct tdw_faults *)gate;
+    const uint32_t end = f->plan->first[op->sqe.opcode + 1];
+    struct tdw_verdict verdict = {.error = 0};
+    uint64_t now;
+
+    if (TDW_UNLIKELY(!f->begun))
+        begin(f);
+    if (f->plan->first[op->sqe.opcode] == end)
+        return verdict;
+    now = now_of(f->loop);
+    for (uint32_t i = f->plan->first[op->sqe.opcode]; i < end && !verdict.error; i++) {
+        const struct tdw_concern *concern = &f->plan->concerns[i];
+
+        if (is_active(f, concern->rule, now) && matches(&f->plan->rules[concern->rule], op) &&
+            fires(f, concern->rule, op->task->actor, concern->hash, op->ordinal, now))
+            apply(f, concern, op, &verdict);
+    }
+    return verdict;
+}
+
+/* ── Points of the program's own ───────────────────────────────────────────────────────────── */
+
+/* A new one. Places stay where they are. */
+static struct tdw_place *place_new(struct tdw_faults *f, const void *site, const char *name)
+{
+    struct tdw_place *place;
+
+    if (f->places_count == f->places_max) {
+        const uint32_t max = f->places_max ? f->places_max * 2 : 16;
+        struct tdw_place **places = realloc(f->places, max * sizeof *places);
+
+        if (!places)
+            return NULL;
+        f->places = places;
+        f->places_max = max;
+    }
+    place = malloc(sizeof *place);
+    if (!place)
+        return NULL;
+    *place = (struct tdw_place){
+        .site = site, .name = tdw__intern(f->loop, name), .hash = tdw__hash_text(name)};
+    for (size_t i = 0; i < f->plan->rules_count; i++)
+        if (tdw__glob(f->plan->rules[i].point, name)) {
+            place->rules[i / 64] |= (uint64_t)1 << i % 64;
+            place->any = true;
+        }
+    f->places[f->places_count++] = place;
+    return place;
+}
+
+/* Found by where it stands, which costs no look at the name. */
+static struct tdw_place *place_at(struct tdw_faults *f, const void *site, const char *name)
+{
+    for (uint32_t i = 0; i < f->places_count; i++)
+        if (f->places[i]->site == site)
+            return f->places[i];
+    return place_new(f, site, name);
+}
+
+/* Found by its name alone. */
+static struct tdw_place *place_named(struct tdw_faults *f, const char *name)
+{
+    const uint64_t hash = tdw__hash_text(name);
+
+    for (uint32_t i = 0; i < f->places_count; i++)
+        if (!f->places[i]->site && f->places[i]->hash == hash &&
+            strcmp(f->places[i]->name, name) == 0)
+            return f->places[i];
+    return place_new(f, NULL, name);
+}
+
+static bool fails(struct tdw_faults *f, const struct tdw_place *place, const struct tdw_site *site)
+{
+    struct tdw_task *task = tdw__self;
+    const uint64_t now = now_of(f->loop);
+    bool yes = false, counted = false;
+    uint32_t ordinal = 0;
+
+    for (size_t i = 0; i < f->plan->rules_count && !yes; i++) {
+        const struct tdw_rule *rule = &f->plan->rules[i];
+
+        if (!(place->rules[i / 64] >> i % 64 & 1) || !is_active(f, i, now) || rule->match.path ||
+            rule->match.by_opcode || rule->match.by_size || !matches_ring(rule, task->ring) ||
+            !matches_task(rule, task))
+            continue;
+        if (!counted)
+            ordinal = tdw__count(f->loop, tdw__mix(task->actor ^ TDW_CHOOSE_FAULT, place->hash));
+        counted = true;
+        yes = fires(f, i, task->actor, tdw__mix(place->hash, tdw__hash_text(rule->name)), ordinal,
+                    now);
+    }
+    if (yes)
+        tdw__event(f->loop, (struct tdw_event){.kind = TDW_E_FAULT,
+                                               .actor = task->actor,
+                                               .ordinal = ordinal,
+                                               .data = place->hash,
+                                               .site = site,
+                                               .name = place->name});
+    return yes;
+}
+
+/* The plan at work on the running task's loop, if it has rules for points of programs. */
+static struct tdw_faults *running(void)
+{
+    struct tdw_gate *gate = tdw__self ? tdw__self->ring->loop->gate : NULL;
+    struct tdw_faults *f = gate && gate->judge == judge ? (struct tdw_faults *)gate : NULL;
+
+    if (!f || !f->plan->of_programs)
+        return NULL;
+    if (!f->begun)
+        begin(f);
+    return f;
+}
+
+bool tdw__fault(const char *name, const struct tdw_site *site)
+{
+    struct tdw_faults *f = running();
+    const struct tdw_place *place = f ? place_at(f, site, name) : NULL;
+
+    return place && fails(f, place, site);
+}
+
+struct tdw_place *tdw__fault_place(const char *name)
+{
+    struct tdw_faults *f = running();
+
+    return f ? place_named(f, name) : NULL;
+}
+
+bool tdw__fault_at(const struct tdw_place *place, const struct tdw_site *site)
+{
+    return fails(running(), place, site);
+}
+
+/* ── Marks ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void see_mark(struct tdw_tap *tap, const struct tdw_event *event)
+{
+    struct tdw_faults *f = tdw_of(tap, struct tdw_faults, tap);
+
+    if (event->kind != TDW_E_MARK)
+        return;
+    if (!f->begun)
+        begin(f);
+    for (size_t i = 0; i < f->plan->rules_count; i++)
+        if (f->plan->rules[i].after && tdw__hash_text(f->plan->rules[i].after) == event->data)
+            f->rules[i].marked = true;
+}
+
+/* ── Applied and ended ─────────────────────────────────────────────────────────────────────── */
+
+static int add_concern(struct tdw_plan *plan, uint32_t *count, uint32_t *max,
+                       const struct tdw_concern *concern)
+{
+    if (*count == *max) {
+        const uint32_t more = *max ? *max * 2 : 64;
+        struct tdw_concern *concerns = realloc(plan->concerns, more * sizeof *concerns);
+
+        if (!concerns)
+            return -ENOMEM;
+        plan->concerns = concerns;
+        *max = more;
+    }
+    plan->concerns[(*count)++] = *concern;
+    return 0;
+}
+
+/* The points of an opcode that rule `which` names. */
+static int list_points(struct tdw_plan *plan, uint8_t opcode, size_t which, uint32_t *count,
+                       uint32_t *max)
+{
+    const struct tdw_rule *rule = &plan->rules[which];
+    int ret = 0;
+
+    for (int kind = 0; kind < TDW_POINT_KINDS && ret == 0; kind++) {
+        struct tdw_concern concern = {.rule = (uint16_t)which, .kind = (uint8_t)kind};
+
+        if (!tdw__point_is(opcode, (enum tdw_point_kind)kind))
+            continue;
+        tdw__point_name(opcode, (enum tdw_point_kind)kind, concern.point);
+        concern.hash = tdw__mix(tdw__hash_text(concern.point), tdw__hash_text(rule->name));
+        if (tdw__glob(rule->point, concern.point))
+            ret = add_concern(plan, count, max, &concern);
+    }
+    return ret;
+}
+
+int tdw__plan_prepare(struct tdw_plan *plan)
+{
+    uint32_t count = 0, max = 0;
+
+    for (int opcode = 0; opcode < 256; opcode++) {
+        plan->first[opcode] = count;
+        for (size_t i = 0; i < plan->rules_count; i++)
+            if (list_points(plan, (uint8_t)opcode, i, &count, &max) < 0)
+                return -ENOMEM;
+    }
+    plan->first[256] = count;
+    for (size_t i = 0; i < plan->rules_count; i++) {
+        plan->of_programs |= strncmp(plan->rules[i].point, "tdw/", 4) != 0;
+        plan->sees_marks |= plan->rules[i].after != NULL;
+    }
+    return 0;
+}
+
+struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *loop,
+                                  struct tdw_rule_count *counts)
+{
+    struct tdw_faults *f = calloc(1, sizeof *f);
+    const size_t count = plan->rules_count ? plan->rules_count : 1;
+
+    if (!f)
+        return NULL;
+    *f = (struct tdw_faults){.gate = {.judge = judge, .completed = completed},
+                             .tap = {.event = see_mark},
+                             .plan = plan,
+                             .loop = loop,
+                             .counts = counts ? counts : calloc(count, sizeof *counts),
+                             .own_counts = !counts,
+                             .rules = calloc(count, sizeof *f->rules)};
+    if (!f->counts || !f->rules) {
+        if (f->own_counts)
+            free(f->counts);
+        free(f->rules);
+        free(f);
+        return NULL;
+    }
+    tdw_gate_set(loop, &f->gate);
+    if (plan->sees_marks)
+        tdw_tap_add(loop, &f->tap);
+    if (plan->of_programs)
+        atomic_fetch_add(&tdw__plans, 1);
+    return f;
+}
+
+void tdw_faults_end(struct tdw_faults *f)
+{
+    if (!f)
+        return;
+    if (f->loop->gate == &f->gate)
+        tdw_gate_set(f->loop, NULL);
+    if (f->plan->sees_marks)
+        tdw_tap_remove(f->loop, &f->tap);
+    if (f->plan->of_programs)
+        atomic_fetch_sub(&tdw__plans, 1);
+    if (f->own_counts)
+        free(f->counts);
+    free(f->rules);
+    for (uint32_t i = 0; i < f->places_count; i++)
+        free(f->places[i]);
+    free(f->shorts);
+    free(f->places);
+    free(f);
+}

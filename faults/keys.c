@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keys of a plan: what each mapping may have, and what is wrong with a value.
+ *
+ * Each mapping has a table of its keys; what is not in the table is told with the nearest that is.
+ * `tdw plan show` (show.c) prints the same keys in the same order.
+ */
+#include <faults/read.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ── Mappings ──────────────────────────────────────────────────────────────────────────────── */
+
+typedef void key_fn(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                    struct fy_node *value);
+struct key {
+    const char *name;
+    key_fn *read;
+    const char *help; /* what a value looks like */
+};
+
+/* Where a value that is no scalar is, is told by its key, unless it came by --set. */
+static struct fy_node *place_of(const struct reader *r, struct fy_node *key, struct fy_node *value)
+{
+    return value && (fy_node_is_scalar(value) || tdw__read_set_of(r, value)) ? value : key;
+}
+
+static void unknown_key(struct reader *r, struct fy_node *at, const char *name, const char *where,
+                        const struct key *keys, size_t count)
+{
+    const char *names[32], *near;
+
+    for (size_t i = 0; i < count; i++)
+        names[i] = keys[i].name;
+    near = tdw__nearest(name, names, count);
+    tdw__read_wrong(r, at, "there is no key '%.40s' in %s%s%s%s", name, where,
+                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+static void read_mapping(struct reader *r, struct tdw_rule *rule, struct fy_node *at,
+                         struct fy_node *mapping, const char *where, const struct key *keys,
+                         size_t count)
+{
+    struct fy_node_pair *pair;
+    void *iterator = NULL;
+
+    if (!mapping || !fy_node_is_mapping(mapping)) {
+        tdw__read_wrong(r, place_of(r, at, mapping), "%s has keys and values", where);
+        return;
+    }
+    while ((pair = fy_node_mapping_iterate(mapping, &iterator)) != NULL) {
+        struct fy_node *key = fy_node_pair_key(pair), *value = fy_node_pair_value(pair);
+        const char *name = key ? fy_node_get_scalar0(key) : NULL;
+        size_t i = 0;
+
+        while (name && i < count && strcmp(keys[i].name, name) != 0)
+            i++;
+        if (!name)
+            tdw__read_wrong(r, at, "a key of %s is no word", where);
+        else if (i == count)
+            unknown_key(r, tdw__read_set_of(r, value) ? value : key, name, where, keys, count);
+        else
+            keys[i].read(r, rule, key, value);
+    }
+}
+
+#define READ_MAPPING(r, rule, at, mapping, where, keys)                                            \
+    read_mapping((r), (rule), (at), (mapping), (where), (keys), sizeof(keys) / sizeof *(keys))
+
+/* ── Scalars ───────────────────────────────────────────────────────────────────────────────── */
+
+/* NULL: told that it is none. */
+static const char *scalar(struct reader *r, struct fy_node *key, struct fy_node *value)
+{
+    const char *text = value && fy_node_is_scalar(value) ? fy_node_get_scalar0(value) : NULL;
+
+    if (!text)
+        tdw__read_wrong(r, key, "'%s' has one value", fy_node_get_scalar0(key));
+    return text;
+}
+
+static void keep_text(struct reader *r, char **to, struct fy_node *key, struct fy_node *value)
+{
+    const char *text = scalar(r, key, value);
+
+    if (!text)
+        return;
+    free(*to);
+    *to = strdup(text);
+    r->no_memory |= !*to;
+}
+
+static bool keep_value(struct reader *r, uint64_t *to, struct fy_node *key, struct fy_node *value,
+                       bool (*read)(const char *text, uint64_t *to), const char *kind)
+{
+    const char *text = scalar(r, key, value);
+
+    if (text && !read(text, to)) {
+        tdw__read_wrong(r, value, "'%.40s' is no %s", text, kind);
+        return false;
+    }
+    return text != NULL;
+}
+
+static const char chance_kind[] = "probability: 0.01, 1%, 1/100, from 0 to 1";
+static const char time_kind[] = "time: 10us, 1.5ms, 2s";
+static const char size_kind[] = "size: 512, 4k, 1M";
+static const char count_kind[] = "count: 1, 2, …";
+
+/* ── Match ─────────────────────────────────────────────────────────────────────────────────── */
+
+#define READ_TEXT(name, member)                                                                    \
+    static void read_##name(struct reader *r, struct tdw_rule *rule, struct fy_node *key,          \
+                            struct fy_node *value)                                                 \
+    {                                                                                              \
+        keep_text(r, &rule->member, key, value);                                                   \
+    }
+READ_TEXT(host, match.host)
+READ_TEXT(process, match.process)
+READ_TEXT(task, match.task)
+READ_TEXT(path, match.path)
+READ_TEXT(name, name)
+READ_TEXT(point, point)
+READ_TEXT(while, during_name)
+READ_TEXT(after, after)
+
+static void read_one_opcode(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                            struct fy_node *value)
+{
+    const char *text = scalar(r, key, value);
+    bool any = false;
+
+    for (int opcode = 0; text && opcode < 256; opcode++) {
+        char name[TDW_POINT_NAME];
+
+        if (!tdw__point_is((uint8_t)opcode, TDW_POINT_DELAY))
+            continue;
+        tdw__opcode_word((uint8_t)opcode, name);
+        if (!tdw__glob(text, name))
+            continue;
+        rule->match.opcodes[opcode / 8] |= (uint8_t)(1 << opcode % 8);
+        any = rule->match.by_opcode = true;
+    }
+    if (text && !any)
+        tdw__read_wrong(r, value, "no opcode is called '%.40s'; tdw points names them", text);
+}
+
+/* One, or a list. */
+static void read_opcode(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                        struct fy_node *value)
+{
+    struct fy_node *item;
+    void *iterator = NULL;
+
+    if (!value || !fy_node_is_sequence(value)) {
+        read_one_opcode(r, rule, key, value);
+        return;
+    }
+    while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL)
+        read_one_opcode(r, rule, key, item);
+}
+
+/* 4k, >=4k, <=4k, >4k, <4k, 1k..4k */
+static void read_size(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                      struct fy_node *value)
+{
+    const char *text = scalar(r, key, value), *range = text ? strstr(text, "..") : NULL;
+    const bool least = text && *text == '>', most = text && *text == '<';
+    const bool equal = text && *text && text[1] == '=';
+    char first[32];
+    uint64_t size;
+
+    if (!text)
+        return;
+    rule->match.by_size = true;
+    rule->match.size_min = 0;
+    rule->match.size_max = UINT64_MAX;
+    snprintf(first, sizeof first, "%.*s", range ? (int)(range - text) : 31,
+             text + (least || most) + ((least || most) && equal));
+    if (!tdw__value_size(first, &size) ||
+        (range && !tdw__value_size(range + 2, &rule->match.size_max)) ||
+        (range && rule->match.size_max < size)) {
+        tdw__read_wrong(r, value, "'%.40s' is no range of sizes: 4k, >=4k, <1M, 1k..4k", text);
+        return;
+    }
+    if (!most)
+        rule->match.size_min = size + (least && !equal);
+    if (most)
+        rule->match.size_max = equal || size == 0 ? size : size - 1;
+    else if (!least && !range)
+        rule->match.size_max = size;
+}
+
+static const struct key match_keys[] = {
+    {"host", read_host, "a pattern"},          {"process", read_process, "a pattern"},
+    {"task", read_task, "a pattern"},          {"path", read_path, "a pattern"},
+    {"opcode", read_opcode, "read, write, …"}, {"size", read_size, ">=4k"},
+};
+
+static void read_match(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                       struct fy_node *value)
+{
+    READ_MAPPING(r, rule, key, value, "match", match_keys);
+}
+
+/* ── Trigger ───────────────────────────────────────────────────────────────────────────────── */
+
+static void set_trigger(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                        enum tdw_trigger trigger)
+{
+    if (rule->trigger != TDW_TRIGGER_ALWAYS)
+        tdw__read_wrong(r, key, "a rule has one of p, nth, every");
+    rule->trigger = trigger;
+}
+
+static void read_p(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                   struct fy_node *value)
+{
+    set_trigger(r, rule, key, TDW_TRIGGER_CHANCE);
+    keep_value(r, &rule->chance, key, value, tdw__value_chance, chance_kind);
+}
+
+static void read_number(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                        struct fy_node *value, enum tdw_trigger trigger)
+{
+    set_trigger(r, rule, key, trigger);
+    if (keep_value(r, &rule->n, key, value, tdw__value_count, count_kind) && rule->n == 0)
+        tdw__read_wrong(r, value, "'%s' counts from 1", fy_node_get_scalar0(key));
+}
+
+static void read_nth(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                     struct fy_node *value)
+{
+    read_number(r, rule, key, value, TDW_TRIGGER_NTH);
+}
+
+static void read_every(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                       struct fy_node *value)
+{
+    read_number(r, rule, key, value, TDW_TRIGGER_EVERY);
+}
+
+/* The same as a budget of one. */
+static void read_once(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                      struct fy_node *value)
+{
+    const char *text = scalar(r, key, value);
+
+    if (text && strcmp(text, "true") == 0)
+        rule->budget = 1;
+    else if (text && strcmp(text, "false") != 0)
+        tdw__read_wrong(r, value, "'once' is true or false");
+}
+
+static void read_from(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                      struct fy_node *value)
+{
+    keep_value(r, &rule->from_ns, key, value, tdw__value_time, time_kind);
+}
+
+/* The first hit from then on. */
+static void read_at(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                    struct fy_node *value)
+{
+    if (keep_value(r, &rule->from_ns, key, value, tdw__value_time, time_kind) && rule->budget > 1)
+        rule->budget = 1;
+}
+
+static void read_between(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                         struct fy_node *value)
+{
+    uint64_t *const to[] = {&rule->from_ns, &rule->end_ns};
+    struct fy_node *item;
+    void *iterator = NULL;
+    int count = 0;
+
+    while (value && fy_node_is_sequence(value) &&
+           (item = fy_node_sequence_iterate(value, &iterator)) != NULL && count < 3)
+        if (count++ < 2)
+            keep_value(r, to[count - 1], key, item, tdw__value_time, time_kind);
+    if (count != 2)
+        tdw__read_wrong(r, key, "'between' has two times: [10ms, 1s]");
+    else if (rule->from_ns >= rule->end_ns)
+        tdw__read_wrong(r, key, "'between' ends before it begins");
+}
+
+/* ── Action ────────────────────────────────────────────────────────────────────────────────── */
+
+static void read_error(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                       struct fy_node *value)
+{
+    const char *text = scalar(r, key, value);
+
+    if (!text)
+        return;
+    rule->action.error = tdw__value_error(text);
+    if (rule->action.error == 0)
+        tdw__read_wrong(r, value, "no error is called '%.40s'", text);
+}
+
+static void read_short(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                       struct fy_node *value)
+{
+    if (keep_value(r, &rule->action.bytes, key, value, tdw__value_size, size_kind) &&
+        (rule->action.bytes == 0 || rule->action.bytes > INT32_MAX))
+        tdw__read_wrong(r, value, "a short op moves something: 1 to 2G");
+}
+
+static void read_delay(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                       struct fy_node *value)
+{
+    keep_value(r, &rule->action.delay_ns, key, value, tdw__value_time, time_kind);
+}
+
+static const struct key action_keys[] = {
+    {"error", read_error, "EIO"},
+    {"short", read_short, "512"},
+    {"delay", read_delay, "10ms"},
+};
+
+static void read_action(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                        struct fy_node *value)
+{
+    READ_MAPPING(r, rule, key, value, "action", action_keys);
+}
+
+/* ── Rules ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void read_budget(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                        struct fy_node *value)
+{
+    keep_value(r, &rule->budget, key, value, tdw__value_count, count_kind);
+}
+
+static void read_cooldown(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                          struct fy_node *value)
+{
+    keep_value(r, &rule->cooldown_ns, key, value, tdw__value_time, time_kind);
+}
+
+static void read_enable(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                        struct fy_node *value)
+{
+    keep_value(r, &rule->enable, key, value, tdw__value_chance, chance_kind);
+}
+
+static const struct key rule_keys[] = {
+    {"name", read_name, "a word"},
+    {"point", read_point, "a pattern"},
+    {"match", read_match, "keys"},
+    {"p", read_p, "0.01"},
+    {"nth", read_nth, "3"},
+    {"every", read_every, "10"},
+    {"once", read_once, "true"},
+    {"at", read_at, "5ms"},
+    {"from", read_from, "5ms"},
+    {"between", read_between, "[1ms, 2s]"},
+    {"while", read_while, "a rule's name"},
+    {"after", read_after, "a mark"},
+    {"action", read_action, "keys"},
+    {"budget", read_budget, "5"},
+    {"cooldown", read_cooldown, "10ms"},
+    {"enable", read_enable, "0.5"},
+};
+
+/* Does the pattern name any point, or may it name one that a program has? */
+static bool names_a_point(const char *pattern)
+{
+    char name[TDW_POINT_NAME];
+
+    if (strncmp(pattern, "tdw/", 4) != 0)
+        return true;
+    for (int opcode = 0; opcode < 256; opcode++)
+        for (int kind = 0; kind < TDW_POINT_KINDS; kind++) {
+            if (!tdw__point_is((uint8_t)opcode, (enum tdw_point_kind)kind))
+                continue;
+            tdw__point_name((uint8_t)opcode, (enum tdw_point_kind)kind, name);
+            if (tdw__glob(pattern, name))
+                return true;
+        }
+    return false;
+}
+
+/* What a mapping begins with: its place. */
+static struct fy_node *first_of(const struct reader *r, struct fy_node *mapping,
+                                struct fy_node *otherwise)
+{
+    struct fy_node_pair *pair;
+    void *iterator = NULL;
+
+    if (mapping && fy_node_is_scalar(mapping))
+        return mapping;
+    if (!mapping || !fy_node_is_mapping(mapping))
+        return otherwise;
+    if (tdw__read_set_of(r, mapping))
+        return mapping;
+    pair = fy_node_mapping_iterate(mapping, &iterator);
+    if (!pair)
+        return otherwise;
+    return tdw__read_set_of(r, fy_node_pair_value(pair)) ? fy_node_pair_value(pair)
+                                                         : fy_node_pair_key(pair);
+}
+
+static void read_rule(struct reader *r, struct fy_node *at, struct fy_node *node)
+{
+    struct tdw_plan *plan = r->plan;
+    struct tdw_rule *rules = realloc(plan->rules, (plan->rules_count + 1) * sizeof *plan->rules),
+                    *rule;
+    struct fy_node *point = NULL;
+
+    at = first_of(r, node, at);
+    if (!rules) {
+        r->no_memory = true;
+        return;
+    }
+    plan->rules = rules;
+    rule = &rules[plan->rules_count++];
+    *rule = (struct tdw_rule){
+        .end_ns = UINT64_MAX, .during = -1, .budget = UINT64_MAX, .enable = (uint64_t)1 << 32};
+    READ_MAPPING(r, rule, at, node, "a rule", rule_keys);
+    if (node && fy_node_is_mapping(node))
+        point = fy_node_mapping_lookup_by_string(node, "point", FY_NT);
+    if (!rule->point)
+        tdw__read_wrong(r, at, "rule %zu has no point", plan->rules_count);
+#ifdef TDW_NO_FIU
+    else if (strncmp(rule->point, "tdw/", 4) != 0)
+        tdw__read_wrong(r, point,
+                        "'%.60s' is a point of programs, and this build (FIU=no) has only those "
+                        "of the library, tdw/…",
+                        rule->point);
+#endif
+    else if (!names_a_point(rule->point))
+        tdw__read_wrong(r, point, "no point matches '%.60s'; tdw points names them", rule->point);
+    if (!rule->name && asprintf(&rule->name, "rule %zu", plan->rules_count) < 0)
+        r->no_memory = true;
+}
+
+static void read_rules(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
+                       struct fy_node *value)
+{
+    struct fy_node *item;
+    void *iterator = NULL;
+
+    (void)unused;
+    if (value && fy_node_is_scalar(value) && *fy_node_get_scalar0(value) == '\0')
+        return; /* none */
+    if (!value || !fy_node_is_sequence(value)) {
+        tdw__read_wrong(r, place_of(r, key, value), "'rules' is a list");
+        return;
+    }
+    while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL) {
+        if (r->plan->rules_count == TDW_RULES_MAX) {
+            tdw__read_wrong(r, key, "a plan has at most %d rules", TDW_RULES_MAX);
+            return;
+        }
+        read_rule(r, key, item);
+    }
+}
+
+static const struct key plan_keys[] = {
+    {"rules", read_rules, "a list"},
+};
+
+/* ── What rules say of each other ──────────────────────────────────────────────────────────── */
+
+static struct tdw_rule *named(const struct tdw_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->rules_count; i++)
+        if (plan->rules[i].name && strcmp(plan->rules[i].name, name) == 0)
+            return &plan->rules[i];
+    return NULL;
+}
+
+static void join(struct reader *r)
+{
+    struct tdw_plan *plan = r->plan;
+
+    for (size_t i = 0; i < plan->rules_count; i++) {
+        struct tdw_rule *rule = &plan->rules[i], *other;
+
+        if (rule->name && named(plan, rule->name) != rule)
+            tdw__read_wrong(r, NULL, "two rules are called '%.40s'", rule->name);
+        if (!rule->during_name)
+            continue;
+        other = named(plan, rule->during_name);
+        if (other)
+            rule->during = (int32_t)(other - plan->rules);
+        else
+            tdw__read_wrong(r, NULL, "'%.40s' waits for '%.40s', and no rule has that name",
+                            rule->name, rule->during_name);
+    }
+    for (size_t i = 0; i < plan->rules_count; i++) {
+        size_t steps = 0;
+
+        for (int32_t at = (int32_t)i; at >= 0 && steps <= plan->rules_count; steps++)
+            at = plan->rules[at].during;
+        if (steps > plan->rules_count)
+            tdw__read_wrong(r, NULL, "'%.40s' waits for itself: its 'while' goes round in a circle",
+                            plan->rules[i].name);
+    }
+}
+
+void tdw__read_plan(struct reader *r, struct fy_node *root)
+{
+    if (root && !(fy_node_is_scalar(root) && *fy_node_get_scalar0(root) == '\0'))
+        READ_MAPPING(r, NULL, NULL, root, "a plan", plan_keys);
+    join(r);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A plan as it was understood, as a plan: keys in the order of the table, values in one form, what
+ * is as it would be without saying left out.
+ */
+#include <faults/faults.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* In the largest unit that it is a whole number of. */
+static void show_time(FILE *to, uint64_t ns)
+{
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"s", 1000000000u}, {"ms", 1000000}, {"us", 1000}, {"ns", 1}};
+    size_t i = 0;
+
+    while (ns % units[i].ns != 0)
+        i++;
+    fprintf(to, "%" PRIu64 "%s", ns / units[i].ns, ns == 0 ? "ns" : units[i].name);
+}
+
+/* The shortest decimal fraction that is read as `chance`, which is so many of 2^32. */
+static void show_chance(FILE *to, uint64_t chance)
+{
+    uint64_t scale = 1, number = 0, read = UINT64_MAX;
+    char text[32];
+
+    for (int digits = 0; digits <= 10 && read != chance; digits++, scale *= 10) {
+        number = (uint64_t)(((unsigned __int128)chance * scale + UINT32_MAX) >> 32);
+        snprintf(text, sizeof text, digits ? "%" PRIu64 ".%0*" PRIu64 : "%" PRIu64, number / scale,
+                 digits, number % scale);
+        tdw__value_chance(text, &read);
+    }
+    fputs(text, to);
+}
+
+/* In quotes, so that nothing in it is anything to YAML. */
+static void show_text(FILE *to, const char *key, const char *text, const char *indent)
+{
+    if (!text)
+        return;
+    fprintf(to, "%s%s: \"", indent, key);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fprintf(to, "\\%c", *text);
+        else if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            fprintf(to, "\\x%02x", (unsigned char)*text);
+        else
+            fputc(*text, to);
+    }
+    fprintf(to, "\"\n");
+}
+
+static void show_opcodes(FILE *to, const struct tdw_rule *rule)
+{
+    char word[TDW_POINT_NAME];
+    const char *comma = "";
+
+    fprintf(to, "      opcode: [");
+    for (int opcode = 0; opcode < 256; opcode++) {
+        if (!(rule->match.opcodes[opcode / 8] & 1 << opcode % 8))
+            continue;
+        tdw__opcode_word((uint8_t)opcode, word);
+        fprintf(to, "%s%s", comma, word);
+        comma = ", ";
+    }
+    fprintf(to, "]\n");
+}
+
+static void show_match(FILE *to, const struct tdw_rule *rule)
+{
+    const char *indent = "      ";
+
+    if (!rule->match.host && !rule->match.process && !rule->match.task && !rule->match.path &&
+        !rule->match.by_opcode && !rule->match.by_size)
+        return;
+    fprintf(to, "    match:\n");
+    show_text(to, "host", rule->match.host, indent);
+    show_text(to, "process", rule->match.process, indent);
+    show_text(to, "task", rule->match.task, indent);
+    show_text(to, "path", rule->match.path, indent);
+    if (rule->match.by_opcode)
+        show_opcodes(to, rule);
+    if (rule->match.by_size && rule->match.size_max == UINT64_MAX)
+        fprintf(to, "      size: \">=%" PRIu64 "\"\n", rule->match.size_min);
+    else if (rule->match.by_size)
+        fprintf(to, "      size: %" PRIu64 "..%" PRIu64 "\n", rule->match.size_min,
+                rule->match.size_max);
+}
+
+static void show_trigger(FILE *to, const struct tdw_rule *rule)
+{
+    switch (rule->trigger) {
+    case TDW_TRIGGER_ALWAYS:
+        break;
+    case TDW_TRIGGER_CHANCE:
+        fprintf(to, "    p: ");
+        show_chance(to, rule->chance);
+        fprintf(to, "\n");
+        break;
+    case TDW_TRIGGER_NTH:
+        fprintf(to, "    nth: %" PRIu64 "\n", rule->n);
+        break;
+    case TDW_TRIGGER_EVERY:
+        fprintf(to, "    every: %" PRIu64 "\n", rule->n);
+        break;
+    }
+    if (rule->end_ns != UINT64_MAX) {
+        fprintf(to, "    between: [");
+        show_time(to, rule->from_ns);
+        fprintf(to, ", ");
+        show_time(to, rule->end_ns);
+        fprintf(to, "]\n");
+    } else if (rule->from_ns > 0) {
+        fprintf(to, "    from: ");
+        show_time(to, rule->from_ns);
+        fprintf(to, "\n");
+    }
+}
+
+static void show_action(FILE *to, const struct tdw_rule *rule)
+{
+    const bool any = rule->action.error || rule->action.bytes || rule->action.delay_ns;
+
+    if (!any)
+        return;
+    fprintf(to, "    action:\n");
+    if (rule->action.error)
+        fprintf(to, "      error: %s\n", strerrorname_np(rule->action.error));
+    if (rule->action.bytes)
+        fprintf(to, "      short: %" PRIu64 "\n", rule->action.bytes);
+    if (rule->action.delay_ns) {
+        fprintf(to, "      delay: ");
+        show_time(to, rule->action.delay_ns);
+        fprintf(to, "\n");
+    }
+}
+
+int tdw_plan_show(const struct tdw_plan *plan, FILE *to)
+{
+    fprintf(to, plan->rules_count ? "rules:\n" : "rules: []\n");
+    for (size_t i = 0; i < plan->rules_count; i++) {
+        const struct tdw_rule *rule = &plan->rules[i];
+
+        show_text(to, "name", rule->name, "  - ");
+        show_text(to, "point", rule->point, "    ");
+        show_match(to, rule);
+        show_trigger(to, rule);
+        show_text(to, "while", rule->during_name, "    ");
+        show_text(to, "after", rule->after, "    ");
+        show_action(to, rule);
+        if (rule->budget != UINT64_MAX)
+            fprintf(to, "    budget: %" PRIu64 "\n", rule->budget);
+        if (rule->cooldown_ns) {
+            fprintf(to, "    cooldown: ");
+            show_time(to, rule->cooldown_ns);
+            fprintf(to, "\n");
+        }
+        if (rule->enable != (uint64_t)1 << 32) {
+            fprintf(to, "    enable: ");
+            show_chance(to, rule->enable);
+            fprintf(to, "\n");
+        }
+    }
+    return ferror(to) ? -EIO : 0;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults: what may go wrong in a run, by a plan.
+ *
+ *     plan (YAML) ─ tdw_plan_read ─▶ rules ─ tdw_plan_apply ─▶ loop: at each fault point, a verdict
+ *
+ * A fault *point* is a name for a place where something may go wrong, as in libfiu. Those of the
+ * library are `tdw/op/OPCODE/…` (`tdw points` lists them); a program's own are `app/…`:
+ *
+ *     if (tdw_fault("app/cache/full"))
+ *         return -ENOSPC;
+ *
+ * A *rule* of a plan says at which points, for whom, how often, and what. Whether a rule fires
+ * where chance is asked for is a choice of kind `fault`, so that a run can be repeated, and made
+ * smaller; each firing is an event (TDW_E_FAULT). Without a plan a point costs a load and a branch.
+ */
+#ifndef TIDEWHEEL_FAULT_H
+#define TIDEWHEEL_FAULT_H
+
+#include <tidewheel/ring.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+/* ── Points of the program's own ───────────────────────────────────────────────────────────── */
+
+/* Does the point `name` ("app/…", any text that lives as long as the program) fail now? */
+#define tdw_fault(name)                                                                            \
+    (__builtin_expect(atomic_load_explicit(&tdw__plans, memory_order_relaxed) != 0, 0) &&          \
+     tdw__fault((name), TDW_SITE("fault")))
+
+/* How many plans with rules for points of programs are applied to loops of this process. */
+extern _Atomic unsigned tdw__plans;
+bool tdw__fault(const char *name, const struct tdw_site *site);
+
+/* ── Plans ─────────────────────────────────────────────────────────────────────────────────── */
+
+struct tdw_plan;
+
+/* One thing that is wrong with a plan: `line` and `column` from 1; 0 where it has no place. */
+typedef void tdw_plan_told(void *arg, const char *file, unsigned line, unsigned column,
+                           const char *text);
+
+/* Read the file, or the preset of that name where there is no such file, then set `count` keys of
+ * it ("path.to.key=value": "rules.0.p=0.1"). All that is wrong is told, not only the first thing;
+ * `told` NULL: on stderr. The plan is the caller's, and does not change any more: several loops, of
+ * several threads, may have it applied.
+ * 0; -ENOENT: there is neither; -EINVAL: it was told; -ENOMEM; or what reading answered. */
+int tdw_plan_read(struct tdw_plan **plan, const char *name, const char *const *set, size_t count,
+                  tdw_plan_told *told, void *arg);
+/* The same of a text; `name` stands in what is told. */
+int tdw_plan_text(struct tdw_plan **plan, const char *name, const char *text, size_t bytes,
+                  const char *const *set, size_t count, tdw_plan_told *told, void *arg);
+void tdw_plan_free(struct tdw_plan *plan);
+
+/* Print it as it was understood: a plan in itself. 0, or -EIO. */
+int tdw_plan_show(const struct tdw_plan *plan, FILE *to);
+
+/* The presets, in order; NULL behind the last. */
+const char *tdw_plan_preset(size_t index);
+
+/* What a rule did in a run, or in several. */
+struct tdw_rule_count {
+    uint64_t hits;  /* what it matched */
+    uint64_t fires; /* … and made fail */
+    uint64_t live;  /* runs in which it was live */
+};
+
+/* A plan at work on a loop. From now on its rules judge there (in the place of another gate); with
+ * `counts`, one for each rule, it adds there what they do. NULL: no memory. */
+struct tdw_faults;
+struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *loop,
+                                  struct tdw_rule_count *counts);
+/* Before the loop runs again, or is closed: it is left as it was without. */
+void tdw_faults_end(struct tdw_faults *faults);
+
+size_t tdw_plan_rules(const struct tdw_plan *plan);
+const char *tdw_plan_rule_name(const struct tdw_plan *plan, size_t rule);
+
+#endif

@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Plans: what is read, what is told of one that is wrong, and what its rules do to a program, on
+ * the simulated kernel and on the real one.
+ */
+#include "backends.h"
+#include <faults/faults.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <tidewheel/fault.h>
+#include <tidewheel/world.h>
+
+int tests_plan(void);
+
+/* ── Values ────────────────────────────────────────────────────────────────────────────────── */
+
+static void values_are_read_as_people_write_them(void **state)
+{
+    static const struct {
+        bool (*read)(const char *text, uint64_t *to);
+        const char *text;
+        uint64_t value; /* UINT64_MAX: refused */
+    } cases[] = {
+        {tdw__value_chance, "0", 0},
+        {tdw__value_chance, "1", (uint64_t)1 << 32},
+        {tdw__value_chance, "0.5", (uint64_t)1 << 31},
+        {tdw__value_chance, "25%", (uint64_t)1 << 30},
+        {tdw__value_chance, "1/8", (uint64_t)1 << 29},
+        {tdw__value_chance, "0.1 %", 4294967},
+        {tdw__value_chance, "1.01", UINT64_MAX},
+        {tdw__value_chance, "101%", UINT64_MAX},
+        {tdw__value_chance, "3/2", UINT64_MAX},
+        {tdw__value_chance, "1/0", UINT64_MAX},
+        {tdw__value_chance, "-1", UINT64_MAX},
+        {tdw__value_chance, "", UINT64_MAX},
+        {tdw__value_chance, "0.", UINT64_MAX},
+        {tdw__value_chance, ".5", UINT64_MAX},
+        {tdw__value_chance, "0.5x", UINT64_MAX},
+        {tdw__value_chance, "99999999999999999999", UINT64_MAX},
+        {tdw__value_time, "0", 0},
+        {tdw__value_time, "7ns", 7},
+        {tdw__value_time, "1.5us", 1500},
+        {tdw__value_time, "20 ms", 20000000},
+        {tdw__value_time, "2h", 7200000000000},
+        {tdw__value_time, "5", UINT64_MAX},
+        {tdw__value_time, "5d", UINT64_MAX},
+        {tdw__value_time, "9999999999h", UINT64_MAX},
+        {tdw__value_size, "512", 512},
+        {tdw__value_size, "4k", 4096},
+        {tdw__value_size, "1.5M", 1572864},
+        {tdw__value_size, "1GiB", 1 << 30},
+        {tdw__value_size, "4x", UINT64_MAX},
+        {tdw__value_count, "12", 12},
+        {tdw__value_count, "1.5", UINT64_MAX},
+        {tdw__value_count, "1k", UINT64_MAX},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t value = 0;
+        const bool good = cases[i].read(cases[i].text, &value);
+
+        if (good != (cases[i].value != UINT64_MAX) || (good && value != cases[i].value))
+            fail_msg("'%s' is %s %llu", cases[i].text, good ? "read as" : "refused",
+                     (unsigned long long)value);
+    }
+    assert_int_equal(tdw__value_error("EIO"), EIO);
+    assert_int_equal(tdw__value_error("EDQUOT"), EDQUOT);
+    assert_int_equal(tdw__value_error("EIOO"), 0);
+    assert_int_equal(tdw__value_error(""), 0);
+}
+
+/* The definition. */
+static bool glob_by_definition(const char *pattern, const char *text)
+{
+    if (*pattern == '\0')
+        return *text == '\0';
+    if (*pattern == '*')
+        return glob_by_definition(pattern + 1, text) ||
+               (*text && glob_by_definition(pattern, text + 1));
+    return *text && (*pattern == '?' || *pattern == *text) &&
+           glob_by_definition(pattern + 1, text + 1);
+}
+
+static void patterns_match_as_defined(void **state)
+{
+    uint64_t dice = 1;
+    uint32_t matched = 0;
+
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        char pattern[8], text[10];
+        size_t p = 0, t = 0;
+
+        dice = tdw__mix(dice, (uint64_t)i);
+        for (uint64_t bits = dice; p < dice % 7; bits >>= 3)
+            pattern[p++] = "ab*?/a*b"[bits % 8];
+        for (uint64_t bits = dice >> 32; t < (dice >> 8) % 9; bits >>= 2)
+            text[t++] = "ab/a"[bits % 4];
+        pattern[p] = text[t] = '\0';
+        if (tdw__glob(pattern, text) != glob_by_definition(pattern, text))
+            fail_msg("'%s' and '%s'", pattern, text);
+        matched += tdw__glob(pattern, text);
+    }
+    assert_in_range(matched, 10000, 100000);
+}
+
+/* ── Reading ───────────────────────────────────────────────────────────────────────────────── */
+
+static char heard[4096];
+
+static void hear(void *unused, const char *file, unsigned line, unsigned column, const char *text)
+{
+    const size_t at = strlen(heard);
+
+    (void)unused;
+    snprintf(heard + at, sizeof heard - at, "%s:%u:%u: %s\n", file, line, column, text);
+}
+
+static int reads_as(const char *text, const char *const *set, size_t count)
+{
+    struct tdw_plan *plan;
+    const int ret = tdw_plan_text(&plan, "p", text, strlen(text), set, count, hear, NULL);
+
+    tdw_plan_free(plan);
+    return ret;
+}
+
+static void all_that_is_wrong_is_told_with_its_place(void **state)
+{
+    static const char plan[] = "rules:\n"
+                               "  - point: tdw/op/rea/error\n"
+                               "    p: 1.5\n"
+                               "    matc: {}\n"
+                               "    match: {opcode: raed, size: '>x'}\n"
+                               "  - name: a\n"
+                               "    point: app/x\n"
+                               "    while: b\n"
+                               "    every: 0\n"
+                               "    p: 0.1\n"
+                               "  - name: b\n"
+                               "    point: app/y\n"
+                               "    while: a\n"
+                               "    between: [2s, 1s]\n"
+                               "  - budget: 3\n"
+                               "ruls: 3\n";
+
+    (void)state;
+    heard[0] = '\0';
+    assert_int_equal(reads_as(plan, NULL, 0), -EINVAL);
+    assert_string_equal(heard,
+                        "p:2:12: no point matches 'tdw/op/rea/error'; tdw points names them\n"
+                        "p:3:8: '1.5' is no probability: 0.01, 1%, 1/100, from 0 to 1\n"
+                        "p:4:5: there is no key 'matc' in a rule; did you mean match?\n"
+                        "p:5:21: no opcode is called 'raed'; tdw points names them\n"
+                        "p:5:34: '>x' is no range of sizes: 4k, >=4k, <1M, 1k..4k\n"
+                        "p:9:12: 'every' counts from 1\n"
+                        "p:10:5: a rule has one of p, nth, every\n"
+                        "p:14:5: 'between' ends before it begins\n"
+                        "p:15:5: rule 4 has no point\n"
+                        "p:16:1: there is no key 'ruls' in a plan; did you mean rules?\n"
+                        "p:0:0: 'a' waits for itself: its 'while' goes round in a circle\n"
+                        "p:0:0: 'b' waits for itself: its 'while' goes round in a circle\n");
+}
+
+static void what_is_no_plan_is_refused(void **state)
+{
+    static const char *const texts[] = {
+        "rules: [",
+        "rules: 3",
+        "- x",
+        "a: &a [x]\nrules: *a\n",
+        "rules: [[[[[[x]]]]]]",
+        "rules: [3]",
+        "{{{{{{{{{{",
+        "rules: {a: b}",
+        "\x80\x81",
+        "rules: [{point: [a]}]",
+        "rules: [{? [a] : b}]",
+    };
+    char *bomb = malloc(2 << 20);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        heard[0] = '\0';
+        if (reads_as(texts[i], NULL, 0) != -EINVAL || heard[0] == '\0')
+            fail_msg("'%s': %s", texts[i], heard);
+    }
+    memset(bomb, '[', 2 << 20);
+    bomb[(2 << 20) - 1] = '\0';
+    heard[0] = '\0';
+    assert_int_equal(reads_as(bomb, NULL, 0), -EINVAL);
+    assert_non_null(strstr(heard, "1 MiB"));
+    bomb[1 << 19] = '\0';
+    assert_int_equal(reads_as(bomb, NULL, 0), -EINVAL);
+    free(bomb);
+}
+
+static void nothing_is_a_plan_too(void **state)
+{
+    (void)state;
+    assert_int_equal(reads_as("", NULL, 0), 0);
+    assert_int_equal(reads_as("rules:\n", NULL, 0), 0);
+    assert_int_equal(reads_as("rules: []\n", NULL, 0), 0);
+    assert_int_equal(reads_as("# only a comment\n", NULL, 0), 0);
+}
+
+static char *shown(const struct tdw_plan *plan)
+{
+    size_t bytes;
+    char *text;
+    FILE *to = open_memstream(&text, &bytes);
+
+    assert_int_equal(tdw_plan_show(plan, to), 0);
+    fclose(to);
+    return text;
+}
+
+static void what_is_shown_is_the_same_plan(void **state)
+{
+    static const char text[] =
+        "rules:\n"
+        "- {name: \"q\\\"x\", point: tdw/op/*/error, p: 1/3, match: {host: 'a*', size: 4k..1M,\n"
+        "   opcode: [read, write], path: '*.log', task: '*/x#0', process: main#*}, budget: 3,\n"
+        "   action: {error: ENOSPC}, cooldown: 1.5ms, enable: 12.5%}\n"
+        "- {point: tdw/op/*/short, nth: 7, action: {short: 1}, after: \"begin\", from: 5us}\n"
+        "- {point: app/*, every: 9, while: \"rule 2\", between: [1ms, 2s]}\n"
+        "- {point: tdw/op/recv/delay, once: true, action: {delay: 1500us}, match: {size: '>9'}}\n"
+        "- {point: app/never, p: 0}\n";
+    struct tdw_plan *plan, *again;
+    char *first, *second;
+
+    (void)state;
+    assert_int_equal(tdw_plan_text(&plan, "p", text, strlen(text), NULL, 0, NULL, NULL), 0);
+    first = shown(plan);
+    assert_int_equal(tdw_plan_text(&again, "p", first, strlen(first), NULL, 0, NULL, NULL), 0);
+    second = shown(again);
+    assert_string_equal(first, second);
+    for (size_t i = 0; i < tdw_plan_rules(plan); i++) {
+        struct tdw_rule a = plan->rules[i], b = again->rules[i];
+
+        assert_int_equal(a.chance, b.chance);
+        assert_int_equal(a.enable, b.enable);
+        assert_int_equal(a.match.size_min, b.match.size_min);
+        assert_int_equal(a.match.size_max, b.match.size_max);
+        assert_memory_equal(a.match.opcodes, b.match.opcodes, sizeof a.match.opcodes);
+        assert_int_equal(a.cooldown_ns, b.cooldown_ns);
+        assert_int_equal(a.during, b.during);
+    }
+    free(first);
+    free(second);
+    tdw_plan_free(plan);
+    tdw_plan_free(again);
+    for (size_t i = 0; tdw_plan_preset(i); i++) {
+        assert_int_equal(tdw_plan_read(&plan, tdw_plan_preset(i), NULL, 0, NULL, NULL), 0);
+        tdw_plan_free(plan);
+    }
+}
+
+static void keys_can_be_set(void **state)
+{
+    static const char text[] = "rules:\n- {point: tdw/op/read/error, p: 0.5}\n";
+    static const char *const set[] = {"rules.0.p=25%", "rules.0.match.host=a",
+                                      "rules.1={point: app/x, nth: 2}", "rules.1.nth=3"};
+    static const char *const wrong[][1] = {{"rules.2.p=1"},    {"rules"},      {"=x"},
+                                           {"rules.0.p=2"},    {"rules..p=1"}, {"rules.0.q=1"},
+                                           {"rules.0.p.x.y=1"}};
+    struct tdw_plan *plan;
+
+    (void)state;
+    assert_int_equal(tdw_plan_text(&plan, "p", text, strlen(text), set, 4, NULL, NULL), 0);
+    assert_int_equal(tdw_plan_rules(plan), 2);
+    assert_int_equal(plan->rules[0].chance, (uint64_t)1 << 30);
+    assert_string_equal(plan->rules[0].match.host, "a");
+    assert_int_equal(plan->rules[1].n, 3);
+    tdw_plan_free(plan);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        heard[0] = '\0';
+        if (reads_as(text, wrong[i], 1) != -EINVAL || !strstr(heard, wrong[i][0]))
+            fail_msg("--set %s: %s", wrong[i][0], heard);
+    }
+    assert_int_equal(reads_as("", (const char *const[]){"rules.0.point=app/x"}, 1), 0);
+}
+
+/* ── Judging ───────────────────────────────────────────────────────────────────────────────── */
+
+static const char *plan_of_test;
+static struct tdw_rule_count counts[8];
+
+static struct tdw_plan *prepare(void (*body)(void *))
+{
+    struct tdw_plan *plan;
+
+    assert_int_equal(
+        tdw_plan_text(&plan, "p", plan_of_test, strlen(plan_of_test), NULL, 0, NULL, NULL), 0);
+    for (int i = 0; i < SEEN; i++)
+        seen[i] = NOT_SEEN;
+    memset(counts, 0, sizeof counts);
+    body_to_run = body;
+    return plan;
+}
+
+/* The body under the plan, on the simulated kernel. */
+static struct tdw_digest simulate(void (*body)(void *), uint64_t seed)
+{
+    const struct tdw_world_options world_options = {.seed = seed, .strategy = TDW_RANDOM};
+    struct tdw_world *world = tdw_world_new(&world_options);
+    struct tdw_loop *loop = tdw_world_loop(world);
+    struct tdw_faults *faults;
+    struct tdw_digest digest;
+    struct tdw_plan *plan;
+
+    plan = prepare(body);
+    faults = tdw_plan_apply(plan, loop, counts);
+    assert_int_equal(tdw_world_run(world, body_main, NULL), 0);
+    assert_int_equal(loop->findings, 0);
+    tdw_faults_end(faults);
+    digest = tdw_loop_digest(loop);
+    tdw_world_free(world);
+    tdw_plan_free(plan);
+    return digest;
+}
+
+/* … and on the real one. */
+static void perform(void (*body)(void *), enum tdw_backend backend)
+{
+    const struct tdw_loop_options loop_options = {.backend = backend, .seed = 1};
+    struct tdw_faults *faults;
+    struct tdw_plan *plan;
+    struct tdw_loop *loop;
+
+    plan = prepare(body);
+    assert_int_equal(tdw_loop_open(&loop, &loop_options), 0);
+    faults = tdw_plan_apply(plan, loop, counts);
+    assert_int_equal(tdw_loop_start(loop, body_main, NULL), 0);
+    assert_int_equal(tdw_loop_run(loop), 0);
+    tdw_faults_end(faults);
+    tdw_loop_close(loop);
+    tdw_plan_free(plan);
+}
+
+static void under(const char *plan, void (*body)(void *), void (*judge)(void))
+{
+    plan_of_test = plan;
+    simulate(body, 1);
+    judge();
+    perform(body, TDW_BACKEND_URING);
+    judge();
+    perform(body, TDW_BACKEND_EPOLL);
+    judge();
+}
+
+static void writes(void *unused)
+{
+    const int fd = tdw_open("file", O_RDWR | O_CREAT | O_TRUNC, 0644);
+    const int other = tdw_open("other", O_RDWR | O_CREAT | O_TRUNC, 0644);
+    char buffer[16];
+
+    (void)unused;
+    for (int i = 0; i < 6; i++)
+        seen[i] = tdw_pwrite(fd, "0123456789", 10, 0);
+    seen[6] = tdw_pread(fd, buffer, 10, 0);
+    seen[7] = tdw_pwrite(other, "0123", 4, 0);
+    seen[8] = tdw_fsync(fd);
+    seen[9] = tdw_unlink("other");
+    seen[10] = tdw_unlink("file");
+}
+
+static void nth_judge(void)
+{
+    SAW(10, 10, -ENOSPC, 10, 10, 10, 10, 4, 0, 0, 0);
+    assert_int_equal(counts[0].hits, 7);
+    assert_int_equal(counts[0].fires, 1);
+    assert_int_equal(counts[0].live, 1);
+}
+
+static void every_judge(void)
+{
+    SAW(10, -EIO, 10, -EIO, 10, 10, 10, 4, 0, 0, 0);
+    assert_int_equal(counts[0].fires, 2);
+}
+
+static void size_judge(void)
+{
+    SAW(10, 10, 10, 10, 10, 10, 10, -EIO, 0, 0, 0);
+    assert_int_equal(counts[0].hits, 1);
+}
+
+static void path_judge(void)
+{
+    SAW(10, 10, 10, 10, 10, 10, 10, 4, 0, -EROFS, 0);
+}
+
+static void short_judge(void)
+{
+    SAW(3, 10, 10, 10, 10, 10, 1, 3, 0, 0, 0);
+}
+
+static void host_judge(void)
+{
+    SAW(10, 10, 10, 10, 10, 10, 10, 4, 0, 0, 0);
+    assert_int_equal(counts[0].hits, 0);
+}
+
+static void cancel_judge(void)
+{
+    SAW(10, 10, 10, 10, 10, 10, 10, 4, -ECANCELED, 0, 0);
+}
+
+static void rules_say_at_which_op_and_what(void **state)
+{
+    (void)state;
+    under("rules: [{point: tdw/op/write/error, nth: 3, action: {error: ENOSPC}}]", writes,
+          nth_judge);
+    under("rules: [{point: tdw/op/write/error, every: 2, budget: 2, action: {error: EIO}}]", writes,
+          every_judge);
+    under("rules: [{point: tdw/op/w*/error, match: {size: '<10'}, action: {error: EIO}}]", writes,
+          size_judge);
+    under("rules: [{point: tdw/op/*/error, match: {path: o*, opcode: unlinkat}, action: {error: "
+          "EROFS}}]",
+          writes, path_judge);
+    under("rules: [{point: tdw/op/write/short, action: {short: 3}, match: {opcode: write}, "
+          "nth: 1}, {point: tdw/op/read/short, action: {short: 1}}, {point: tdw/op/write/short, "
+          "match: {size: 4}, action: {short: 3}}]",
+          writes, short_judge);
+    under("rules: [{point: tdw/op/write/error, match: {host: other}}]", writes, host_judge);
+    under("rules: [{point: tdw/op/fsync/cancel, match: {process: 'main#*', task: '*/test#0'}}]",
+          writes, cancel_judge);
+}
+
+/* The entry is as it was before, so that it can be used again. */
+static void resubmits(void *unused)
+{
+    const int fd = tdw_open("file", O_RDWR | O_CREAT | O_TRUNC, 0644);
+    struct tdw_op op = {.res = 0};
+
+    (void)unused;
+    TDW_GO(&op, pwrite, fd, "0123456789", 10, 0);
+    seen[0] = tdw_await(&op);
+    seen[1] = op.sqe.len;
+    op.done = tdw__go_done;
+    tdw_submit(&op);
+    seen[2] = tdw_await(&op);
+    tdw_unlink("file");
+}
+
+static void resubmits_judge(void)
+{
+    SAW(4, 10, 10);
+}
+
+static void a_short_op_leaves_its_entry(void **state)
+{
+    (void)state;
+    under("rules: [{point: tdw/op/write/short, once: true, action: {short: 4}}]", resubmits,
+          resubmits_judge);
+}
+
+static void waits(void *unused)
+{
+    struct tdw_op read = {.res = 0};
+    uint64_t began;
+    char byte;
+    int fds[2];
+
+    (void)unused;
+    tdw_sys_pipe2(fds, 0);
+    tdw_write(fds[1], "x", 1);
+    began = tdw_now();
+    seen[0] = tdw_read(fds[0], &byte, 1);
+    seen[1] = tdw_now() - began >= 30 * MS;
+    tdw_write(fds[1], "y", 1);
+    seen[2] = TDW_DO_WITHIN(5 * MS, read, fds[0], &byte, 1);
+    TDW_GO(&read, read, fds[0], &byte, 1);
+    seen[3] = tdw_cancel(&read);
+    seen[4] = tdw_await(&read);
+    for (int i = 0; i < 2; i++)
+        tdw_close(fds[i]);
+}
+
+/* What a delay ends is for the kernel to say: on sim the bytes may have been taken. */
+static void waits_judge(void)
+{
+    assert_int_equal(seen[0], 1);
+    assert_int_equal(seen[1], true);
+    assert_true(seen[2] == -ETIME || seen[2] == 1);
+}
+
+static void a_delay_is_waited_for(void **state)
+{
+    (void)state;
+    under("rules: [{point: tdw/op/read/delay, action: {delay: 30ms}}]", waits, waits_judge);
+}
+
+static void times(void *unused)
+{
+    const int fd = tdw_open("file", O_RDWR | O_CREAT | O_TRUNC, 0644);
+
+    (void)unused;
+    seen[0] = tdw_pwrite(fd, "0", 1, 0);
+    tdw_sleep(600 * MS);
+    seen[1] = tdw_pwrite(fd, "0", 1, 0);
+    seen[2] = tdw_pwrite(fd, "0", 1, 0);
+    seen[3] = tdw_fsync(fd);
+    tdw_mark("begin", 1);
+    seen[4] = tdw_fsync(fd);
+    tdw_sleep(2000 * MS);
+    seen[5] = tdw_pwrite(fd, "0", 1, 0);
+    seen[6] = tdw_pread(fd, &(char){0}, 1, 0);
+    tdw_close(fd);
+    tdw_unlink("file");
+}
+
+static void times_judge(void)
+{
+    SAW(1, -EIO, 1, 0, -EIO, 1, 1);
+    assert_int_equal(counts[2].fires, 0);
+}
+
+static void rules_say_when(void **state)
+{
+    (void)state;
+    under("rules:\n"
+          "- {name: window, point: tdw/op/write/error, between: [500ms, 2s], cooldown: 1h, "
+          "action: {error: EIO}}\n"
+          "- {point: tdw/op/fsync/error, after: begin, action: {error: EIO}}\n"
+          "- {point: tdw/op/read/error, while: window}\n",
+          times, times_judge);
+}
+
+/* ── Points of programs ────────────────────────────────────────────────────────────────────── */
+
+static void own_points(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 3; i++)
+        seen[i] = tdw_fault("app/cache/full");
+    seen[3] = tdw_fault("app/cache/empty");
+    seen[4] = tdw_fault("app/other");
+}
+
+static void own_points_judge(void)
+{
+    SAW(false, true, false, true, false);
+}
+
+static void no_points_judge(void)
+{
+    SAW(false, false, false, false, false);
+}
+
+static void a_program_has_points_of_its_own(void **state)
+{
+    (void)state;
+    assert_false(tdw_fault("app/outside"));
+    under("rules: [{point: app/cache/full, nth: 2}, {point: 'app/*/empty'}]", own_points,
+          own_points_judge);
+    under("rules: [{point: tdw/op/read/error}]", own_points, no_points_judge);
+}
+
+/* ── libfiu ────────────────────────────────────────────────────────────────────────────────── */
+
+int legacy_store(int value);
+int fiu_enable(const char *name, int failnum, void *failinfo, unsigned flags);
+int fiu_disable(const char *name);
+
+static void legacy(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 4; i++)
+        seen[i] = legacy_store(i);
+}
+
+static void legacy_judge(void)
+{
+    SAW(0, -1, 2, -1);
+    assert_int_equal(counts[0].hits, 4);
+}
+
+static void legacy_alone_judge(void)
+{
+    SAW(0, 1, 2, 3);
+}
+
+static void code_that_knows_libfiu_alone_follows_a_plan(void **state)
+{
+    (void)state;
+#ifdef TDW_NO_FIU
+    skip();
+#else
+    under("rules: [{point: 'app/legacy/*', every: 2}]", legacy, legacy_judge);
+    under("rules: [{point: app/other}]", legacy, legacy_alone_judge);
+    assert_int_equal(legacy_store(5), 5);
+    /* What libfiu does by itself it does where there is no simulation. */
+    assert_int_equal(fiu_enable("app/legacy/store", 1, NULL, 0), 0);
+    assert_int_equal(legacy_store(5), -1);
+    plan_of_test = "rules: [{point: app/other}]";
+    simulate(legacy, 1);
+    legacy_alone_judge();
+    assert_int_equal(fiu_disable("app/legacy/store"), 0);
+    assert_int_equal(legacy_store(5), 5);
+#endif
+}
+
+/* ── Chance ────────────────────────────────────────────────────────────────────────────────── */
+
+static void many(void *unused)
+{
+    (void)unused;
+    seen[0] = 0;
+    for (int i = 0; i < 5000; i++)
+        seen[0] += tdw_nop() == -EINTR;
+}
+
+static void chance_is_drawn_by_seed_alone(void **state)
+{
+    struct tdw_digest first, second, other;
+    int64_t live = 0, fired;
+
+    (void)state;
+    plan_of_test = "rules: [{point: tdw/op/nop/delay, p: 10%, action: {delay: 1ms}}]";
+    first = simulate(many, 7);
+    fired = (int64_t)counts[0].fires;
+    second = simulate(many, 7);
+    other = simulate(many, 8);
+    assert_true(tdw_digest_equal(first, second));
+    assert_false(tdw_digest_equal(first, other));
+    assert_in_range(fired, 500 - 85, 500 + 85); /* four standard deviations */
+    plan_of_test = "rules: [{point: tdw/op/nop/delay, nth: 1, enable: 25%}]";
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        simulate(writes, seed);
+        live += (int64_t)counts[0].live;
+    }
+    assert_in_range(live, 50 - 25, 50 + 25);
+}
+
+int tests_plan(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(values_are_read_as_people_write_them),
+        TEST(patterns_match_as_defined),
+        TEST(all_that_is_wrong_is_told_with_its_place),
+        TEST(what_is_no_plan_is_refused),
+        TEST(nothing_is_a_plan_too),
+        TEST(what_is_shown_is_the_same_plan),
+        TEST(keys_can_be_set),
+        TEST(rules_say_at_which_op_and_what),
+        TEST(a_short_op_leaves_its_entry),
+        TEST(a_delay_is_waited_for),
+        TEST(rules_say_when),
+        TEST(a_program_has_points_of_its_own),
+        TEST(code_that_knows_libfiu_alone_follows_a_plan),
+        TEST(chance_is_drawn_by_seed_alone),
+    };
+
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
