@@ -67,15 +67,47 @@ static int ask_rules(const char *name, int *failnum, void **failinfo, unsigned *
 
 typedef int enable_external_fn(const char *, int, void *, unsigned, external_cb_t *);
 
+/* The points that libfiu asks for, of all plans of the process so far: it loses memory when it is
+ * told of one again. */
+struct enabled {
+    struct enabled *next;
+    char name[];
+};
+static _Atomic(struct enabled *) enabled;
+
+static bool is_enabled(const char *name)
+{
+    const struct enabled *at = atomic_load(&enabled);
+
+    while (at && strcmp(at->name, name) != 0)
+        at = at->next;
+    return at != NULL;
+}
+
+static void note_enabled(const char *name)
+{
+    struct enabled *made = malloc(sizeof *made + strlen(name) + 1);
+
+    if (!made)
+        return;
+    memcpy(made->name, name, strlen(name) + 1);
+    made->next = atomic_load(&enabled);
+    while (!atomic_compare_exchange_weak(&enabled, &made->next, made))
+        ;
+}
+
 /* True: from now on libfiu asks for it. */
 static bool enable(struct tdw_place *place)
 {
     static _Atomic(void *) known;
     enable_external_fn *fn = (enable_external_fn *)theirs("fiu_enable_external", &known);
 
-    if (!place->enabled && fn && begin_theirs() && fn(place->name, 1, NULL, 0, ask_rules) == 0)
-        place->enabled = true;
-    return place->enabled;
+    if (place->enabled || is_enabled(place->name))
+        return place->enabled = true;
+    if (!fn || !begin_theirs() || fn(place->name, 1, NULL, 0, ask_rules) != 0)
+        return false;
+    note_enabled(place->name);
+    return place->enabled = true;
 }
 
 static int fail_slowly(const char *name)
