@@ -18,6 +18,7 @@
 
 #include <sys/types.h>
 #include <tidewheel/device.h>
+#include <tidewheel/disk.h>
 #include <tidewheel/net.h>
 #include <tidewheel/process.h>
 #include <tidewheel/register.h>
@@ -130,6 +131,8 @@
     X(int, host_drift, (struct tdw_host *host, int32_t ppb), (host, ppb))                          \
     X(uint64_t, host_clock, (const struct tdw_host *host, int clock), (host, clock))               \
     X(int, host_device, (struct tdw_host *host, const struct tdw_device *device), (host, device))  \
+    X(int, host_persistence, (struct tdw_host *host, enum tdw_persistence profile),                \
+      (host, profile))                                                                             \
     X(int, host_address, (struct tdw_host *host, const char *address), (host, address))            \
     X(struct in_addr, host_ipv4, (const struct tdw_host *host), (host))                            \
     X(struct in6_addr, host_ipv6, (const struct tdw_host *host), (host))                           \

@@ -422,6 +422,12 @@ uint64_t tdw__real_host_clock(const struct tdw_host *host, int clock)
     return tdw__os_clock_ns(clock);
 }
 
+int tdw__real_host_persistence(struct tdw_host *host, enum tdw_persistence profile)
+{
+    (void)host;
+    return (unsigned)profile < TDW_PERSISTENCES ? 0 : -EINVAL;
+}
+
 int tdw__real_host_device(struct tdw_host *host, const struct tdw_device *device)
 {
     return device ? refuse(host, "devices to choose") : 0;

@@ -194,15 +194,20 @@ static void name_free(struct tdw_name *name)
     tdw__name_drop(disk, name);
 }
 
-/* `now` was changed: put the name where it belongs. Frees it if it is nothing any more. */
+/* One side was changed: put the name where it belongs. Frees it if it is nothing any more. */
 static void name_settle(struct tdw_name *name)
 {
-    if (!name->now && !name->kept)
-        name_free(name);
-    else if (name->now == name->kept)
+    if (name->now == name->kept)
         dirty_remove(name);
     else
         dirty_add(name);
+    tdw__name_release(name);
+}
+
+void tdw__name_release(struct tdw_name *name)
+{
+    if (!name->now && !name->kept && name->logged == 0)
+        name_free(name);
 }
 
 static void set_parent(struct tdw_inode *child, struct tdw_inode *dir)
@@ -231,6 +236,8 @@ static void set_now(struct tdw_name *name, struct tdw_inode *inode)
     }
     name->now = inode;
     name->changed = ++dir->disk->names_changed;
+    if (TDW_UNLIKELY(dir->disk->log))
+        tdw__name_op_change(name, inode);
     if (inode) {
         dir->names.count++;
         dir->names.subdirs += tdw__is_dir(inode);
@@ -266,7 +273,9 @@ int tdw__name_put(struct tdw_inode *dir, const char *text, uint32_t bytes, struc
     assert(!name->now);
     list_remove(name); /* a new name comes last, even if an old one is still kept */
     list_append(name);
+    tdw__name_op_begin(dir->disk);
     set_now(name, inode);
+    tdw__name_op_end(dir->disk);
     name_settle(name);
     inode->now.ctime_ns = now_ns;
     touch(dir, now_ns);
@@ -279,7 +288,9 @@ void tdw__name_remove(struct tdw_name *name, uint64_t now_ns)
 
     inode->now.ctime_ns = now_ns;
     touch(dir, now_ns);
+    tdw__name_op_begin(dir->disk);
     set_now(name, NULL);
+    tdw__name_op_end(dir->disk);
     name_settle(name);
     tdw__inode_settle(inode);
 }
@@ -302,8 +313,12 @@ int tdw__name_move(struct tdw_name *from, struct tdw_inode *dir, const char *tex
         list_remove(to);
         list_append(to);
     }
+    tdw__name_op_begin(dir->disk);
     set_now(to, inode);
     set_now(from, NULL);
+    if (old)
+        tdw__name_op_flushes(dir->disk, inode);
+    tdw__name_op_end(dir->disk);
     dirty_add(from);
     dirty_add(to);
     ring_join(from, to);
@@ -321,8 +336,10 @@ void tdw__name_exchange(struct tdw_name *a, struct tdw_name *b, uint64_t now_ns)
     touch(a->dir, now_ns);
     touch(b->dir, now_ns);
     was_a->now.ctime_ns = was_b->now.ctime_ns = now_ns;
+    tdw__name_op_begin(a->dir->disk);
     set_now(a, was_b);
     set_now(b, was_a);
+    tdw__name_op_end(a->dir->disk);
     dirty_add(a);
     dirty_add(b);
     ring_join(a, b);
@@ -369,6 +386,27 @@ static void batch_add_path(struct batch *batch, const struct tdw_inode *dir)
     }
 }
 
+/* Let `name` lead to `inode` after a power cut, which was counted there before. */
+static void set_kept(struct tdw_name *name, struct tdw_inode *inode, struct tdw_inode **lost)
+{
+    struct tdw_inode *old = name->kept;
+
+    name->kept = inode;
+    if (old && --old->links_kept == 0) {
+        tdw__pin(old);
+        old->lost_next = *lost;
+        *lost = old;
+    }
+}
+
+void tdw__name_keep_as(struct tdw_name *name, struct tdw_inode *inode, struct tdw_inode **lost)
+{
+    if (inode)
+        inode->links_kept++;
+    set_kept(name, inode, lost);
+    name_settle(name);
+}
+
 /* What nothing leads to any more may go only when the whole batch is kept: it may hold names of
  * the batch. */
 static struct tdw_inode *batch_keep(struct batch *batch)
@@ -379,25 +417,26 @@ static struct tdw_inode *batch_keep(struct batch *batch)
         if (name->now)
             name->now->links_kept++;
     for (struct tdw_name *name = batch->head, *next; name; name = next) {
-        struct tdw_inode *old = name->kept;
-
         next = name->dirty_next;
-        name->kept = name->now;
-        if (old && --old->links_kept == 0) {
-            tdw__pin(old);
-            old->lost_next = lost;
-            lost = old;
-        }
-        if (!name->now)
-            name_free(name);
+        set_kept(name, name->now, &lost);
+        tdw__name_release(name);
     }
     return lost;
+}
+
+void tdw__names_unpin(struct tdw_inode *lost)
+{
+    while (lost) {
+        struct tdw_inode *inode = lost;
+
+        lost = inode->lost_next;
+        tdw__unpin(inode);
+    }
 }
 
 void tdw__names_keep(struct tdw_inode *dir, uint64_t upto)
 {
     struct batch batch = {.tail = &batch.head};
-    struct tdw_inode *lost;
 
     for (struct tdw_name *name = dir->names.dirty, *next; name; name = next) {
         next = name->dirty_next;
@@ -410,13 +449,7 @@ void tdw__names_keep(struct tdw_inode *dir, uint64_t upto)
     for (struct tdw_name *name = batch.head; name; name = name->dirty_next)
         if (name->renamed && name->now)
             batch_add_path(&batch, name->dir);
-    lost = batch_keep(&batch);
-    while (lost) {
-        struct tdw_inode *inode = lost;
-
-        lost = inode->lost_next;
-        tdw__unpin(inode);
-    }
+    tdw__names_unpin(batch_keep(&batch));
 }
 
 void tdw__names_seed(struct tdw_name *name)
@@ -433,9 +466,9 @@ void tdw__names_revert(struct tdw_inode *dir)
         struct tdw_name *name = dir->names.dirty;
 
         dirty_remove(name);
+        name->blocked = false;
         name->now = name->kept;
-        if (!name->now)
-            name_free(name);
+        tdw__name_release(name);
     }
 }
 

@@ -7,8 +7,7 @@
  * was not kept, and then looks from the root for what still has a name; the rest is freed. The
  * next boot mounts what is left.
  *
- * The crash rule is the calm one: exactly what was synced survives. tdw__inode_revert, called in
- * one place below, is where a profile (which sectors, which names also made it) will choose.
+ * What survives of that which was not kept is chosen first (survive.c), and becomes kept.
  *
  * Cost of a crash: one step for each inode, plus what is taken back. Called by hosts (world.c)
  * and by replay, which seeds file images.
@@ -81,6 +80,10 @@ struct tdw_disk *tdw__disk_new(struct tdw_memory *memory)
     tdw__pool_init(&disk->waits, memory, sizeof(struct tdw_lock_wait), 16);
     tdw__pool_init(&disk->syncs, memory, sizeof(struct tdw_fsync), 8);
     tdw__pool_init(&disk->records, memory, sizeof(struct tdw_page_record), 64);
+    tdw__pool_init(&disk->versions, memory, sizeof(struct tdw_version), 64);
+    tdw__pool_init(&disk->sizes, memory, sizeof(struct tdw_size), 32);
+    tdw__pool_init(&disk->name_ops, memory, sizeof(struct tdw_name_op), 32);
+    tdw__pool_init(&disk->name_changes, memory, sizeof(struct tdw_name_change), 32);
     disk->buckets = tdw__memory_get(memory, BUCKETS_FIRST * sizeof(struct tdw_name *));
     disk->bucket_mask = BUCKETS_FIRST - 1;
     disk->inode_next = 2;
@@ -121,6 +124,10 @@ void tdw__disk_free(struct tdw_disk *disk)
     tdw__pool_fini(&disk->waits);
     tdw__pool_fini(&disk->syncs);
     tdw__pool_fini(&disk->records);
+    tdw__pool_fini(&disk->versions);
+    tdw__pool_fini(&disk->sizes);
+    tdw__pool_fini(&disk->name_ops);
+    tdw__pool_fini(&disk->name_changes);
     tdw__memory_put(disk->memory, disk, sizeof(*disk));
 }
 
@@ -310,15 +317,16 @@ static void sweep(struct tdw_disk *disk)
     }
 }
 
-void tdw__disk_crash(struct tdw_disk *disk)
+void tdw__disk_crash(struct tdw_disk *disk, struct tdw_survival *survival)
 {
     assert(disk->tables == 0);
     assert(disk->opens == 0);
+    if (disk->log)
+        tdw__disk_survive(disk, survival ? survival : &(struct tdw_survival){.choose = NULL});
+    tdw__unsynced_clear(disk);
     for (struct tdw_inode *inode = disk->inodes_all; inode; inode = inode->next) {
-        /* Here a crash profile will choose what else survives: sectors of dirty pages (now or
-         * kept), sizes, and names by the order of their changes. */
         tdw__inode_revert(inode);
-        inode->links_now = inode->pins = 0;
+        inode->links_now = inode->pins = inode->log_pins = 0;
         inode->linkable = false;
         inode->locks = inode->flocks = NULL;
         inode->lock_queue.head = NULL;

@@ -13,8 +13,9 @@
  * those that started before it are applied on the way, so the kept side never goes back in time;
  * O_SYNC writes, which keep what is there now, do the same (tdw__syncs_apply).
  *
- * For a directory only names that were changed before the start are kept, but as they are at the
- * effect: a later change of the same name comes with the earlier one.
+ * For a directory only names that were changed before the start are kept; where there is no log
+ * (unsynced.c), as they are at the effect: a later change of the same name comes with the earlier
+ * one. Which names come with a file is the file system's (tdw__names_sync).
  *
  * Cost: one record for each page that differs from its kept side.
  */
@@ -60,6 +61,9 @@ static int begin(struct tdw_file *file, uint64_t off, uint64_t end, bool data_on
     sync->xattrs = tdw__xattrs_ref(inode->xattrs_now);
     sync->pattern = tdw__is_reg(inode) ? inode->pages.pattern_now : 0;
     sync->names = inode->disk->names_dirtied;
+    sync->change = inode->disk->changes;
+    sync->off = off;
+    sync->end = end;
     sync->data_only = data_only;
     hang_up(sync);
     *begun = sync;
@@ -73,15 +77,16 @@ static void apply_first(struct tdw_inode *inode)
 
     inode->syncs = sync->next;
     sync->next = NULL;
-    if (tdw__is_dir(inode))
-        tdw__names_keep(inode, sync->names);
+    if (tdw__is_reg(inode) && inode->disk->no_barriers)
+        tdw__pages_flushed(inode, sync->off, sync->end, sync->change);
     else if (tdw__is_reg(inode))
-        tdw__pages_apply(inode, &sync->pages, sync->pattern);
-    if (sync->data_only) {
-        inode->kept.size = sync->attributes.size;
+        tdw__pages_apply(inode, &sync->pages, sync->pattern, sync->change);
+    if (tdw__is_dir(inode) && !inode->disk->log)
+        tdw__names_keep(inode, sync->names);
+    tdw__names_sync(inode, sync->attributes.size, sync->change, sync->data_only);
+    tdw__inode_keep_attributes(inode, &sync->attributes, sync->change, sync->data_only);
+    if (sync->data_only)
         return;
-    }
-    inode->kept = sync->attributes;
     tdw__xattrs_put(inode->xattrs_kept);
     inode->xattrs_kept = sync->xattrs;
     sync->xattrs = NULL;

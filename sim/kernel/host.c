@@ -85,8 +85,30 @@ int tdw__sim_host_boot(struct tdw_host *host)
     return tdw__process_start(process, host->main, host->arg);
 }
 
+/* What a power cut leaves is asked for in the host's name. */
+struct asked {
+    struct tdw_survival survival; /* first */
+    const struct tdw_host *host;
+};
+
+static uint32_t choose(struct tdw_survival *survival, const char *point, uint32_t ordinal,
+                       uint32_t bound)
+{
+    const struct tdw_host *host = ((const struct asked *)survival)->host;
+
+    return tdw__choose(
+        &host->world->loop,
+        &(struct tdw_choice){.kind = TDW_CHOOSE_CRASH,
+                             .ordinal = ordinal,
+                             .bound = bound,
+                             .actor = tdw__mix(tdw__hash_text(host->name), host->boots),
+                             .point = tdw__hash_text(point)});
+}
+
 int tdw__sim_host_crash(struct tdw_host *host)
 {
+    struct asked asked = {.survival = {.choose = choose}, .host = host};
+
     if (!host->up)
         return -ESRCH;
     if (tdw__self && tdw__process()->host == host)
@@ -98,7 +120,7 @@ int tdw__sim_host_crash(struct tdw_host *host)
         if (p->host == host && !p->ring.dead)
             tdw__process_end(p, SIGKILL);
     tdw__net_host_down(host);
-    tdw__disk_crash(host->disk);
+    tdw__disk_crash(host->disk, &asked.survival);
     for (struct tdw_process *p = host->world->processes; p; p = p->next)
         if (p->host == host)
             tdw__channels_orphan(&host->world->loop, &p->ring);
@@ -156,6 +178,14 @@ void tdw__sim_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t f
 {
     host->disk->bytes_max = bytes;
     host->disk->file_bytes_max = file_bytes ? file_bytes : TDW_FILE_BYTES_MAX;
+}
+
+int tdw__sim_host_persistence(struct tdw_host *host, enum tdw_persistence profile)
+{
+    if ((unsigned)profile >= TDW_PERSISTENCES)
+        return -EINVAL;
+    tdw__disk_persistence(host->disk, profile);
+    return 0;
 }
 
 void tdw__hosts_free(struct tdw_world *world)

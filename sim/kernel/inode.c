@@ -47,6 +47,7 @@ void tdw__inode_free(struct tdw_inode *inode)
 
     tdw__xattrs_put(inode->xattrs_now);
     tdw__xattrs_put(inode->xattrs_kept);
+    tdw__sizes_drop(inode, UINT64_MAX);
     if (tdw__is_reg(inode))
         tdw__pages_free(inode);
     else if (tdw__is_lnk(inode))
@@ -73,17 +74,20 @@ static void forget(struct tdw_inode *inode)
     if (inode->forgotten)
         return;
     inode->forgotten = true;
-    inode->now = inode->kept;
-    tdw__xattrs_revert(inode);
-    if (tdw__is_reg(inode)) {
-        tdw__pages_revert(inode);
-        tdw__pages_uncount(inode);
+    if (!inode->disk->log) { /* else what it is now may come back, too */
+        inode->now = inode->kept;
+        tdw__xattrs_revert(inode);
+        if (tdw__is_reg(inode))
+            tdw__pages_revert(inode);
     }
+    if (tdw__is_reg(inode))
+        tdw__pages_uncount(inode);
 }
 
 void tdw__inode_revert(struct tdw_inode *inode)
 {
     inode->now = inode->kept;
+    tdw__sizes_drop(inode, UINT64_MAX);
     tdw__xattrs_revert(inode);
     if (tdw__is_reg(inode)) {
         tdw__pages_revert(inode);
@@ -99,14 +103,14 @@ void tdw__inode_settle(struct tdw_inode *inode)
 {
     if (inode->links_now > 0)
         return;
-    if (inode->links_kept == 0 && tdw__is_dir(inode)) {
+    if (inode->links_kept == 0 && inode->log_pins == 0 && tdw__is_dir(inode)) {
         tdw__pin(inode); /* its children let go of it meanwhile */
         tdw__names_purge(inode);
         inode->pins--;
     }
     if (inode->pins > 0)
         return;
-    if (inode->links_kept > 0) {
+    if (inode->links_kept > 0 || inode->log_pins > 0) {
         forget(inode);
         return;
     }
@@ -136,22 +140,44 @@ int tdw__inode_resize(struct tdw_inode *inode, uint64_t size, uint64_t now_ns)
         if (err)
             return err;
     }
-    inode->now.size = size;
+    tdw__inode_set_size(inode, size);
     inode->now.mtime_ns = inode->now.ctime_ns = now_ns;
     return 0;
+}
+
+void tdw__inode_set_size(struct tdw_inode *inode, uint64_t size)
+{
+    inode->now.size = size;
+    if (TDW_UNLIKELY(inode->disk->log))
+        tdw__size_add(inode);
 }
 
 void tdw__inode_keep(struct tdw_inode *inode, uint64_t off, uint64_t end, bool data_only)
 {
     tdw__syncs_apply(inode);
     tdw__pages_keep(inode, off, end);
-    if (data_only) {
-        inode->kept.size = inode->now.size;
+    tdw__names_sync(inode, inode->now.size, inode->disk->changes, data_only);
+    tdw__inode_keep_attributes(inode, &inode->now, inode->disk->changes, data_only);
+    if (data_only)
         return;
-    }
-    inode->kept = inode->now;
     if (TDW_UNLIKELY(inode->xattrs_now != inode->xattrs_kept))
         tdw__xattrs_keep(inode);
+}
+
+void tdw__inode_keep_attributes(struct tdw_inode *inode, const struct tdw_attributes *attributes,
+                                uint64_t change, bool size_only)
+{
+    const uint64_t size = inode->kept.size;
+
+    if (!size_only)
+        inode->kept = *attributes;
+    if (inode->disk->no_barriers) {
+        inode->kept.size = size;
+        tdw__sizes_flushed(inode, change);
+    } else {
+        inode->kept.size = attributes->size;
+        tdw__sizes_drop(inode, change);
+    }
 }
 
 static struct statx_timestamp timestamp(uint64_t ns)

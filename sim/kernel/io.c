@@ -124,7 +124,7 @@ static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, str
         return (int32_t)done;
     pos += (uint64_t)done;
     if (pos > inode->now.size)
-        inode->now.size = pos;
+        tdw__inode_set_size(inode, pos);
     inode->now.mtime_ns = inode->now.ctime_ns = tdw__now(process);
     if (current)
         file->pos = pos;
@@ -501,7 +501,7 @@ static int32_t effect_fallocate(struct tdw_process *process, struct tdw_op *op, 
     if (err)
         return err;
     if (!(mode & FALLOC_FL_KEEP_SIZE) && end > inode->now.size)
-        inode->now.size = end;
+        tdw__inode_set_size(inode, end);
     inode->now.mtime_ns = inode->now.ctime_ns = tdw__now(process);
     return 0;
 }

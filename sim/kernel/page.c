@@ -160,17 +160,10 @@ static void page_unlink(struct tdw_inode *inode, struct tdw_page *page)
 
 /* ── Blocks and states of one page ─────────────────────────────────────────────────────────── */
 
-static void block_put(struct tdw_disk *disk, struct tdw_block *block)
+void tdw__block_put(struct tdw_disk *disk, struct tdw_block *block)
 {
     if (tdw__is_block(block) && --block->refs == 0)
         tdw__pool_put(&disk->blocks, block);
-}
-
-static struct tdw_block *block_ref(struct tdw_block *block)
-{
-    if (tdw__is_block(block))
-        block->refs++;
-    return block;
 }
 
 static uint64_t pages_of(uint64_t bytes)
@@ -217,6 +210,8 @@ static void page_clean(struct tdw_inode *inode, struct tdw_page *page)
 {
     struct tdw_pages *pages = &inode->pages;
 
+    if (page->newest)
+        tdw__versions_drop(inode->disk, page, UINT64_MAX);
     if (page->bits & TDW_PAGE_DIRTY) {
         if (page->prev)
             page->prev->next = page->next;
@@ -236,17 +231,17 @@ static void page_clean(struct tdw_inode *inode, struct tdw_page *page)
 static void page_keep(struct tdw_inode *inode, struct tdw_page *page)
 {
     if (page->kept != page->now) {
-        block_put(inode->disk, page->kept);
-        page->kept = block_ref(page->now);
+        tdw__block_put(inode->disk, page->kept);
+        page->kept = tdw__block_ref(page->now);
     }
     page_clean(inode, page);
 }
 
-static void fill_pattern(const struct tdw_pages *pages, uint64_t off, uint8_t *to, size_t bytes)
+/* The pattern as far as `end`, and zeros. */
+static void fill_pattern(const struct tdw_pages *pages, uint64_t end, uint64_t off, uint8_t *to,
+                         size_t bytes)
 {
-    const size_t reach = off >= pages->pattern_now          ? 0
-                         : pages->pattern_now - off < bytes ? (size_t)(pages->pattern_now - off)
-                                                            : bytes;
+    const size_t reach = off >= end ? 0 : end - off < bytes ? (size_t)(end - off) : bytes;
     size_t done = 0;
 
     while (done < reach) {
@@ -258,6 +253,17 @@ static void fill_pattern(const struct tdw_pages *pages, uint64_t off, uint8_t *t
         done += part;
     }
     memset(to + reach, 0, bytes - reach);
+}
+
+void tdw__page_copy(const struct tdw_inode *inode, uint64_t index, const struct tdw_block *block,
+                    uint64_t pattern, uint8_t to[TDW_PAGE_BYTES])
+{
+    if (tdw__is_block(block))
+        memcpy(to, block->bytes, TDW_PAGE_BYTES);
+    else if (block == TDW_PRISTINE)
+        fill_pattern(&inode->pages, pattern, index * TDW_PAGE_BYTES, to, TDW_PAGE_BYTES);
+    else
+        memset(to, 0, TDW_PAGE_BYTES);
 }
 
 /* Give `page` a block of its own to write in. `whole`: all of it is going to be overwritten. */
@@ -275,15 +281,9 @@ static int page_own(struct tdw_inode *inode, struct tdw_page *page, bool whole)
     if (!block)
         return -ENOMEM;
     block->refs = 1;
-    if (whole)
-        ;
-    else if (tdw__is_block(old))
-        memcpy(block->bytes, old->bytes, TDW_PAGE_BYTES);
-    else if (old == TDW_PRISTINE)
-        fill_pattern(&inode->pages, page->index * TDW_PAGE_BYTES, block->bytes, TDW_PAGE_BYTES);
-    else
-        memset(block->bytes, 0, TDW_PAGE_BYTES);
-    block_put(inode->disk, old);
+    if (!whole)
+        tdw__page_copy(inode, page->index, old, inode->pages.pattern_now, block->bytes);
+    tdw__block_put(inode->disk, old);
     page->now = block;
     count_space(inode, !took);
     page_dirty(&inode->pages, page, 0);
@@ -302,9 +302,11 @@ static void page_drop(struct tdw_inode *inode, struct tdw_page *page)
 {
     if (takes_space(&inode->pages, page->index, page->now))
         count_space(inode, -1);
-    block_put(inode->disk, page->now);
+    tdw__block_put(inode->disk, page->now);
     page->now = TDW_HOLE;
-    if (inode->syncs) /* its kept side is about to change: it must be seen that this came later */
+    if (inode->disk->log)
+        tdw__version_add(inode, page, 0xff, true);
+    if (inode->syncs || inode->disk->log) /* what was before may be kept yet, or come back */
         page_dirty(&inode->pages, page, TDW_PAGE_CUT);
     else if (page->kept == TDW_HOLE)
         page_clean(inode, page);
@@ -345,7 +347,7 @@ void tdw__pages_read(struct tdw_inode *inode, uint64_t off, void *to, size_t byt
         if (TDW_LIKELY(tdw__is_block(block)))
             memcpy(at, block->bytes + skip, part);
         else if (block == TDW_PRISTINE)
-            fill_pattern(&inode->pages, off, at, part);
+            fill_pattern(&inode->pages, inode->pages.pattern_now, off, at, part);
         else
             memset(at, 0, part);
         at += part;
@@ -371,6 +373,8 @@ int64_t tdw__pages_write(struct tdw_inode *inode, uint64_t off, const void *from
             return done ? done : err;
         }
         memcpy(page->now->bytes + skip, at, part);
+        if (TDW_UNLIKELY(inode->disk->log))
+            tdw__version_add(inode, page, tdw__sectors(skip, part), false);
         at += part;
         off += part;
         bytes -= part;
@@ -400,6 +404,9 @@ static int zero_part(struct tdw_inode *inode, uint64_t off, uint64_t end)
         return err;
     }
     memset(page->now->bytes + off % TDW_PAGE_BYTES, 0, (size_t)(end - off));
+    if (inode->disk->log)
+        tdw__version_add(inode, page, tdw__sectors(off % TDW_PAGE_BYTES, (size_t)(end - off)),
+                         true);
     page_dirty(&inode->pages, page, TDW_PAGE_WHOLE);
     return 0;
 }
@@ -482,6 +489,8 @@ int tdw__pages_reserve(struct tdw_inode *inode, uint64_t off, uint64_t end)
             return -ENOMEM;
         page->now = TDW_RESERVED;
         count_space(inode, 1);
+        if (inode->disk->log)
+            tdw__version_add(inode, page, 0xff, false);
         page_dirty(pages, page, 0);
     }
     return 0;
@@ -495,7 +504,13 @@ static void page_keep_cut(struct tdw_inode *inode, struct tdw_page *page)
     if (page->bits & TDW_PAGE_WHOLE) {
         page_keep(inode, page);
     } else if (page->bits & TDW_PAGE_CUT) {
-        block_put(inode->disk, page->kept);
+        const struct tdw_version *version = page->newest;
+
+        while (version && version->block != TDW_HOLE)
+            version = version->older;
+        if (version)
+            tdw__versions_drop(inode->disk, page, version->change);
+        tdw__block_put(inode->disk, page->kept);
         page->kept = TDW_HOLE;
         page->bits &= ~(uint32_t)TDW_PAGE_CUT;
         if (page->now == TDW_HOLE)
@@ -509,6 +524,10 @@ void tdw__pages_keep(struct tdw_inode *inode, uint64_t off, uint64_t end)
     const uint64_t first = off / TDW_PAGE_BYTES, last = pages_of(end);
     struct tdw_page *page, *next;
 
+    if (inode->disk->no_barriers) {
+        tdw__pages_flushed(inode, off, end, UINT64_MAX);
+        return;
+    }
     pages->pattern_kept = pages->pattern_now;
     if (first == 0 && end >= (uint64_t)TDW_FILE_BYTES_MAX) {
         while (pages->dirty)
@@ -535,7 +554,7 @@ static int record(struct tdw_inode *inode, const struct tdw_page *page, struct t
 
     if (!made)
         return -ENOMEM;
-    *made = (struct tdw_page_record){*records, block_ref(block), page->index};
+    *made = (struct tdw_page_record){*records, tdw__block_ref(block), page->index};
     *records = made;
     return 0;
 }
@@ -556,21 +575,24 @@ int tdw__pages_record(struct tdw_inode *inode, uint64_t off, uint64_t end,
 }
 
 /* `block` is what the page is after a power cut; the reference is the page's from now on. */
-static void page_apply(struct tdw_inode *inode, struct tdw_page *page, struct tdw_block *block)
+static void page_apply(struct tdw_inode *inode, struct tdw_page *page, struct tdw_block *block,
+                       uint64_t change)
 {
+    tdw__versions_drop(inode->disk, page, change);
     /* A hole may have been filled and punched again: what a later sync recorded is still to come.
      */
     if (page->now == block && (tdw__is_block(block) || !inode->syncs)) {
-        block_put(inode->disk, block);
+        tdw__block_put(inode->disk, block);
         page_keep(inode, page);
         return;
     }
-    block_put(inode->disk, page->kept);
+    tdw__block_put(inode->disk, page->kept);
     page->kept = block;
     page_dirty(&inode->pages, page, page->now == TDW_HOLE ? TDW_PAGE_CUT : 0);
 }
 
-void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records, uint64_t pattern)
+void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records, uint64_t pattern,
+                      uint64_t change)
 {
     struct tdw_pages *pages = &inode->pages;
     struct tdw_page_record *next;
@@ -582,14 +604,23 @@ void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records,
 
         next = at->next;
         if (page)
-            page_apply(inode, page, at->block);
+            page_apply(inode, page, at->block, change);
         else
-            block_put(inode->disk, at->block); /* no memory: it is lost as if it came later */
+            tdw__block_put(inode->disk, at->block); /* no memory: it is lost as if it came later */
         tdw__pool_put(&inode->disk->records, at);
     }
     *records = NULL;
     if (!pages->dirty)
         pages->cut = false;
+}
+
+void tdw__page_set_kept(struct tdw_inode *inode, struct tdw_page *page, struct tdw_block *block)
+{
+    tdw__block_ref(block);
+    tdw__block_put(inode->disk, page->kept);
+    page->kept = block;
+    if (page->now == block && !page->newest)
+        page_clean(inode, page);
 }
 
 void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **records)
@@ -598,7 +629,7 @@ void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **recor
         struct tdw_page_record *at = *records;
 
         *records = at->next;
-        block_put(inode->disk, at->block);
+        tdw__block_put(inode->disk, at->block);
         tdw__pool_put(&inode->disk->records, at);
     }
 }
@@ -629,8 +660,8 @@ void tdw__pages_revert(struct tdw_inode *inode)
         struct tdw_page *page = pages->dirty;
 
         change -= takes_space(pages, page->index, page->now);
-        block_put(inode->disk, page->now);
-        page->now = block_ref(page->kept);
+        tdw__block_put(inode->disk, page->now);
+        page->now = tdw__block_ref(page->kept);
         change += takes_space(pages, page->index, page->now);
         page_clean(inode, page);
     }
@@ -653,8 +684,9 @@ void tdw__pages_free(struct tdw_inode *inode)
     struct tdw_page *page;
 
     while ((page = page_next(pages, 0)) != NULL) {
-        block_put(inode->disk, page->now);
-        block_put(inode->disk, page->kept);
+        tdw__versions_drop(inode->disk, page, UINT64_MAX);
+        tdw__block_put(inode->disk, page->now);
+        tdw__block_put(inode->disk, page->kept);
         page_unlink(inode, page);
     }
     count_space(inode, -(int64_t)pages->allocated);

@@ -26,6 +26,7 @@
 #define TDW_VFS_H
 
 #include <sim/kernel/kernel.h>
+#include <tidewheel/disk.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -100,7 +101,9 @@ struct tdw_page {
     struct tdw_block *now, *kept;
     uint64_t index;
     struct tdw_page *next, *prev; /* while dirty */
+    struct tdw_version *newest;   /* unsynced.c: what it was on the way from kept to now */
     uint32_t bits;                /* enum tdw_page_bits */
+    uint32_t versions;
 };
 
 struct tdw_page_node {
@@ -121,6 +124,15 @@ struct tdw_pages {
 };
 
 struct tdw_inode;
+
+/* One reference to a block more, and fewer; of what is none, nothing. */
+static inline struct tdw_block *tdw__block_ref(struct tdw_block *block)
+{
+    if (tdw__is_block(block))
+        block->refs++;
+    return block;
+}
+void tdw__block_put(struct tdw_disk *disk, struct tdw_block *block);
 
 /* Copy out `bytes` at `off`, all of which lie within the size. */
 void tdw__pages_read(struct tdw_inode *inode, uint64_t off, void *to, size_t bytes);
@@ -147,7 +159,13 @@ struct tdw_page_record {
 };
 int tdw__pages_record(struct tdw_inode *inode, uint64_t off, uint64_t end,
                       struct tdw_page_record **records);
-void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records, uint64_t pattern);
+void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records, uint64_t pattern,
+                      uint64_t change);
+/* After a power cut `page` is `block`, which gets another reference. It may leave the tree. */
+void tdw__page_set_kept(struct tdw_inode *inode, struct tdw_page *page, struct tdw_block *block);
+/* What of a block in the state `block` is at page `index`: copied to `to`. */
+void tdw__page_copy(const struct tdw_inode *inode, uint64_t index, const struct tdw_block *block,
+                    uint64_t pattern, uint8_t to[TDW_PAGE_BYTES]);
 void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **records);
 /* The power went: the content is what was kept. */
 void tdw__pages_revert(struct tdw_inode *inode);
@@ -183,7 +201,9 @@ struct tdw_name {
     uint64_t dirtied;                         /* … of the change since which it is dirty */
     uint64_t hash;
     uint32_t bytes;
+    uint32_t logged; /* operations of the log that name it */
     bool dirty;
+    bool blocked; /* unsynced.c: of an operation that is left out */
     bool renamed; /* while it becomes durable: together with others */
     char text[];  /* with a NUL */
 };
@@ -205,11 +225,14 @@ struct tdw_inode {
     uint64_t btime_ns;
     struct tdw_xattrs *xattrs_now, *xattrs_kept; /* NULL: none */
     struct tdw_fsync *syncs;                     /* fsyncs under way, oldest first */
-    uint32_t links_now, links_kept;              /* names that lead here */
-    uint32_t pins;
+    struct tdw_size *sizes;                      /* unsynced.c: newest first */
+    uint32_t sizes_count;
+    uint32_t links_now, links_kept; /* names that lead here */
+    uint32_t pins, log_pins;        /* log_pins: operations on names that may come back */
     bool linkable;  /* made by O_TMPFILE without O_EXCL: may be given a first name */
     bool marked;    /* reached, while the disk looks for what survived */
     bool forgotten; /* only a kept name leads here; takes no space now */
+    bool blocked;   /* unsynced.c: an operation that names it is left out */
 
     struct tdw_lock *locks, *flocks; /* lock.c: record locks by owner and start; whole-file locks */
     struct tdw_waitq lock_queue;
@@ -260,6 +283,10 @@ static inline void tdw__pin(struct tdw_inode *inode)
 void tdw__unpin(struct tdw_inode *inode);
 /* st_nlink. */
 uint32_t tdw__inode_links(const struct tdw_inode *inode);
+void tdw__inode_set_size(struct tdw_inode *inode, uint64_t size);
+/* These, which the file had at `change`, become durable. */
+void tdw__inode_keep_attributes(struct tdw_inode *inode, const struct tdw_attributes *attributes,
+                                uint64_t change, bool size_only);
 int tdw__inode_resize(struct tdw_inode *inode, uint64_t size, uint64_t now_ns);
 /* An O_SYNC write: what is there now becomes durable. `data_only` as fdatasync; `end` is exclusive.
  */
@@ -276,7 +303,9 @@ struct tdw_fsync {
     struct tdw_attributes attributes;
     struct tdw_xattrs *xattrs;
     uint64_t pattern;
-    uint64_t names; /* of a directory: the changes before this number */
+    uint64_t names;  /* of a directory: the changes before this number */
+    uint64_t change; /* of the disk, likewise */
+    uint64_t off, end;
     bool data_only;
 };
 /* All that are under way take effect: somebody keeps what is newer. */
@@ -322,11 +351,108 @@ struct tdw_inode *tdw__names_below(struct tdw_inode *inode, struct tdw_inode *di
  * -ERANGE. "(unreachable)" precedes a path that does not pass `root`. */
 int tdw__names_path(struct tdw_inode *dir, struct tdw_inode *root, char *text, size_t bytes);
 
+/* A change of a name alone: it leads to `inode` (NULL: nowhere) after a power cut. What nothing
+ * leads to any more comes in front of `lost`, pinned, by lost_next. */
+void tdw__name_keep_as(struct tdw_name *name, struct tdw_inode *inode, struct tdw_inode **lost);
+void tdw__names_unpin(struct tdw_inode *lost); /* … which goes now */
+void tdw__name_release(struct tdw_name *name); /* free it if it is nothing any more */
+
+/* ── What is not durable yet (unsynced.c) ──────────────────────────────────────────────────────
+ * Kept only while disk->log: where a power cut may leave more than what was synced.
+ */
+enum { TDW_SECTOR_BYTES = 512, TDW_VERSIONS_MAX = 16, TDW_SIZES_MAX = 16, TDW_NAME_OPS_MAX = 1024 };
+
+struct tdw_version { /* a page, as a change left it */
+    struct tdw_version *older;
+    struct tdw_block *block; /* with a reference */
+    uint64_t change;
+    uint8_t sectors; /* bits: those that were changed */
+    bool cut;        /* … by a truncation or a hole */
+    bool flushed;    /* acknowledged as durable, by a drive that may forget it */
+};
+
+struct tdw_size { /* a file's size, as a change left it */
+    struct tdw_size *older;
+    uint64_t change, bytes;
+    bool flushed;
+};
+
+struct tdw_name_change { /* one name of an operation */
+    struct tdw_name_change *next;
+    struct tdw_name *name;
+    struct tdw_inode *inode; /* NULL: it leads nowhere */
+};
+
+struct tdw_name_op { /* an operation on names: what it changed, changes in one piece */
+    struct tdw_name_op *next, *prev;
+    uint64_t change;
+    struct tdw_name_change *changes;
+    struct tdw_inode *flushes; /* whose data come with it (replace by rename); or NULL */
+    bool moves_dir;            /* a directory gets another place */
+    bool flushed, needed;
+};
+
+/* The bits of the sectors in which [skip, skip + bytes) of a page lies. */
+static inline uint8_t tdw__sectors(size_t skip, size_t bytes)
+{
+    const unsigned first = (unsigned)skip / TDW_SECTOR_BYTES;
+    const unsigned end = (unsigned)(skip + bytes + TDW_SECTOR_BYTES - 1) / TDW_SECTOR_BYTES;
+
+    return (uint8_t)((1u << end) - (1u << first));
+}
+/* `page` is now as it is, by a change of these sectors; `cut`: a truncation or a hole. */
+void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t sectors, bool cut);
+/* Those up to `change` are not needed any more. */
+void tdw__versions_drop(struct tdw_disk *disk, struct tdw_page *page, uint64_t change);
+/* The newest up to `change`; NULL. */
+const struct tdw_version *tdw__version_at(const struct tdw_page *page, uint64_t change);
+void tdw__size_add(struct tdw_inode *inode); /* the size is now as it is */
+void tdw__sizes_drop(struct tdw_inode *inode, uint64_t change);
+/* An operation on names begins, lets names lead elsewhere, ends. */
+void tdw__name_op_begin(struct tdw_disk *disk);
+void tdw__name_op_change(struct tdw_name *name, struct tdw_inode *inode);
+void tdw__name_op_flushes(struct tdw_disk *disk, struct tdw_inode *inode);
+void tdw__name_op_end(struct tdw_disk *disk);
+/* The operations on names up to `change` become durable, in order: a journal is committed. */
+void tdw__names_commit(struct tdw_disk *disk, uint64_t change);
+/* Of those, the ones in the directory `dir`, or that give `inode` a name, with what they stand on.
+ */
+void tdw__names_commit_of(struct tdw_disk *disk, uint64_t change, const struct tdw_inode *dir,
+                          const struct tdw_inode *inode);
+/* One operation after the other, from the oldest on: become durable those for which `picked` says
+ * so, if nothing that they stand on was left out. */
+void tdw__names_commit_some(struct tdw_disk *disk, bool (*picked)(void *arg), void *arg);
+/* A sync of `inode` as it was at `change`, when it had `size` bytes: the names that become durable
+ * with it, by the rules of the file system. */
+void tdw__names_sync(struct tdw_inode *inode, uint64_t size, uint64_t change, bool data_only);
+/* What of a file came up to `change` becomes durable. */
+void tdw__inode_keep_upto(struct tdw_inode *inode, uint64_t change);
+/* A drive without barriers was told to keep what came up to `change`: it said so, that is all. */
+void tdw__pages_flushed(struct tdw_inode *inode, uint64_t off, uint64_t end, uint64_t change);
+void tdw__sizes_flushed(struct tdw_inode *inode, uint64_t change);
+/* The log is empty again; what it held of names and inodes is let go, but nothing is freed that
+ * a name leads to. */
+void tdw__unsynced_clear(struct tdw_disk *disk);
+/* All of the disk is synced, and from now on a power cut leaves what `profile` says. */
+void tdw__disk_persistence(struct tdw_disk *disk, enum tdw_persistence profile);
+
+/* ── What survives a power cut (survive.c) ─────────────────────────────────────────────────── */
+
+/* Who answers: a number below `bound` (>= 2), for the ordinal-th question; NULL: always 0. */
+struct tdw_survival {
+    uint32_t (*choose)(struct tdw_survival *survival, const char *point, uint32_t ordinal,
+                       uint32_t bound);
+    const char *what; /* afterwards: what survived, in words */
+};
+/* Of what is not durable, what survives becomes so. */
+void tdw__disk_survive(struct tdw_disk *disk, struct tdw_survival *survival);
+
 /* ── The disk (disk.c) ─────────────────────────────────────────────────────────────────────── */
 
 struct tdw_disk {
     struct tdw_memory *memory; /* where all of it is */
     struct tdw_pool blocks, pages, nodes, inodes, locks, waits, syncs, records;
+    struct tdw_pool versions, sizes, name_ops, name_changes;
     struct tdw_inode *root;
     struct tdw_inode *inodes_all;
     struct tdw_name **buckets;
@@ -338,6 +464,12 @@ struct tdw_disk {
     uint64_t bytes_max;     /* capacity; 0: none */
     uint64_t file_bytes_max;
     uint64_t pages_used;
+    bool log;         /* what is not durable is kept apart, change by change: */
+    bool no_barriers; /* … also what was flushed */
+    enum tdw_persistence profile;
+    uint64_t changes; /* so far; each has a number */
+    struct tdw_name_op *op_first, *op_last, *op_open;
+    uint32_t ops;
     struct tdw_lock_wait *lock_waits; /* ops that wait for a record lock, for EDEADLK */
     uint32_t tables, opens;           /* descriptor tables and open files that refer to it */
 };
@@ -346,8 +478,9 @@ struct tdw_disk {
  * NULL when memory is exhausted. */
 struct tdw_disk *tdw__disk_new(struct tdw_memory *memory);
 void tdw__disk_free(struct tdw_disk *disk);
-/* The power went. What was not made durable is lost (the calm rule). No table may be left. */
-void tdw__disk_crash(struct tdw_disk *disk);
+/* The power went. What was not made durable is lost, but for what survives by choice; NULL: nothing
+ * does. No table may be left. */
+void tdw__disk_crash(struct tdw_disk *disk, struct tdw_survival *survival);
 /* Initial contents, durable at once; directories on the way are made. 0 or -errno (-EEXIST,
  * -ENOTDIR, -ENAMETOOLONG, -ENOSPC, -ENOMEM). A file's content is a pattern keyed by
  * `pattern_key`, which takes no memory until it is written. */
@@ -588,7 +721,7 @@ bool tdw__file_op_waits(uint8_t opcode, const void *object);
 struct tdw_file *tdw__op_started_on(const struct tdw_op *op, void *object);
 struct tdw_file *tdw__connect_file(const void *object); /* of a CONNECT (net/socket.c) */
 struct tdw_file *tdw__epoll_wait_file(const void *object);
-bool tdw__open_waits(const void *object);               /* open_ops.c: the same, of an open */
+bool tdw__open_waits(const void *object); /* open_ops.c: the same, of an open */
 
 /* io.c: READ WRITE READV WRITEV READ_FIXED WRITE_FIXED; fsync.c: FSYNC; io.c: FALLOCATE FTRUNCATE;
  * getdents.c */

@@ -49,13 +49,18 @@ static int teardown(void **state)
 }
 
 /* The power goes, and a new process starts on what is left. */
-static void crash(void)
+static void crash_to(struct tdw_survival *survival)
 {
     struct tdw_disk *disk = rig.disk;
 
     rig_fini(&rig, false);
-    tdw__disk_crash(disk);
+    tdw__disk_crash(disk, survival);
     rig_init(&rig, disk);
+}
+
+static void crash(void)
+{
+    crash_to(NULL);
 }
 
 static int open_at(const char *path, int flags)
@@ -959,8 +964,8 @@ static void flights_end(bool effect, struct image *kept)
             flight_end(i, effect, kept);
 }
 
-/* One file, random changes, syncs and crashes: what is read is what the model says. Bytes of the
- * model behind the size are zero. */
+/* One file, random changes, syncs and crashes, under each profile: what is read is what the model
+ * says. Bytes of the model behind the size are zero. */
 static void random_files_keep_what_was_synced(void **state)
 {
     static struct image now, kept;
@@ -973,6 +978,7 @@ static void random_files_keep_what_was_synced(void **state)
         int fd;
 
         snprintf(path, sizeof(path), "/%d", file);
+        tdw__disk_persistence(rig.disk, (enum tdw_persistence)(file % TDW_NO_BARRIERS));
         assert_int_equal(tdw__disk_seed_file(rig.disk, path, size, 9), 0);
         must_open(&fd, path, O_RDWR);
         memset(&now, 0, sizeof(now));
@@ -1083,9 +1089,9 @@ static void random_path(uint64_t *dice, char *path)
 static void empty_tree(uint32_t depth, const char *path)
 {
     static const char *const names[] = {"a", "b", "c"};
-    char child[64];
+    char child[256];
 
-    if (depth == 12 || strlen(path) > 40)
+    if (depth == 100 || strlen(path) > 240)
         return;
     for (int i = 0; i < 3; i++) {
         snprintf(child, sizeof(child), "%s/%s", path, names[i]);
@@ -1105,13 +1111,25 @@ static uint32_t count_inodes(void)
     return count;
 }
 
+static uint32_t any_answer(struct tdw_survival *unused, const char *point, uint32_t ordinal,
+                           uint32_t bound)
+{
+    static uint64_t dice = 11;
+
+    (void)unused, (void)point, (void)ordinal;
+    return (uint32_t)(roll(&dice) % bound);
+}
+
 static void random_names_stay_a_tree(void **state)
 {
     const uint32_t names = rig.disk->names, inodes = count_inodes();
+    struct tdw_survival any = {.choose = any_answer};
     uint64_t dice = 7;
 
     (void)state;
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 60 * TDW_PERSISTENCES; round++) {
+        if (round % 10 == 0) /* all is empty and durable */
+            tdw__disk_persistence(rig.disk, (enum tdw_persistence)(round / 10 % TDW_PERSISTENCES));
         for (int step = 0; step < 200; step++) {
             char a[64], b[64];
             uint32_t subdirs;
@@ -1148,7 +1166,7 @@ static void random_names_stay_a_tree(void **state)
                 break;
             case 10:
                 if (roll(&dice) % 8 == 0)
-                    crash();
+                    crash_to(&any);
                 walk_tree("/", 0, &subdirs);
                 break;
             case 11:
@@ -1159,7 +1177,7 @@ static void random_names_stay_a_tree(void **state)
             }
         }
         if (round % 3 == 0)
-            crash();
+            crash_to(&any);
         if (round % 10 == 9) {
             empty_tree(0, "");
             sync_path("/");
