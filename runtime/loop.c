@@ -34,6 +34,8 @@ int tdw__loop_init(struct tdw_loop *loop, const struct tdw_backend_ops *backend)
 
 void tdw__loop_fini(struct tdw_loop *loop)
 {
+    if (loop->promises)
+        loop->promises_free(loop);
     tdw__stacks_free(loop->stacks);
     tdw__memory_free(loop->memory);
     tdw__names_free(loop->names);

@@ -160,7 +160,9 @@ struct tdw_loop {
     size_t stack_bytes;
     void *main_sp; /* the loop's own stack, while a stackful task runs */
     uint32_t findings;
-    struct tdw_failure failure; /* the first finding */
+    struct tdw_failure failure;        /* the first finding */
+    struct tdw_promises *promises;     /* what the run's checks know (sim/explore/promises.c) */
+    void (*promises_free)(struct tdw_loop *loop);
 };
 
 int tdw__loop_init(struct tdw_loop *loop, const struct tdw_backend_ops *backend);

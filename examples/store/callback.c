@@ -11,6 +11,7 @@ struct server {
     struct tdw_op op;
     struct store store;
     int snapshot;
+    bool recovers; /* and nothing more */
     void *first;
 };
 
@@ -21,13 +22,21 @@ static struct server *server_of(struct tdw_op *op)
 
 static void serve(struct server *s);
 static void answered(struct server *s);
+static void dir_closed(struct tdw_op *op);
 
 /* Recovery: snapshot, log, directory. */
 
 static void dir_synced(struct tdw_op *op)
 {
+    struct server *s = server_of(op);
+
     tdw_check(op->res == 0, "fsync of the directory: %d", op->res);
-    serve(server_of(op));
+    if (!s->recovers) {
+        serve(s);
+        return;
+    }
+    store_promises(&s->store);
+    TDW_ON(&s->op, dir_closed, close, s->store.dir);
 }
 
 static void dir_opened(struct tdw_op *op)
@@ -102,6 +111,7 @@ static void rename_synced(struct tdw_op *op)
 
 static void renamed(struct tdw_op *op)
 {
+    tdw_check(op->res == 0, "rename of the snapshot: %d", op->res);
     TDW_ON(op, rename_synced, fsync, server_of(op)->store.dir);
 }
 
@@ -112,6 +122,7 @@ static void tmp_closed(struct tdw_op *op)
 
 static void tmp_synced(struct tdw_op *op)
 {
+    tdw_check(op->res == 0, "fsync of the snapshot: %d", op->res);
     TDW_ON(op, tmp_closed, close, server_of(op)->store.tmp);
 }
 
@@ -195,12 +206,29 @@ static void serve(struct server *s)
     TDW_ON(&s->op, taken, take, &scene.requests, &s->first);
 }
 
-static void server(void *unused)
+static void begin_server(bool recovers)
 {
     struct server *s = tdw_malloc(sizeof *s);
 
-    (void)unused;
+    s->recovers = recovers;
     TDW_ON(&s->op, snapshot_opened, open, "snapshot", O_RDONLY, 0);
+}
+
+static void server(void *unused)
+{
+    (void)unused;
+    begin_server(false);
+}
+
+static void recovery(void *unused)
+{
+    (void)unused;
+    begin_server(true);
+}
+
+static void recovery_main(void *unused)
+{
+    tdw_spawn_callback("recovery", recovery, unused);
 }
 
 /* Sessions: a request, its answer, the next request. */
@@ -468,7 +496,7 @@ static void test(bool crashes, uint64_t patience_ns)
 {
     struct tdw_op *op = tdw_malloc(sizeof *op);
 
-    scene_init(crashes, patience_ns, store_callback_server, clients_main);
+    scene_init(crashes, patience_ns, store_callback_server, clients_main, recovery_main);
     if (crashes)
         TDW_ON(op, crash, sleep, scene_crash_after_ns());
     else

@@ -12,7 +12,7 @@
 struct scene scene;
 
 void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
-                void (*clients_main)(void *))
+                void (*clients_main)(void *), void (*recover)(void *))
 {
     memset(&scene, 0, sizeof scene);
     scene.crashes = crashes;
@@ -23,6 +23,7 @@ void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
     scene.client_host = tdw_host("clients", clients_main, NULL);
     scene.address = (struct sockaddr_in){
         .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = tdw_host_ipv4(scene.server)};
+    tdw_survives(scene.server, recover, NULL);
     tdw_host_boot(scene.server);
     tdw_host_boot(scene.client_host);
 }

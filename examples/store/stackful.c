@@ -26,6 +26,22 @@ static void recover(struct store *store)
     tdw_check(n == 0, "fsync of the directory: %d", n);
 }
 
+static void recovery(void *unused)
+{
+    struct store *store = tdw_malloc(sizeof *store);
+
+    (void)unused;
+    recover(store);
+    store_promises(store);
+    tdw_close(store->dir);
+    tdw_close(store->log);
+}
+
+static void recovery_main(void *unused)
+{
+    tdw_spawn_stackful("recovery", recovery, unused);
+}
+
 static void commit(struct store *store)
 {
     int n;
@@ -52,9 +68,11 @@ static void snapshot(struct store *store)
     store->tmp = tdw_open("snapshot.tmp", O_WRONLY | O_CREAT | O_TRUNC, 0644);
     n = tdw_pwrite(store->tmp, store->buffer, SNAPSHOT_BYTES, 0);
     tdw_check(n == SNAPSHOT_BYTES, "writing the snapshot: %d", n);
-    tdw_fsync(store->tmp);
+    n = tdw_fsync(store->tmp);
+    tdw_check(n == 0, "fsync of the snapshot: %d", n);
     tdw_close(store->tmp);
-    tdw_rename("snapshot.tmp", "snapshot");
+    n = tdw_rename("snapshot.tmp", "snapshot");
+    tdw_check(n == 0, "rename of the snapshot: %d", n);
     n = tdw_fsync(store->dir);
     tdw_check(n == 0, "fsync of the directory: %d", n);
     tdw_ftruncate(store->log, 0);
@@ -172,7 +190,7 @@ static void clients_main(void *unused)
 
 static void test(bool crashes, uint64_t patience_ns)
 {
-    scene_init(crashes, patience_ns, store_stackful_server, clients_main);
+    scene_init(crashes, patience_ns, store_stackful_server, clients_main, recovery_main);
     if (crashes) {
         tdw_sleep(scene_crash_after_ns());
         tdw_host_crash(scene.server);

@@ -62,8 +62,10 @@ TDW_CO(snapshot)
     TDW_AWAIT(me->n, pwrite, me->store->tmp, me->store->buffer, SNAPSHOT_BYTES, 0);
     tdw_check(me->n == SNAPSHOT_BYTES, "writing the snapshot: %d", me->n);
     TDW_AWAIT(me->n, fsync, me->store->tmp);
+    tdw_check(me->n == 0, "fsync of the snapshot: %d", me->n);
     TDW_AWAIT(me->n, close, me->store->tmp);
     TDW_AWAIT(me->n, rename, "snapshot.tmp", "snapshot");
+    tdw_check(me->n == 0, "rename of the snapshot: %d", me->n);
     TDW_AWAIT(me->n, fsync, me->store->dir);
     tdw_check(me->n == 0, "fsync of the directory: %d", me->n);
     TDW_AWAIT(me->n, ftruncate, me->store->log, 0);
@@ -97,6 +99,24 @@ TDW_CO(server)
     TDW_AWAIT(me->n, close, me->store->log);
     TDW_RETURN(0);
     TDW_END;
+}
+
+TDW_CO(recovery)
+{
+    TDW_BEGIN(struct server, me);
+    me->store = tdw_malloc(sizeof *me->store);
+    TDW_CALL(me->n, recover, struct step, .store = me->store);
+    store_promises(me->store);
+    TDW_AWAIT(me->n, close, me->store->dir);
+    TDW_AWAIT(me->n, close, me->store->log);
+    TDW_RETURN(0);
+    TDW_END;
+}
+
+static void recovery_main(void *unused)
+{
+    (void)unused;
+    TDW_SPAWN("recovery", recovery, struct server);
 }
 
 /* One connection: a request, its answer, the next request. */
@@ -259,7 +279,8 @@ TDW_CO(test)
 TDW_CO_EXTERN(store_stackless)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(false, ENDLESS_NS, store_stackless_server, clients_main);
+    scene_init(false, ENDLESS_NS, store_stackless_server, clients_main,
+               recovery_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;
@@ -268,7 +289,8 @@ TDW_CO_EXTERN(store_stackless)
 TDW_CO_EXTERN(store_stackless_crash)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(true, LONG_NS, store_stackless_server, clients_main);
+    scene_init(true, LONG_NS, store_stackless_server, clients_main,
+               recovery_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;
@@ -277,7 +299,8 @@ TDW_CO_EXTERN(store_stackless_crash)
 TDW_CO_EXTERN(store_stackless_patience)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(false, SHORT_NS, store_stackless_server, clients_main);
+    scene_init(false, SHORT_NS, store_stackless_server, clients_main,
+               recovery_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;

@@ -254,7 +254,10 @@ struct ask {
 /* Puts count up for each key, so a value tells how old it is. */
 static inline struct ask ask_put(uint32_t client, uint32_t key)
 {
-    return (struct ask){client, key, true, ++scene.clients[client].tried[key], {0}};
+    const uint64_t value = ++scene.clients[client].tried[key];
+
+    tdw_attempted(client * KEYS_EACH + key, value);
+    return (struct ask){client, key, true, value, {0}};
 }
 
 static inline struct ask ask_get(uint32_t client, uint32_t key)
@@ -278,6 +281,7 @@ static inline void ask_check(const struct ask *ask)
 
     if (ask->is_put) {
         view->acknowledged[ask->key] = ask->value;
+        tdw_acked(key, ask->value);
         return;
     }
     tdw_check(got >= acknowledged, "key %u: got %llu, but %llu was acknowledged", key,
@@ -297,9 +301,17 @@ static inline uint64_t scene_crash_after_ns(void)
     return (1 + tdw_choose("crash after", 64)) * 250000ull;
 }
 
-/* Set up the scenario's memory; the hosts run these as their main functions. */
+/* What has to be there after a power cut: asked of the table as recovery made it. */
+static inline void store_promises(const struct store *store)
+{
+    for (uint32_t key = 0; key < KEYS; key++)
+        tdw_found(key, store->value[key]);
+}
+
+/* Set up the scenario's memory; the hosts run these as their main functions, and `recover` is what
+ * the server's would do first after a power cut. */
 void scene_init(bool crashes, uint64_t patience_ns, void (*server_main)(void *),
-                void (*clients_main)(void *));
+                void (*clients_main)(void *), void (*recover)(void *));
 
 /* The main functions of the server's host, and the test tasks, of each version. */
 void store_callback_server(void *unused), store_stackless_server(void *unused),

@@ -14,6 +14,8 @@
 #ifndef TIDEWHEEL_SCENARIO_H
 #define TIDEWHEEL_SCENARIO_H
 
+#include <tidewheel/disk.h>
+#include <tidewheel/promise.h>
 #include <tidewheel/stackful.h>
 #include <tidewheel/stackless.h>
 #include <tidewheel/sys.h>

@@ -6,6 +6,8 @@
  *     options.c    the table of options, from which parsing, help and environment are made
  *     scenario.c   what scenarios call: checks, logs, parameters
  *     run.c        one run of one scenario in one model
+ *     promises.c   what was acknowledged, and whether it is still there
+ *     crashes.c    a power cut at every point at which it could make a difference
  *     lockstep.c   the same choices in all models: equal digests, or the first event that differs
  *     explorer.c   many runs, in worker processes
  *     report.c     what a person, and a program (--json), is told
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <tidewheel/fault.h>
 #include <tidewheel/loop.h>
+#include <tidewheel/promise.h>
 #include <tidewheel/scenario.h>
 #include <tidewheel/trace.h>
 
@@ -40,7 +43,8 @@ enum tdw_exit {
     TDW_EXIT_INTERRUPTED = 130,
 };
 
-enum { TDW_MODELS = 3, TDW_PARAMS_MAX = 32, TDW_NAMES_MAX = 64, TDW_SETS_MAX = 64 };
+enum { TDW_MODELS = 3, TDW_PARAMS_MAX = 32, TDW_NAMES_MAX = 64, TDW_SETS_MAX = 64,
+       TDW_CRASH_DRAWS_MAX = 200 };
 
 struct tdw_param_value {
     const char *name; /* not terminated: part of an argument */
@@ -55,7 +59,8 @@ struct tdw_options {
     enum tdw_schedule schedule;
     enum tdw_strategy strategy;
     bool runs_given, lockstep, guided, json, list, costs, help, version, bisect, quiet;
-    bool require_fired;
+    bool require_fired, crash_every;
+    uint32_t crash_draws; /* --crash every: ways to cut the power that are drawn */
     const char *trace_dir, *replay;
     const char *plan_name, *sets[TDW_SETS_MAX]; /* of --plan and --set */
     uint32_t sets_count;
@@ -89,6 +94,7 @@ struct tdw_outcome {
     struct tdw_digest digest;
     uint64_t steps, now_ns;
     uint64_t deliveries, switches, frames;
+    uint64_t cuts, recoveries; /* of --crash every */
     size_t stack_bytes; /* the deepest of a stackful task */
     uint64_t hash;      /* of the failure: check and place, the same for the same mistake */
     char site[160];
@@ -130,7 +136,7 @@ void tdw__event_text(const struct tdw_event *event, char *text, size_t bytes);
 /* What became of one scenario. */
 struct tdw_result {
     const struct tdw_scenario *scenario;
-    uint64_t runs, failures, steps;
+    uint64_t runs, failures, steps, cuts, recoveries;
     uint64_t digest_sum[TDW_MODELS]; /* over all runs, in any order */
     struct tdw_digest first[TDW_MODELS];
     unsigned models;

@@ -101,6 +101,8 @@ static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
         run_one(world, options, &run, &outcome);
         result->runs++;
         result->steps += outcome.steps;
+        result->cuts += outcome.cuts;
+        result->recoveries += outcome.recoveries;
         result->digest_sum[m] += tdw__mix(outcome.digest.lo ^ seed, outcome.digest.hi);
         if (seed == options->seed)
             result->first[m] = outcome.digest;
@@ -181,6 +183,8 @@ static void add_part(struct tdw_result *result, const struct part *part)
 {
     result->runs += part->result.runs;
     result->steps += part->result.steps;
+    result->cuts += part->result.cuts;
+    result->recoveries += part->result.recoveries;
     result->nondeterministic |= part->result.nondeterministic;
     for (int m = 0; m < TDW_MODELS; m++) {
         result->digest_sum[m] += part->result.digest_sum[m];

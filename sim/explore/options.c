@@ -23,6 +23,8 @@
     X(max_steps, 0, "N", max_steps, "steps after which a run counts as a livelock (10000000)")     \
     X(plan, 0, "FILE", plan, "what may go wrong: a plan, or a preset (tdw plan list)")             \
     X(set, 0, "KEY=V", set, "set a key of the plan: rules.0.p=0.1")                                \
+    X(crash, 0, "every[:N]", crash,                                                                \
+      "cut the power at every point that matters (tdw_survives); N: in so many random ways (2)")   \
     X(require_fired, 0, NULL, require_fired, "exit 6 if a rule of the plan never fired")           \
     X(trace_dir, 0, "DIR", trace_dir, "where failing runs are kept as .tdw (build/failures)")      \
     X(replay, 0, "FILE", replay, "repeat a kept run, comparing every choice and event")            \
@@ -158,6 +160,19 @@ FLAG(help)
 static int set_plan(struct tdw_options *o, const char *value)
 {
     o->plan_name = value;
+    return 0;
+}
+
+static int set_crash(struct tdw_options *o, const char *value)
+{
+    uint64_t draws = 2;
+
+    if (strncmp(value, "every", 5) != 0 ||
+        (value[5] != '\0' &&
+         (value[5] != ':' || !parse_number(value + 6, &draws) || draws > TDW_CRASH_DRAWS_MAX)))
+        return -EINVAL;
+    o->crash_every = true;
+    o->crash_draws = (uint32_t)draws;
     return 0;
 }
 

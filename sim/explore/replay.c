@@ -39,7 +39,7 @@ static char *plan_text(const struct tdw_plan *plan)
 int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, const char *program,
                   const struct tdw_run *run, const char *path)
 {
-    char seed[24], params[512], steps[24], *plan = plan_text(options->plan);
+    char seed[24], params[512], steps[24], draws[24], *plan = plan_text(options->plan);
     const struct tdw_trace_meta meta[] = {
         {"program", program},
         {"scenario", run->scenario->name},
@@ -50,6 +50,7 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
         {"max_steps", steps},
         {"params", params},
         {"tidewheel", TDW_VERSION},
+        {"crash_every", draws},
         {"plan", plan ? plan : ""},
     };
     struct tdw_world_options world_options;
@@ -59,6 +60,7 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
 
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)run->seed);
     snprintf(steps, sizeof steps, "%llu", (unsigned long long)options->max_steps);
+    snprintf(draws, sizeof draws, "%d", options->crash_every ? (int)options->crash_draws : -1);
     parameter_text(options, params, sizeof params);
     ret = tdw_trace_create(&writer, path, TDW_TRACE_RUN, meta,
                            sizeof meta / sizeof *meta - (options->plan ? 0 : 1));
@@ -78,6 +80,7 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
 struct kept {
     char scenario[64], model[16], schedule[16], strategy[16], params[512];
     uint64_t seed, max_steps;
+    int crash_draws; /* -1: it was not crashed everywhere */
     struct tdw_plan *plan;
     struct tdw_answer *answers;
     size_t answers_count, answers_max;
@@ -106,6 +109,8 @@ static void take_meta(struct kept *kept, const struct tdw_trace_meta *meta)
         kept->seed = strtoull(meta->value, NULL, 10);
     if (strcmp(meta->key, "max_steps") == 0)
         kept->max_steps = strtoull(meta->value, NULL, 10);
+    if (strcmp(meta->key, "crash_every") == 0)
+        kept->crash_draws = atoi(meta->value);
     if (strcmp(meta->key, "plan") == 0 && !kept->plan)
         tdw_plan_text(&kept->plan, "the trace's plan", meta->value, strlen(meta->value), NULL, 0,
                       NULL, NULL);
@@ -261,6 +266,8 @@ static int use_options(struct tdw_options *options, struct kept *kept, struct td
     options->schedule = strcmp(kept->schedule, "adversary") == 0 ? TDW_ADVERSARY : TDW_TIMED;
     options->strategy = strcmp(kept->strategy, "calm") == 0 ? TDW_CALM : TDW_RANDOM;
     options->max_steps = kept->max_steps;
+    options->crash_every = kept->crash_draws >= 0;
+    options->crash_draws = options->crash_every ? (uint32_t)kept->crash_draws : 0;
     options->params_count = 0;
     while ((word = strtok_r(rest, " ", &rest)) != NULL && options->params_count < TDW_PARAMS_MAX) {
         const char *equals = strchr(word, '=');
@@ -359,7 +366,7 @@ int tdw__replay(const struct tdw_options *given, const struct tdw_scenario *cons
 {
     struct tdw_options options = *given;
     struct tdw_run run = {0};
-    struct kept kept = {0};
+    struct kept kept = {.crash_draws = -1};
     int code;
 
     if (read_kept(options.replay, &kept) < 0 || !kept.whole) {

@@ -78,6 +78,8 @@ static void report_failure(const struct tdw_options *options, const char *progra
                (unsigned long long)options->params[i].value);
     if (options->plan_name)
         printf(" --plan %s", options->plan_name);
+    if (options->crash_every)
+        printf(" --crash every:%u", options->crash_draws);
     for (uint32_t i = 0; i < options->sets_count; i++)
         printf(" --set '%s'", options->sets[i]);
     printf("\n");
@@ -94,6 +96,12 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
         printf("%-20s %9llu runs  %8.0f /s  %12llu steps  %s\n", result->scenario->name,
                (unsigned long long)result->runs, (double)result->runs / seconds,
                (unsigned long long)result->steps, result->failures ? "failed" : "ok");
+        if (options->crash_every && result->cuts)
+            printf("  %llu power cuts, %llu different recoveries\n",
+                   (unsigned long long)result->cuts, (unsigned long long)result->recoveries);
+        else if (options->crash_every)
+            printf("  no power cut: the scenario does not say what has to survive one "
+                   "(tdw_survives)\n");
     }
     if (result->failures) {
         report_failure(options, program, result);

@@ -6,7 +6,7 @@
  * scenario's. How the run ended (deadlock, livelock, a daemon that survived) is turned into the
  * same kind of failure as a check that failed: a text and a place.
  */
-#include <sim/explore/explore.h>
+#include <sim/explore/promises.h>
 #include <string.h>
 
 bool tdw__scenario_has(const struct tdw_scenario *scenario, enum tdw_model model)
@@ -111,6 +111,7 @@ void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome)
         .frames = loop->frames,
         .stack_bytes = loop->stacks ? tdw_stack_high_water(loop) : 0,
     };
+    tdw__crashes_count(loop, &outcome->cuts, &outcome->recoveries);
     if (!outcome->failed)
         return;
     outcome->failure = loop->failure;

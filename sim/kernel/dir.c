@@ -537,3 +537,21 @@ int tdw__names_path(struct tdw_inode *dir, struct tdw_inode *root, char *text, s
     memcpy(text, path + at, sizeof(path) - at);
     return (int)(sizeof(path) - at);
 }
+
+/* ── Images ────────────────────────────────────────────────────────────────────────────────── */
+
+bool tdw__name_image(struct tdw_inode *dir, struct tdw_name *from)
+{
+    struct tdw_name *name = name_make(dir, from->text, from->bytes);
+
+    if (!name)
+        return false;
+    from->image = name;
+    name->now = from->now ? from->now->image : NULL;
+    name->kept = from->kept ? from->kept->image : NULL;
+    name->cookie = from->cookie;
+    name->changed = from->changed;
+    if (name->now != name->kept)
+        dirty_add(name);
+    return true;
+}

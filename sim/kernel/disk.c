@@ -65,7 +65,7 @@ static int seed_root(struct tdw_disk *disk)
                : 0;
 }
 
-struct tdw_disk *tdw__disk_new(struct tdw_memory *memory)
+struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory)
 {
     struct tdw_disk *disk = tdw__memory_get(memory, sizeof(*disk));
 
@@ -88,11 +88,21 @@ struct tdw_disk *tdw__disk_new(struct tdw_memory *memory)
     disk->bucket_mask = BUCKETS_FIRST - 1;
     disk->inode_next = 2;
     disk->file_bytes_max = TDW_FILE_BYTES_MAX;
-    if (!disk->buckets || seed_root(disk)) {
+    if (!disk->buckets) {
         tdw__disk_free(disk);
         return NULL;
     }
     return disk;
+}
+
+struct tdw_disk *tdw__disk_new(struct tdw_memory *memory)
+{
+    struct tdw_disk *disk = tdw__disk_bare(memory);
+
+    if (!disk || seed_root(disk) == 0)
+        return disk;
+    tdw__disk_free(disk);
+    return NULL;
 }
 
 void tdw__disk_free(struct tdw_disk *disk)

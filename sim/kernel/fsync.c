@@ -77,6 +77,7 @@ static void apply_first(struct tdw_inode *inode)
 
     inode->syncs = sync->next;
     sync->next = NULL;
+    inode->disk->shown++;
     if (tdw__is_reg(inode) && inode->disk->no_barriers)
         tdw__pages_flushed(inode, sync->off, sync->end, sync->change);
     else if (tdw__is_reg(inode))

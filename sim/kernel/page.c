@@ -92,6 +92,46 @@ static int tree_raise(struct tdw_disk *disk, struct tdw_pages *pages, uint64_t i
     return 0;
 }
 
+/* A copy of the tree below `at`, `level` nodes high; NULL when memory is exhausted. What was made by
+ * then stays in the pools of the disk. */
+static void *tree_copy(struct tdw_inode *inode, const void *at, uint32_t level)
+{
+    struct tdw_page_node *node;
+
+    if (level == 0) {
+        struct tdw_page *page = tdw__pool_get(&inode->disk->pages);
+
+        if (page)
+            *page = *(const struct tdw_page *)at;
+        return page;
+    }
+    node = tdw__pool_get(&inode->disk->nodes);
+    if (!node)
+        return NULL;
+    *node = *(const struct tdw_page_node *)at;
+    for (uint32_t i = 0; i < TDW_TREE_SLOTS; i++)
+        if (node->slots[i] && !(node->slots[i] = tree_copy(inode, node->slots[i], level - 1)))
+            return NULL;
+    return node;
+}
+
+/* Before a borrowed tree is changed: it becomes the file's own. */
+static int tree_own(struct tdw_inode *inode)
+{
+    struct tdw_pages *pages = &inode->pages;
+    void *root;
+
+    if (TDW_LIKELY(!pages->borrowed))
+        return 0;
+    root = pages->root ? tree_copy(inode, pages->root, pages->height) : NULL;
+    if (pages->root && !root)
+        return -ENOMEM;
+    pages->root = root;
+    pages->recent = NULL;
+    pages->borrowed = false;
+    return 0;
+}
+
 /* The page at `index`, put into the tree if it is not there. NULL when memory is exhausted. */
 static struct tdw_page *page_make(struct tdw_inode *inode, uint64_t index)
 {
@@ -160,9 +200,27 @@ static void page_unlink(struct tdw_inode *inode, struct tdw_page *page)
 
 /* ── Blocks and states of one page ─────────────────────────────────────────────────────────── */
 
+struct tdw_block *tdw__block_new(struct tdw_disk *disk)
+{
+    struct tdw_block *block = tdw__pool_get(&disk->blocks);
+
+    if (!block)
+        return NULL;
+    block->disk = disk;
+    block->refs = 1;
+    return block;
+}
+
+struct tdw_block *tdw__block_ref(const struct tdw_disk *disk, struct tdw_block *block)
+{
+    if (tdw__is_block(block) && block->disk == disk)
+        block->refs++;
+    return block;
+}
+
 void tdw__block_put(struct tdw_disk *disk, struct tdw_block *block)
 {
-    if (tdw__is_block(block) && --block->refs == 0)
+    if (tdw__is_block(block) && block->disk == disk && --block->refs == 0)
         tdw__pool_put(&disk->blocks, block);
 }
 
@@ -232,7 +290,7 @@ static void page_keep(struct tdw_inode *inode, struct tdw_page *page)
 {
     if (page->kept != page->now) {
         tdw__block_put(inode->disk, page->kept);
-        page->kept = tdw__block_ref(page->now);
+        page->kept = tdw__block_ref(inode->disk, page->now);
     }
     page_clean(inode, page);
 }
@@ -273,14 +331,13 @@ static int page_own(struct tdw_inode *inode, struct tdw_page *page, bool whole)
     const bool took = takes_space(&inode->pages, page->index, old);
     struct tdw_block *block;
 
-    if (TDW_LIKELY(tdw__is_block(old) && old->refs == 1))
+    if (TDW_LIKELY(tdw__is_block(old) && old->refs == 1 && old->disk == inode->disk))
         return 0;
     if (!took && !space_left(inode->disk, 1))
         return -ENOSPC;
-    block = tdw__pool_get(&inode->disk->blocks);
+    block = tdw__block_new(inode->disk);
     if (!block)
         return -ENOMEM;
-    block->refs = 1;
     if (!whole)
         tdw__page_copy(inode, page->index, old, inode->pages.pattern_now, block->bytes);
     tdw__block_put(inode->disk, old);
@@ -361,6 +418,8 @@ int64_t tdw__pages_write(struct tdw_inode *inode, uint64_t off, const void *from
     const uint8_t *at = from;
     int64_t done = 0;
 
+    if (TDW_UNLIKELY(tree_own(inode)))
+        return -ENOMEM;
     while (bytes > 0) {
         const size_t skip = off % TDW_PAGE_BYTES;
         const size_t part = bytes < TDW_PAGE_BYTES - skip ? bytes : TDW_PAGE_BYTES - skip;
@@ -415,8 +474,12 @@ int tdw__pages_cut(struct tdw_inode *inode, uint64_t size)
 {
     struct tdw_pages *pages = &inode->pages;
     const uint64_t first = pages_of(size);
-    struct tdw_page *page = page_find(pages, size / TDW_PAGE_BYTES);
+    struct tdw_page *page;
     uint64_t pristine;
+
+    if (tree_own(inode))
+        return -ENOMEM;
+    page = page_find(pages, size / TDW_PAGE_BYTES);
 
     /* A pristine page needs no zeros: the pattern will end here. */
     if (size % TDW_PAGE_BYTES && page && page->now != TDW_PRISTINE) {
@@ -445,6 +508,9 @@ int tdw__pages_punch(struct tdw_inode *inode, uint64_t off, uint64_t end)
     struct tdw_page *page;
     int err;
 
+    err = tree_own(inode);
+    if (err)
+        return err;
     if (first > last)
         return zero_part(inode, off, end);
     err = zero_part(inode, off, first * TDW_PAGE_BYTES);
@@ -468,9 +534,10 @@ int tdw__pages_reserve(struct tdw_inode *inode, uint64_t off, uint64_t end)
     const uint64_t seeded = pages_of(pages->pattern_now);
     uint64_t missing = last - first;
     struct tdw_page *page;
+    const int err = tree_own(inode);
 
-    if (inode->disk->bytes_max == 0)
-        return 0;
+    if (err || inode->disk->bytes_max == 0)
+        return err;
     if (seeded > first)
         missing -= (seeded < last ? seeded : last) - first;
     for (uint64_t at = first; (page = page_next(pages, at)) != NULL && page->index < last;) {
@@ -554,7 +621,8 @@ static int record(struct tdw_inode *inode, const struct tdw_page *page, struct t
 
     if (!made)
         return -ENOMEM;
-    *made = (struct tdw_page_record){*records, tdw__block_ref(block), page->index};
+    *made = (struct tdw_page_record){
+        *records, tdw__block_ref(inode->disk, block), page->index};
     *records = made;
     return 0;
 }
@@ -616,7 +684,7 @@ void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records,
 
 void tdw__page_set_kept(struct tdw_inode *inode, struct tdw_page *page, struct tdw_block *block)
 {
-    tdw__block_ref(block);
+    tdw__block_ref(inode->disk, block);
     tdw__block_put(inode->disk, page->kept);
     page->kept = block;
     if (page->now == block && !page->newest)
@@ -661,7 +729,7 @@ void tdw__pages_revert(struct tdw_inode *inode)
 
         change -= takes_space(pages, page->index, page->now);
         tdw__block_put(inode->disk, page->now);
-        page->now = tdw__block_ref(page->kept);
+        page->now = tdw__block_ref(inode->disk, page->kept);
         change += takes_space(pages, page->index, page->now);
         page_clean(inode, page);
     }
@@ -683,6 +751,8 @@ void tdw__pages_free(struct tdw_inode *inode)
     struct tdw_pages *pages = &inode->pages;
     struct tdw_page *page;
 
+    if (pages->borrowed)
+        pages->root = pages->recent = NULL;
     while ((page = page_next(pages, 0)) != NULL) {
         tdw__versions_drop(inode->disk, page, UINT64_MAX);
         tdw__block_put(inode->disk, page->now);
@@ -725,4 +795,42 @@ int64_t tdw__pages_seek(struct tdw_inode *inode, uint64_t off, bool hole)
     if (at < off)
         at = off;
     return at < size ? (int64_t)at : hole ? (int64_t)size : -ENXIO;
+}
+
+/* ── Images ────────────────────────────────────────────────────────────────────────────────── */
+
+/* A dirty page of an image has a log of its own; the blocks stay the first disk's. */
+static int image_page(struct tdw_inode *to, const struct tdw_page *from)
+{
+    struct tdw_page *page = page_find(&to->pages, from->index);
+    struct tdw_version **at = &page->newest;
+
+    page->newest = NULL;
+    page->bits = 0;
+    page_dirty(&to->pages, page, from->bits & (uint32_t)~TDW_PAGE_DIRTY);
+    for (const struct tdw_version *version = from->newest; version; version = version->older) {
+        *at = tdw__pool_get(&to->disk->versions);
+        if (!*at)
+            return -ENOMEM;
+        **at = *version;
+        (*at)->older = NULL;
+        at = &(*at)->older;
+    }
+    return 0;
+}
+
+int tdw__pages_image(struct tdw_inode *to, const struct tdw_inode *from)
+{
+    int err = 0;
+
+    to->pages = from->pages;
+    to->pages.borrowed = true;
+    to->pages.recent = NULL;
+    to->pages.dirty = NULL;
+    if (!from->pages.dirty)
+        return 0;
+    err = tree_own(to);
+    for (const struct tdw_page *page = from->pages.dirty; page && !err; page = page->next)
+        err = image_page(to, page);
+    return err;
 }

@@ -300,6 +300,8 @@ struct tdw_op *tdw__schedule_next(struct tdw_loop *loop, uint64_t deadline_ns)
 {
     struct tdw_world *world = tdw__world(loop);
 
+    if (TDW_UNLIKELY(world->watched > 0))
+        tdw__watch_disks(world);
     for (;;) {
         struct tdw_op *op = world->options.schedule == TDW_TIMED
                                 ? next_timed(world, deadline_ns)

@@ -63,11 +63,10 @@ static bool is_dirty(const struct tdw_inode *inode)
 static void keep_bytes(struct tdw_inode *inode, struct tdw_page *page,
                        const uint8_t bytes[TDW_PAGE_BYTES])
 {
-    struct tdw_block *block = tdw__pool_get(&inode->disk->blocks);
+    struct tdw_block *block = tdw__block_new(inode->disk);
 
     if (!block)
         return; /* this state is not offered, then */
-    block->refs = 1;
     memcpy(block->bytes, bytes, TDW_PAGE_BYTES);
     tdw__page_set_kept(inode, page, block);
     tdw__block_put(inode->disk, block);
@@ -345,7 +344,7 @@ static void keep_flushed(struct survivors *s)
             while (version && !version->flushed)
                 version = version->older;
             if (version) {
-                struct tdw_block *block = tdw__block_ref(version->block);
+                struct tdw_block *block = tdw__block_ref(s->disk, version->block);
 
                 tdw__versions_drop(s->disk, page, version->change);
                 tdw__page_set_kept(inode, page, block);

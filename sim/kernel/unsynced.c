@@ -58,10 +58,11 @@ void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t se
     struct tdw_version *version = tdw__pool_get(&disk->versions);
 
     disk->changes++;
+    disk->shown++;
     if (!version)
         return;
     *version = (struct tdw_version){
-        page->newest, tdw__block_ref(page->now), disk->changes, sectors, cut, false};
+        page->newest, tdw__block_ref(disk, page->now), disk->changes, sectors, cut, false};
     page->newest = version;
     if (++page->versions > TDW_VERSIONS_MAX)
         versions_merge(inode, page);
@@ -99,6 +100,7 @@ void tdw__size_add(struct tdw_inode *inode)
     struct tdw_size *size = tdw__pool_get(&disk->sizes), *second;
 
     disk->changes++;
+    disk->shown++;
     if (!size)
         return;
     *size = (struct tdw_size){inode->sizes, disk->changes, inode->now.size, false};
@@ -141,7 +143,7 @@ void tdw__inode_keep_upto(struct tdw_inode *inode, uint64_t change)
         next = page->next;
         if (!version)
             continue;
-        tdw__block_ref(block);
+        tdw__block_ref(inode->disk, block);
         tdw__versions_drop(inode->disk, page, change);
         tdw__page_set_kept(inode, page, block);
         tdw__block_put(inode->disk, block);
@@ -197,6 +199,7 @@ void tdw__name_op_begin(struct tdw_disk *disk)
     if (!disk->log)
         return;
     disk->changes++;
+    disk->shown++;
     disk->op_open = tdw__pool_get_zeroed(&disk->name_ops);
     if (disk->op_open)
         disk->op_open->change = disk->changes;

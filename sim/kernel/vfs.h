@@ -76,6 +76,7 @@ void tdw__pool_put(struct tdw_pool *pool, void *object);
  */
 struct tdw_block {
     uint8_t bytes[TDW_PAGE_BYTES];
+    struct tdw_disk *disk; /* whose it is; images of the disk (image.c) only look at it */
     uint32_t refs;
 } __attribute__((aligned(64)));
 
@@ -120,18 +121,16 @@ struct tdw_pages {
     uint64_t pattern;                   /* key of the content it was seeded with */
     uint64_t pattern_now, pattern_kept; /* bytes that the pattern reaches */
     uint32_t height;
-    bool cut; /* some dirty page has the bit TDW_PAGE_CUT or TDW_PAGE_WHOLE */
+    bool borrowed; /* the tree is another disk's, which has to be copied before it is changed */
+    bool cut;      /* some dirty page has the bit TDW_PAGE_CUT or TDW_PAGE_WHOLE */
 };
 
 struct tdw_inode;
 
-/* One reference to a block more, and fewer; of what is none, nothing. */
-static inline struct tdw_block *tdw__block_ref(struct tdw_block *block)
-{
-    if (tdw__is_block(block))
-        block->refs++;
-    return block;
-}
+/* A block with one reference, not filled; NULL when memory is exhausted. */
+struct tdw_block *tdw__block_new(struct tdw_disk *disk);
+/* One reference of `disk` more, and fewer; nothing if it is no block, or another disk's. */
+struct tdw_block *tdw__block_ref(const struct tdw_disk *disk, struct tdw_block *block);
 void tdw__block_put(struct tdw_disk *disk, struct tdw_block *block);
 
 /* Copy out `bytes` at `off`, all of which lie within the size. */
@@ -170,6 +169,9 @@ void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **recor
 /* The power went: the content is what was kept. */
 void tdw__pages_revert(struct tdw_inode *inode);
 void tdw__pages_free(struct tdw_inode *inode);
+/* `to`, on an image, has the content of `from`: its tree as long as nothing is dirty, or a copy, the
+ * log included. 0 or -ENOMEM. */
+int tdw__pages_image(struct tdw_inode *to, const struct tdw_inode *from);
 /* The file takes no space any more, though its content is there; it takes space again. */
 void tdw__pages_uncount(struct tdw_inode *inode);
 void tdw__pages_recount(struct tdw_inode *inode);
@@ -196,6 +198,7 @@ struct tdw_name {
     struct tdw_name *next, *prev;             /* in the directory, oldest first */
     struct tdw_name *dirty_next, *dirty_prev; /* in the directory, while now and kept differ */
     struct tdw_name *ring_next, *ring_prev;   /* names that become durable together: a rename */
+    struct tdw_name *image;                   /* while one is made */
     uint64_t cookie;                          /* place in the directory, for getdents */
     uint64_t changed;                         /* number of the name operation that made `now` */
     uint64_t dirtied;                         /* … of the change since which it is dirty */
@@ -238,7 +241,11 @@ struct tdw_inode {
     struct tdw_waitq lock_queue;
 
     struct tdw_inode *next, *prev; /* of the disk */
-    struct tdw_inode *lost_next;   /* while it is settled together with others */
+    union {
+        struct tdw_inode *lost_next; /* while it is settled together with others */
+        struct tdw_inode *image;     /* while an image of the disk is made: what it is there */
+        uint64_t path_hash;          /* while it is hashed */
+    };
     union {
         struct tdw_pages pages; /* S_IFREG */
         struct tdw_names names; /* S_IFDIR */
@@ -332,6 +339,9 @@ int tdw__name_move(struct tdw_name *from, struct tdw_inode *dir, const char *tex
 void tdw__name_exchange(struct tdw_name *a, struct tdw_name *b, uint64_t now_ns);
 /* Its memory, when all of the disk goes. */
 void tdw__name_drop(struct tdw_disk *disk, struct tdw_name *name);
+/* The name `from` of another disk, on the image of `dir`, leading to the images of what it leads to.
+ * false: no memory. */
+bool tdw__name_image(struct tdw_inode *dir, struct tdw_name *from);
 /* The names of `dir` that have been dirty since change `upto` or longer become durable, as they are
  * now. */
 void tdw__names_keep(struct tdw_inode *dir, uint64_t upto);
@@ -436,6 +446,17 @@ void tdw__unsynced_clear(struct tdw_disk *disk);
 /* All of the disk is synced, and from now on a power cut leaves what `profile` says. */
 void tdw__disk_persistence(struct tdw_disk *disk, enum tdw_persistence profile);
 
+struct tdw_survival;
+
+/* ── Images (image.c) ──────────────────────────────────────────────────────────────────────── */
+
+/* What a power cut now would leave of `disk`, which does not change: a disk in `memory`, good until
+ * the first changes or is freed. NULL when memory is exhausted. */
+struct tdw_disk *tdw__disk_image(struct tdw_disk *disk, struct tdw_memory *memory,
+                                 struct tdw_survival *survival);
+/* A hash of what is durable on it: paths, types, modes, sizes, contents. Times are left out. */
+uint64_t tdw__disk_hash(struct tdw_disk *disk);
+
 /* ── What survives a power cut (survive.c) ─────────────────────────────────────────────────── */
 
 /* Who answers: a number below `bound` (>= 2), for the ordinal-th question; NULL: always 0. */
@@ -468,6 +489,7 @@ struct tdw_disk {
     bool no_barriers; /* … also what was flushed */
     enum tdw_persistence profile;
     uint64_t changes; /* so far; each has a number */
+    uint64_t shown;   /* things so far that a power cut could show: changes and syncs */
     struct tdw_name_op *op_first, *op_last, *op_open;
     uint32_t ops;
     struct tdw_lock_wait *lock_waits; /* ops that wait for a record lock, for EDEADLK */
@@ -477,6 +499,7 @@ struct tdw_disk {
 /* An empty disk: a root directory, and /dev with null, zero, random and urandom, all durable.
  * NULL when memory is exhausted. */
 struct tdw_disk *tdw__disk_new(struct tdw_memory *memory);
+struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory); /* without a root */
 void tdw__disk_free(struct tdw_disk *disk);
 /* The power went. What was not made durable is lost, but for what survives by choice; NULL: nothing
  * does. No table may be left. */

@@ -661,6 +661,8 @@ void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *op
 {
     struct tdw_loop *loop = &world->loop;
 
+    if (loop->promises)
+        loop->promises_free(loop);
     tdw__hosts_free(world);
     tdw__net_reset(world);
     tdw__wheel_reset(&world->wheel);
@@ -668,7 +670,7 @@ void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *op
     tdw__choices_reset(&world->choices);
     tdw__names_reset(loop->names);
     world->pids = 0;
-    world->paused = 0;
+    world->paused = world->watched = 0;
     loop->now_ns = loop->seq = loop->steps = 0;
     loop->switches = loop->frames = loop->deliveries = 0;
     loop->digest = (struct tdw_digest){0, 0};

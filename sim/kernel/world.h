@@ -28,11 +28,16 @@ struct tdw_choices {
     uint64_t asked; /* next choices so far: the random walk's counter */
 };
 
+/* recovery.c: between two items, something happened to the host's disk. */
+typedef void tdw_disk_shown(struct tdw_host *host, void *arg);
+
 /* clock.c: the host's clocks at `base_ns` of the world's time, and how fast they go. */
 struct tdw_host_clock {
     uint64_t base_ns, monotonic_ns, realtime_ns;
     int32_t drift_ppb;
 };
+
+struct tdw_survival;
 
 struct tdw_host {
     const struct tdw_calls *calls; /* the first member of any kernel's host */
@@ -49,6 +54,9 @@ struct tdw_host {
     struct tdw_host_clock clock;
     struct tdw_timer *timers; /* that its clocks decide about: timer.c */
     struct tdw_heap frozen;   /* items whose turn came while it was paused */
+    tdw_disk_shown *shown;    /* recovery.c: told when a power cut could show something else */
+    void *shown_arg;
+    uint64_t shown_last;
     uint32_t boots;
 };
 
@@ -68,6 +76,7 @@ struct tdw_world {
     struct tdw_process *processes; /* dead ones too, until the reset: others may refer to them */
     int32_t pids;
     uint32_t paused;    /* hosts */
+    uint32_t watched;   /* hosts, too: recovery.c */
     uint64_t warned[4]; /* opcodes that the kernel was asked for and does not know */
 };
 
@@ -151,6 +160,19 @@ struct tdw_process *tdw__process_find(const struct tdw_host *host, int pid);
 struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),
                               void *arg);
 void tdw__hosts_free(struct tdw_world *world);
+
+/* recovery.c: from now on `shown` is called, between two items, whenever something happened to the
+ * disk of `host` that a power cut could show; NULL: no more. */
+void tdw__host_watch(struct tdw_host *host, tdw_disk_shown *shown, void *arg);
+void tdw__watch_disks(struct tdw_world *world);
+/* In `world`, which was reset: what a power cut of `host` now would leave, by the answers of
+ * `survival`; NULL: no memory. Good until the host's world goes on. */
+struct tdw_disk *tdw__image_of(struct tdw_world *world, struct tdw_host *host,
+                               struct tdw_survival *survival);
+/* Run main(arg) there as a host called `name` that boots from the image, which is the host's from now
+ * on, to the end; the loop's answer. */
+int tdw__image_run(struct tdw_world *world, const char *name, struct tdw_disk *image,
+                   void (*main)(void *), void *arg);
 
 /* The buffers of ops in flight (buffers.c): begin to watch; stop, before the effect or a cancel;
  * after the effect: the hash of the bytes that the kernel took in. */
