@@ -95,5 +95,8 @@ int tdw__cli_points(int argc, char **argv)
         for (int kind = 0; kind < TDW_POINT_KINDS; kind++)
             if (tdw__point_is((uint8_t)opcode, (enum tdw_point_kind)kind))
                 print_point((uint8_t)opcode, (enum tdw_point_kind)kind);
+    for (int point = 0; point < TDW_KERNEL_POINTS_COUNT; point++)
+        printf("%s\tkernel\t-\t%s\n", tdw__kernel_point_name((enum tdw_kernel_point)point),
+               tdw__kernel_point_text((enum tdw_kernel_point)point));
     return TDW_EXIT_OK;
 }

@@ -20,7 +20,9 @@
 
 #include <runtime/event.h>
 #include <stdatomic.h>
+#include <tidewheel/disk.h>
 #include <tidewheel/fault.h>
+#include <tidewheel/gate.h>
 
 /* ── Points (points.c) ─────────────────────────────────────────────────────────────────────── */
 
@@ -45,6 +47,10 @@ void tdw__point_name(uint8_t opcode, enum tdw_point_kind kind, char name[TDW_POI
 /* The errors that the manual pages document for the opcode and that a program cannot keep from
  * happening (a full disk; not a wrong descriptor), as positive numbers. */
 size_t tdw__point_errors(uint8_t opcode, int errors[TDW_ERRORS_MAX]);
+
+/* The name of a kernel point, and what it means. */
+const char *tdw__kernel_point_name(enum tdw_kernel_point point);
+const char *tdw__kernel_point_text(enum tdw_kernel_point point);
 
 /* ── Values (value.c) ──────────────────────────────────────────────────────────────────────── */
 
@@ -95,27 +101,41 @@ struct tdw_rule {
         int error;         /* 0: one of the opcode's, by choice */
         uint64_t bytes;    /* of a short op; 0: by choice */
         uint64_t delay_ns; /* 0: by choice, up to 100 ms */
+        bool keep;         /* of a failed sync: what it was for */
     } action;
     uint64_t budget; /* how often it may fire; UINT64_MAX: no bound */
     uint64_t cooldown_ns;
     uint64_t enable; /* of 2^32: is it live in a run? */
 };
 
-struct tdw_concern { /* a point of an opcode that a rule names */
+struct tdw_concern { /* a point of an opcode, or of the kernel, that a rule names */
     uint16_t rule;
-    uint8_t kind; /* enum tdw_point_kind */
+    uint8_t kind; /* of an opcode's: enum tdw_point_kind */
     char point[TDW_POINT_NAME];
     uint64_t hash; /* of the point and the rule: where the choice is made */
 };
 
+struct tdw_disk_plan { /* what the disks of some hosts are */
+    char *hosts;       /* a pattern */
+    enum tdw_persistence persistence;
+    bool by_persistence;
+    char *device; /* the name of a preset; NULL: as it is */
+    uint64_t capacity, file_max;
+};
+
+enum { TDW_DISKS_MAX = 64, TDW_PLACES = 256 + TDW_KERNEL_POINTS_COUNT };
+
 struct tdw_plan {
-    char *name; /* its file or preset */
+    char *name;                  /* its file or preset */
+    struct tdw_disk_plan *disks; /* the first that matches says */
+    size_t disks_count;
     struct tdw_rule *rules;
     size_t rules_count;
     struct tdw_concern *concerns;
-    uint32_t first[257]; /* of each opcode's; they end where the next begin */
-    bool of_programs;    /* some rule may name points of programs */
-    bool sees_marks;     /* some rule waits for a mark */
+    uint32_t first[TDW_PLACES + 1]; /* of each opcode's, then of each kernel point's; they end where
+                                     * the next begin */
+    bool of_programs;               /* some rule may name points of programs */
+    bool sees_marks;                /* some rule waits for a mark */
 };
 
 /* A point of the program's, by where it stands (`site`), or by its name alone. */

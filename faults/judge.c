@@ -4,6 +4,7 @@
  *
  *     op starts ─ judge ─▶ rules whose point is one of the op's ─ match ─ active? ─ trigger ─▶
  * fires
+ *     kernel   ─ hit   ─▶ the same, at a point inside of the simulated kernel
  *
  * When a plan has been read each opcode gets the list of (rule, kind of point) that may concern it,
  * so an op that no rule names costs one load. A rule that matches counts a *hit*; its trigger
@@ -18,8 +19,11 @@
  * completes, so that the program finds its entry as it was.
  */
 #include <faults/faults.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tidewheel/device.h>
+#include <tidewheel/world.h>
 
 enum { DRAW_BOUND = 1u << 31, DELAY_STEPS = 1024, DELAY_MAX_MS = 100 };
 
@@ -96,11 +100,16 @@ static bool matches_path(const struct tdw_rule *rule, const struct tdw_op *op)
            (row->off == TDW_W_PATH && second && tdw__glob(rule->match.path, second));
 }
 
+static bool names_opcode(const struct tdw_rule *rule, uint8_t opcode)
+{
+    return rule->match.opcodes[opcode / 8] & 1 << opcode % 8;
+}
+
 static bool matches(const struct tdw_rule *rule, const struct tdw_op *op)
 {
     const uint8_t opcode = op->sqe.opcode;
 
-    if (rule->match.by_opcode && !(rule->match.opcodes[opcode / 8] & 1 << opcode % 8))
+    if (rule->match.by_opcode && !names_opcode(rule, opcode))
         return false;
     if (rule->match.by_size &&
         (!tdw__point_is(opcode, TDW_POINT_SHORT) || op->sqe.len < rule->match.size_min ||
@@ -307,6 +316,78 @@ static struct tdw_verdict judge(struct tdw_gate *gate, struct tdw_op *op)
     return verdict;
 }
 
+/* ── Points of the kernel ──────────────────────────────────────────────────────────────────── */
+
+static bool matches_hit(const struct tdw_rule *rule, const struct tdw_hit *hit)
+{
+    char path[PATH_MAX];
+
+    if (rule->match.host && !tdw__glob(rule->match.host, hit->host))
+        return false;
+    if (rule->match.by_size &&
+        (hit->bytes < rule->match.size_min || hit->bytes > rule->match.size_max))
+        return false;
+    if (rule->match.path &&
+        (!hit->path || !tdw__glob(rule->match.path, hit->path(hit->file, path, sizeof path))))
+        return false;
+    if (!hit->op)
+        return !rule->match.process && !rule->match.task && !rule->match.by_opcode;
+    if (rule->match.by_opcode && !names_opcode(rule, hit->op->sqe.opcode))
+        return false;
+    return matches_ring(rule, hit->op->task->ring) && matches_task(rule, hit->op->task);
+}
+
+static bool hit(struct tdw_gate *gate, const struct tdw_hit *hit, struct tdw_blow *blow)
+{
+    struct tdw_faults *f = (struct tdw_faults *)gate;
+    const uint32_t *first = &f->plan->first[256 + hit->point];
+    const uint64_t now = now_of(f->loop);
+
+    if (TDW_UNLIKELY(!f->begun))
+        begin(f);
+    for (uint32_t i = first[0]; i < first[1]; i++) {
+        const struct tdw_concern *concern = &f->plan->concerns[i];
+        const struct tdw_rule *rule = &f->plan->rules[concern->rule];
+
+        if (!is_active(f, concern->rule, now) || !matches_hit(rule, hit) ||
+            !fires(f, concern->rule, hit->actor, concern->hash, hit->ordinal, now))
+            continue;
+        *blow = (struct tdw_blow){.error = rule->action.error,
+                                  .delay_ns = rule->action.delay_ns,
+                                  .keep = rule->action.keep};
+        if (hit->bound > 1)
+            blow->way = draw(f, hit->actor, concern->hash ^ TDW_K1, hit->ordinal, hit->bound);
+        tdw__event(f->loop, (struct tdw_event){.kind = TDW_E_FAULT,
+                                               .actor = hit->actor,
+                                               .ordinal = hit->ordinal,
+                                               .off = blow->way,
+                                               .data = tdw__hash_text(concern->point),
+                                               .name = concern->point});
+        return true;
+    }
+    return false;
+}
+
+/* The first entry that matches says all. */
+static void host_made(struct tdw_gate *gate, struct tdw_host *host, const char *name)
+{
+    const struct tdw_plan *plan = ((struct tdw_faults *)gate)->plan;
+
+    for (size_t i = 0; i < plan->disks_count; i++) {
+        const struct tdw_disk_plan *disk = &plan->disks[i];
+
+        if (!tdw__glob(disk->hosts, name))
+            continue;
+        if (disk->by_persistence)
+            tdw_host_persistence(host, disk->persistence);
+        if (disk->device)
+            tdw_host_device(host, tdw_device_preset(disk->device));
+        if (disk->capacity || disk->file_max)
+            tdw_host_disk_limits(host, disk->capacity, disk->file_max);
+        return;
+    }
+}
+
 /* ── Points of the program's own ───────────────────────────────────────────────────────────── */
 
 /* A new one. Places stay where they are. */
@@ -474,6 +555,20 @@ static int list_points(struct tdw_plan *plan, uint8_t opcode, size_t which, uint
     return ret;
 }
 
+/* The same for a point of the kernel. */
+static int list_kernel_point(struct tdw_plan *plan, enum tdw_kernel_point point, size_t which,
+                             uint32_t *count, uint32_t *max)
+{
+    const struct tdw_rule *rule = &plan->rules[which];
+    struct tdw_concern concern = {.rule = (uint16_t)which};
+
+    if (!tdw__glob(rule->point, tdw__kernel_point_name(point)))
+        return 0;
+    snprintf(concern.point, sizeof concern.point, "%s", tdw__kernel_point_name(point));
+    concern.hash = tdw__mix(tdw__hash_text(concern.point), tdw__hash_text(rule->name));
+    return add_concern(plan, count, max, &concern);
+}
+
 int tdw__plan_prepare(struct tdw_plan *plan)
 {
     uint32_t count = 0, max = 0;
@@ -484,12 +579,28 @@ int tdw__plan_prepare(struct tdw_plan *plan)
             if (list_points(plan, (uint8_t)opcode, i, &count, &max) < 0)
                 return -ENOMEM;
     }
-    plan->first[256] = count;
+    for (int point = 0; point < TDW_KERNEL_POINTS_COUNT; point++) {
+        plan->first[256 + point] = count;
+        for (size_t i = 0; i < plan->rules_count; i++)
+            if (list_kernel_point(plan, (enum tdw_kernel_point)point, i, &count, &max) < 0)
+                return -ENOMEM;
+    }
+    plan->first[TDW_PLACES] = count;
     for (size_t i = 0; i < plan->rules_count; i++) {
         plan->of_programs |= strncmp(plan->rules[i].point, "tdw/", 4) != 0;
         plan->sees_marks |= plan->rules[i].after != NULL;
     }
     return 0;
+}
+
+/* The kernel's points that some rule names. */
+static uint64_t points_of(const struct tdw_plan *plan)
+{
+    uint64_t points = 0;
+
+    for (int point = 0; point < TDW_KERNEL_POINTS_COUNT; point++)
+        points |= (uint64_t)(plan->first[256 + point] < plan->first[257 + point]) << point;
+    return points;
 }
 
 struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *loop,
@@ -500,7 +611,11 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
 
     if (!f)
         return NULL;
-    *f = (struct tdw_faults){.gate = {.judge = judge, .completed = completed},
+    *f = (struct tdw_faults){.gate = {.judge = judge,
+                                      .completed = completed,
+                                      .hit = hit,
+                                      .points = points_of(plan),
+                                      .host_made = host_made},
                              .tap = {.event = see_mark},
                              .plan = plan,
                              .loop = loop,

@@ -6,6 +6,7 @@
  * `tdw plan show` (show.c) prints the same keys in the same order.
  */
 #include <faults/read.h>
+#include <tidewheel/device.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,16 @@ static bool keep_value(struct reader *r, uint64_t *to, struct fy_node *key, stru
         return false;
     }
     return text != NULL;
+}
+
+static bool read_bool(struct reader *r, bool *to, struct fy_node *key, struct fy_node *value)
+{
+    const char *text = scalar(r, key, value);
+
+    *to = text && strcmp(text, "true") == 0;
+    if (text && !*to && strcmp(text, "false") != 0)
+        tdw__read_wrong(r, value, "'%s' is true or false", fy_node_get_scalar0(key));
+    return *to;
 }
 
 static const char chance_kind[] = "probability: 0.01, 1%, 1/100, from 0 to 1";
@@ -244,12 +255,10 @@ static void read_every(struct reader *r, struct tdw_rule *rule, struct fy_node *
 static void read_once(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                       struct fy_node *value)
 {
-    const char *text = scalar(r, key, value);
+    bool once;
 
-    if (text && strcmp(text, "true") == 0)
+    if (read_bool(r, &once, key, value))
         rule->budget = 1;
-    else if (text && strcmp(text, "false") != 0)
-        tdw__read_wrong(r, value, "'once' is true or false");
 }
 
 static void read_from(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
@@ -312,10 +321,17 @@ static void read_delay(struct reader *r, struct tdw_rule *rule, struct fy_node *
     keep_value(r, &rule->action.delay_ns, key, value, tdw__value_time, time_kind);
 }
 
+static void read_keep(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                      struct fy_node *value)
+{
+    read_bool(r, &rule->action.keep, key, value);
+}
+
 static const struct key action_keys[] = {
     {"error", read_error, "EIO"},
     {"short", read_short, "512"},
     {"delay", read_delay, "10ms"},
+    {"keep", read_keep, "true"},
 };
 
 static void read_action(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
@@ -370,6 +386,9 @@ static bool names_a_point(const char *pattern)
 
     if (strncmp(pattern, "tdw/", 4) != 0)
         return true;
+    for (int point = 0; point < TDW_KERNEL_POINTS_COUNT; point++)
+        if (tdw__glob(pattern, tdw__kernel_point_name((enum tdw_kernel_point)point)))
+            return true;
     for (int opcode = 0; opcode < 256; opcode++)
         for (int kind = 0; kind < TDW_POINT_KINDS; kind++) {
             if (!tdw__point_is((uint8_t)opcode, (enum tdw_point_kind)kind))
@@ -457,7 +476,106 @@ static void read_rules(struct reader *r, struct tdw_rule *unused, struct fy_node
     }
 }
 
+/* ── Disks ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* The entry that is being read is the last. */
+static struct tdw_disk_plan *disk_of(const struct reader *r)
+{
+    return &r->plan->disks[r->plan->disks_count - 1];
+}
+
+static void read_persistence(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
+                             struct fy_node *value)
+{
+    const char *text = scalar(r, key, value), *names[TDW_PERSISTENCES], *near;
+    struct tdw_disk_plan *disk = disk_of(r);
+
+    (void)unused;
+    for (int i = 0; i < TDW_PERSISTENCES; i++)
+        names[i] = tdw_persistence_name((enum tdw_persistence)i);
+    if (!text)
+        return;
+    disk->by_persistence = true;
+    if (tdw_persistence_named(text, &disk->persistence) == 0)
+        return;
+    near = tdw__nearest(text, names, TDW_PERSISTENCES);
+    tdw__read_wrong(r, value, "no profile is called '%.40s'%s%s%s", text,
+                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+static void read_device(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
+                        struct fy_node *value)
+{
+    (void)unused;
+    keep_text(r, &disk_of(r)->device, key, value);
+    if (disk_of(r)->device && !tdw_device_preset(disk_of(r)->device))
+        tdw__read_wrong(r, value, "no device is called '%.40s': nvme, sata-ssd, hdd, ebs-like",
+                        disk_of(r)->device);
+}
+
+static void read_capacity(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
+                          struct fy_node *value)
+{
+    (void)unused;
+    keep_value(r, &disk_of(r)->capacity, key, value, tdw__value_size, size_kind);
+}
+
+static void read_file_max(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
+                          struct fy_node *value)
+{
+    (void)unused;
+    keep_value(r, &disk_of(r)->file_max, key, value, tdw__value_size, size_kind);
+}
+
+static const struct key disk_keys[] = {
+    {"persistence", read_persistence, "ext4-ordered"},
+    {"device", read_device, "nvme"},
+    {"capacity", read_capacity, "10M"},
+    {"file_max", read_file_max, "1M"},
+};
+
+static void read_disk(struct reader *r, struct fy_node *key, struct fy_node *value)
+{
+    struct tdw_plan *plan = r->plan;
+    struct tdw_disk_plan *disks =
+        realloc(plan->disks, (plan->disks_count + 1) * sizeof *plan->disks);
+
+    if (!disks) {
+        r->no_memory = true;
+        return;
+    }
+    plan->disks = disks;
+    disks[plan->disks_count++] = (struct tdw_disk_plan){.hosts = strdup(fy_node_get_scalar0(key))};
+    r->no_memory |= !disk_of(r)->hosts;
+    READ_MAPPING(r, NULL, key, value, "a disk", disk_keys);
+}
+
+/* Patterns of hosts, and what their disks are. */
+static void read_disks(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
+                       struct fy_node *value)
+{
+    struct fy_node_pair *pair;
+    void *iterator = NULL;
+
+    (void)unused;
+    if (!value || !fy_node_is_mapping(value)) {
+        tdw__read_wrong(r, place_of(r, key, value), "'disks' has hosts, and what their disks are");
+        return;
+    }
+    while ((pair = fy_node_mapping_iterate(value, &iterator)) != NULL) {
+        struct fy_node *host = fy_node_pair_key(pair);
+
+        if (!host || !fy_node_get_scalar0(host))
+            tdw__read_wrong(r, key, "a key of 'disks' is no word");
+        else if (r->plan->disks_count == TDW_DISKS_MAX)
+            tdw__read_wrong(r, host, "a plan has at most %d entries for disks", TDW_DISKS_MAX);
+        else
+            read_disk(r, host, fy_node_pair_value(pair));
+    }
+}
+
 static const struct key plan_keys[] = {
+    {"disks", read_disks, "hosts"},
     {"rules", read_rules, "a list"},
 };
 

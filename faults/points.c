@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fault points that every backend has: one for each opcode and each thing that may go wrong
- * with an op before it starts.
+ * The fault points. Those that every backend has: one for each opcode and each thing that may go
+ * wrong with an op before it starts; and those of the simulated kernel alone (gate.h).
  *
  * Names come from the table of opcodes, errors from what the manual pages document (errnos.tsv,
  * which faults/errnos.sh makes from the pages). Of those, an error by choice is only one that the
@@ -59,6 +59,25 @@ void tdw__point_name(uint8_t opcode, enum tdw_point_kind kind, char name[TDW_POI
 
     tdw__opcode_word(opcode, word);
     snprintf(name, TDW_POINT_NAME, "tdw/op/%.24s/%s", word, kinds[kind].name);
+}
+
+static const struct {
+    const char *name, *text;
+} kernel_points[TDW_KERNEL_POINTS_COUNT] = {
+#define ROW(name, text, what) [TDW_AT_##name] = {text, what},
+    TDW_KERNEL_POINTS(ROW)
+#undef ROW
+};
+_Static_assert(TDW_KERNEL_POINTS_COUNT <= 64, "a bit for each");
+
+const char *tdw__kernel_point_name(enum tdw_kernel_point point)
+{
+    return kernel_points[point].name;
+}
+
+const char *tdw__kernel_point_text(enum tdw_kernel_point point)
+{
+    return kernel_points[point].text;
 }
 
 static bool is_of_the_world(int error)

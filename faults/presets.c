@@ -11,6 +11,10 @@ static const struct {
     const char *name, *text;
 } presets[] = {
     {"none", "rules: []\n"},
+    {"power-cut", "disks:\n"
+                  "  \"*\":\n"
+                  "    persistence: strict\n"
+                  "rules: []\n"},
     {"flaky-disk", "rules:\n"
                    "  - name: read errors\n"
                    "    point: tdw/op/read*/error\n"

@@ -21,6 +21,21 @@ static struct fy_node *new_node(struct reader *r, const char *parent)
                                         : fy_node_create_mapping(r->document);
 }
 
+/* By its text: libfyaml's own looks up YAML, to which "*" is no word. NULL: there is none. */
+static struct fy_node_pair *pair_of(struct fy_node *mapping, const char *text)
+{
+    struct fy_node_pair *pair;
+    void *iterator = NULL;
+
+    while ((pair = fy_node_mapping_iterate(mapping, &iterator)) != NULL) {
+        const char *key = fy_node_get_scalar0(fy_node_pair_key(pair));
+
+        if (key && strcmp(key, text) == 0)
+            return pair;
+    }
+    return NULL;
+}
+
 /* Put `node` at `part` of `in`; what was there is gone. */
 static struct fy_node *put(struct reader *r, size_t which, struct fy_node *in, const char *part,
                            struct fy_node *node)
@@ -28,7 +43,7 @@ static struct fy_node *put(struct reader *r, size_t which, struct fy_node *in, c
     if (!node)
         wrong("this is no value");
     if (fy_node_is_mapping(in)) {
-        struct fy_node_pair *pair = fy_node_mapping_lookup_pair_by_string(in, part, FY_NT);
+        struct fy_node_pair *pair = pair_of(in, part);
 
         if (pair && fy_node_pair_set_value(pair, node) == 0)
             return node;
@@ -53,7 +68,7 @@ static struct fy_node *find(struct fy_node *in, const char *part, bool *possible
 
     *possible = true;
     if (fy_node_is_mapping(in))
-        return fy_node_mapping_lookup_by_string(in, part, FY_NT);
+        return pair_of(in, part) ? fy_node_pair_value(pair_of(in, part)) : NULL;
     count = fy_node_is_sequence(in) ? fy_node_sequence_item_count(in) : -1;
     *possible = count >= 0 && tdw__value_count(part, &index) && index <= (uint64_t)count;
     return *possible && index < (uint64_t)count ? fy_node_sequence_get_by_index(in, (int)index)

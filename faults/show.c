@@ -36,12 +36,10 @@ static void show_chance(FILE *to, uint64_t chance)
     fputs(text, to);
 }
 
-/* In quotes, so that nothing in it is anything to YAML. */
-static void show_text(FILE *to, const char *key, const char *text, const char *indent)
+/* So that nothing in it is anything to YAML. */
+static void show_quoted(FILE *to, const char *text)
 {
-    if (!text)
-        return;
-    fprintf(to, "%s%s: \"", indent, key);
+    fprintf(to, "\"");
     for (; *text; text++) {
         if (*text == '"' || *text == '\\')
             fprintf(to, "\\%c", *text);
@@ -50,7 +48,16 @@ static void show_text(FILE *to, const char *key, const char *text, const char *i
         else
             fputc(*text, to);
     }
-    fprintf(to, "\"\n");
+    fprintf(to, "\"");
+}
+
+static void show_text(FILE *to, const char *key, const char *text, const char *indent)
+{
+    if (!text)
+        return;
+    fprintf(to, "%s%s: ", indent, key);
+    show_quoted(to, text);
+    fprintf(to, "\n");
 }
 
 static void show_opcodes(FILE *to, const struct tdw_rule *rule)
@@ -122,7 +129,8 @@ static void show_trigger(FILE *to, const struct tdw_rule *rule)
 
 static void show_action(FILE *to, const struct tdw_rule *rule)
 {
-    const bool any = rule->action.error || rule->action.bytes || rule->action.delay_ns;
+    const bool any =
+        rule->action.error || rule->action.bytes || rule->action.delay_ns || rule->action.keep;
 
     if (!any)
         return;
@@ -136,10 +144,35 @@ static void show_action(FILE *to, const struct tdw_rule *rule)
         show_time(to, rule->action.delay_ns);
         fprintf(to, "\n");
     }
+    if (rule->action.keep)
+        fprintf(to, "      keep: true\n");
+}
+
+static void show_disks(FILE *to, const struct tdw_plan *plan)
+{
+    fprintf(to, plan->disks_count ? "disks:\n" : "");
+    for (size_t i = 0; i < plan->disks_count; i++) {
+        const struct tdw_disk_plan *disk = &plan->disks[i];
+
+        fprintf(to, "  ");
+        show_quoted(to, disk->hosts);
+        fprintf(to, ":");
+        if (!disk->by_persistence && !disk->device && !disk->capacity && !disk->file_max)
+            fprintf(to, " {}");
+        fprintf(to, "\n");
+        if (disk->by_persistence)
+            fprintf(to, "    persistence: %s\n", tdw_persistence_name(disk->persistence));
+        show_text(to, "device", disk->device, "    ");
+        if (disk->capacity)
+            fprintf(to, "    capacity: %" PRIu64 "\n", disk->capacity);
+        if (disk->file_max)
+            fprintf(to, "    file_max: %" PRIu64 "\n", disk->file_max);
+    }
 }
 
 int tdw_plan_show(const struct tdw_plan *plan, FILE *to)
 {
+    show_disks(to, plan);
     fprintf(to, plan->rules_count ? "rules:\n" : "rules: []\n");
     for (size_t i = 0; i < plan->rules_count; i++) {
         const struct tdw_rule *rule = &plan->rules[i];

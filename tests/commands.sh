@@ -64,6 +64,14 @@ sed -i 3d "$tmp/plan"
 expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
 expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
 expect 0 '"fires": ' "$out/examples/echo" -n 30 --plan "$tmp/plan" --json
+expect 0 "power cuts" "$store" agreement -n 3 --plan power-cut --crash every
+expect 0 "does not say what has to survive" "$out/examples/echo" -n 3 --crash every
+expect 1 "us; after a power cut of server at" "$bug" agreement -n 3 \
+    --plan power-cut --crash every --trace-dir "$tmp/cuts"
+expect 1 "fails as before: key" "$bug" --replay "$(ls "$tmp"/cuts/agreement-*.tdw)"
+expect 1 "acknowledged and are lost" "$store" agreement -n 3 --plan power-cut --crash every \
+    --set 'disks.*.persistence=no-barriers' --trace-dir "$tmp/cuts"
+expect 2 "is not good for it" "$store" --crash sometimes
 expect 1 "FAILED" "$store" durability -n 300 --plan flaky-disk --trace-dir "$tmp/plan-runs"
 expect 1 "fails as before" "$store" --replay "$(ls "$tmp"/plan-runs/durability-*.tdw)"
 expect 0 "crash" "$tdw" show "$tmp"/durability-*.tdw

@@ -20,6 +20,8 @@
 
 #include <tidewheel/ring.h>
 
+struct tdw_host;
+
 struct tdw_verdict {
     int32_t error;     /* 0: it passes; else -errno, its result */
     uint32_t bytes;    /* not 0: it moves so many at most, which its entry says already */
@@ -27,10 +29,59 @@ struct tdw_verdict {
     const char *point; /* the name of what decided it; NULL: nothing did, it passes as it is */
 };
 
+/* ── Points inside of the simulated kernel ─────────────────────────────────────────────────────
+ * Where something may go wrong that no program can see before it has: X(NAME, "point", "what").
+ * Each is asked where it acts, at the effect, and a point that fires is an event before it acts.
+ */
+#define TDW_KERNEL_POINTS(X)                                                                       \
+    X(READ_ERROR, "tdw/disk/read/error", "a sector cannot be read (EIO) until it is written")      \
+    X(READ_ROT, "tdw/disk/read/rot", "a bit of a sector is wrong until it is written")             \
+    X(WRITE_LOST, "tdw/disk/write/lost", "a page is written to the cache and never to the disk")   \
+    X(WRITE_MISDIRECTED, "tdw/disk/write/misdirected",                                             \
+      "a page lands on the disk in another's place")                                               \
+    X(SYNC_ERROR, "tdw/disk/sync/error", "fsync fails (EIO) once, and what it was for is dropped") \
+    X(SYNC_LIE, "tdw/disk/sync/lie", "fsync answers 0 and makes nothing durable")                  \
+    X(DISK_WIPED, "tdw/disk/wiped", "a host boots with an empty disk")
+
+enum tdw_kernel_point {
+#define TDW_POINT(name, text, what) TDW_AT_##name,
+    TDW_KERNEL_POINTS(TDW_POINT)
+#undef TDW_POINT
+        TDW_KERNEL_POINTS_COUNT
+};
+
+/* Something is about to happen at a point. */
+struct tdw_hit {
+    enum tdw_kernel_point point;
+    const char *host;        /* its name */
+    const struct tdw_op *op; /* that is about to take effect; NULL: none is */
+    uint64_t actor;          /* who, and how often it was there before */
+    uint32_t ordinal;
+    uint64_t bytes; /* that are moved */
+    uint32_t bound; /* how many ways there are in which it may go wrong */
+    /* The path of the file, in `to`; NULL: it is about no file. */
+    const char *(*path)(const void *file, char *to, size_t bytes);
+    const void *file;
+};
+
+/* How it goes wrong. */
+struct tdw_blow {
+    int error;         /* positive; 0: the point's own */
+    uint64_t delay_ns; /* 0: the point's own */
+    uint32_t way;      /* below the hit's bound */
+    bool keep;         /* of SYNC_ERROR: what it was for is not dropped */
+};
+
 struct tdw_gate {
     struct tdw_verdict (*judge)(struct tdw_gate *gate, struct tdw_op *op);
     /* The last completion of `op` is posted; NULL: the gate need not know. */
     void (*completed)(struct tdw_gate *gate, struct tdw_op *op);
+    /* Does it go wrong? Asked only at the points whose bits are set. */
+    bool (*hit)(struct tdw_gate *gate, const struct tdw_hit *hit, struct tdw_blow *blow);
+    uint64_t points;
+    /* A host was made: its disk, for a start, may be told what it is. NULL: nothing is to be said.
+     */
+    void (*host_made)(struct tdw_gate *gate, struct tdw_host *host, const char *name);
 };
 
 /* From now on `gate` is asked; NULL: everything passes. The gate is the caller's. */

@@ -8,8 +8,9 @@
  *
  * The ledger of promises belongs to the run, not to a host: a crash does not touch it. A value is
  * good to be found if it was attempted and no later attempt has been acknowledged: v is bad if some
- * w was acknowledged whose attempt began after v was acknowledged. A value that was attempted and not
- * acknowledged may be there or not. 0 stands for "not there", which is what every key begins with.
+ * w was acknowledged whose attempt began after v was acknowledged. A value that was attempted and
+ * not acknowledged may be there or not. 0 stands for "not there", which is what every key begins
+ * with.
  *
  * What is lost only if the power goes at one certain moment is found at once by `--crash every`:
  *
@@ -17,8 +18,9 @@
  *     tdw_survives(server, recover, NULL);
  *
  * Then, whenever something happened to the host's disk that a power cut could show, and at each
- * acknowledgement, what a cut would leave is booted in a world of its own, where recover(arg) is the
- * host's main; the run goes on as if nothing had been. Keys that it does not name are not there.
+ * acknowledgement, what a cut would leave is booted in a world of its own, where recover(arg) is
+ * the host's main; the run goes on as if nothing had been. Keys that it does not name are not
+ * there.
  */
 #ifndef TIDEWHEEL_PROMISE_H
 #define TIDEWHEEL_PROMISE_H

@@ -8,14 +8,14 @@
  *         the promises so far ◀── judged by what is found ───────────────────────┘
  *
  * The ways: nothing that was not durable survives; all of it; and some that choices of kind crash
- * pick. Images that are equal share one recovery, whose checks are the recovery's own; what it found
- * is judged anew each time, since the image just before and just after an acknowledgement is the same
- * and the verdict is not.
+ * pick. Images that are equal share one recovery, whose checks are the recovery's own; what it
+ * found is judged anew each time, since the image just before and just after an acknowledgement is
+ * the same and the verdict is not.
  *
  * Nothing of this is in the run's events or digest: a run has the same digest with and without.
  *
- * Cost: an image, its hash, and a look into a table for each way and point; a recovery for each image
- * that was not seen before. Linear in the length of the run.
+ * Cost: an image, its hash, and a look into a table for each way and point; a recovery for each
+ * image that was not seen before. Linear in the length of the run.
  */
 #include <sim/explore/promises.h>
 #include <sim/kernel/vfs.h>
@@ -57,6 +57,7 @@ static uint32_t choose(struct tdw_survival *survival, const char *point, uint32_
 {
     const struct cut *cut = (const struct cut *)survival;
     const struct tdw_host *host = cut->crashes->host;
+    const uint64_t moment = host->disk->shown << 8 | cut->way;
 
     if (cut->way < 2)
         return cut->way && strcmp(point, "mode") == 0;
@@ -66,7 +67,7 @@ static uint32_t choose(struct tdw_survival *survival, const char *point, uint32_
                            .ordinal = ordinal,
                            .bound = bound,
                            .actor = tdw__mix(tdw__hash_text(host->name), host->boots),
-                           .point = tdw__mix(tdw__hash_text(point), host->disk->shown << 8 | cut->way),
+                           .point = tdw__mix(tdw__hash_text(point), moment),
                        });
 }
 
@@ -221,8 +222,7 @@ void tdw_survives(struct tdw_host *host, void (*recover)(void *arg), void *arg)
     struct tdw_promises *promises;
     struct tdw_crashes *crashes;
 
-    if (!tdw__running || !tdw__running->crash_every ||
-        tdw__running->backend != TDW_BACKEND_SIM)
+    if (!tdw__running || !tdw__running->crash_every || tdw__running->backend != TDW_BACKEND_SIM)
         return;
     promises = tdw__promises(loop);
     crashes = promises && !promises->crashes ? calloc(1, sizeof *crashes) : NULL;

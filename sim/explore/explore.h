@@ -43,8 +43,13 @@ enum tdw_exit {
     TDW_EXIT_INTERRUPTED = 130,
 };
 
-enum { TDW_MODELS = 3, TDW_PARAMS_MAX = 32, TDW_NAMES_MAX = 64, TDW_SETS_MAX = 64,
-       TDW_CRASH_DRAWS_MAX = 200 };
+enum {
+    TDW_MODELS = 3,
+    TDW_PARAMS_MAX = 32,
+    TDW_NAMES_MAX = 64,
+    TDW_SETS_MAX = 64,
+    TDW_CRASH_DRAWS_MAX = 200
+};
 
 struct tdw_param_value {
     const char *name; /* not terminated: part of an argument */
@@ -95,8 +100,8 @@ struct tdw_outcome {
     uint64_t steps, now_ns;
     uint64_t deliveries, switches, frames;
     uint64_t cuts, recoveries; /* of --crash every */
-    size_t stack_bytes; /* the deepest of a stackful task */
-    uint64_t hash;      /* of the failure: check and place, the same for the same mistake */
+    size_t stack_bytes;        /* the deepest of a stackful task */
+    uint64_t hash;             /* of the failure: check and place, the same for the same mistake */
     char site[160];
     struct tdw_failure failure;
 };

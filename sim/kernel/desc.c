@@ -35,6 +35,7 @@ struct tdw_file *tdw__file_new(struct tdw_disk *disk, const struct tdw_file_kind
     file->flags = flags;
     file->disk = disk;
     file->inode = inode;
+    file->sync_errors = inode ? inode->sync_errors : 0;
     file->bits = flags & O_PATH ? TDW_FILE_PATH : access[flags & O_ACCMODE];
     disk->opens++;
     return file;

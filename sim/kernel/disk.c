@@ -123,6 +123,7 @@ void tdw__disk_free(struct tdw_disk *disk)
     for (struct tdw_inode *inode = disk->inodes_all; inode; inode = inode->next) {
         tdw__xattrs_put(inode->xattrs_now);
         tdw__xattrs_put(inode->xattrs_kept);
+        tdw__damage_free(inode);
         if (tdw__is_lnk(inode))
             free(inode->target);
     }

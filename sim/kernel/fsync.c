@@ -134,11 +134,31 @@ static int start_fsync(struct tdw_process *process, struct tdw_op *op, void **ob
 static int32_t effect_fsync(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     struct tdw_fsync *sync = object;
+    struct tdw_file *file = sync->file;
+    const enum tdw_sync_fate fate =
+        TDW_UNLIKELY(process->ring.loop->gate != NULL) ? tdw__damage_sync(process, op, file)
+                                                       : TDW_SYNC_KEEPS;
 
-    (void)process, (void)op;
-    while (under_way(sync))
-        apply_first(sync->file->inode);
-    return 0;
+    switch (fate) {
+    case TDW_SYNC_KEEPS:
+        while (under_way(sync))
+            apply_first(file->inode);
+        break;
+    case TDW_SYNC_DROPS:
+        if (tdw__is_reg(file->inode))
+            tdw__pages_lose(file->inode, sync->pages);
+        file->inode->sync_errors++;
+        break;
+    case TDW_SYNC_FAILS:
+        file->inode->sync_errors++;
+        break;
+    case TDW_SYNC_LIES:
+        break;
+    }
+    if (TDW_LIKELY(file->sync_errors == file->inode->sync_errors))
+        return 0;
+    file->sync_errors = file->inode->sync_errors;
+    return -EIO;
 }
 
 static void release_fsync(struct tdw_process *process, void *object)

@@ -41,6 +41,8 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
         host->disk->seed = tdw__mix(world->options.seed, tdw__hash_text(name));
         *world->hosts_tail = host;
         world->hosts_tail = &host->next;
+        if (world->loop.gate && world->loop.gate->host_made)
+            world->loop.gate->host_made(world->loop.gate, host, name);
     }
     if (main) {
         host->main = main;
@@ -64,6 +66,31 @@ static void show(const struct tdw_host *host, uint8_t kind)
                                    });
 }
 
+/* By a plan a host may find another disk than it had: an empty one of the same kind. */
+static int wipe_if_hit(struct tdw_host *host)
+{
+    struct tdw_gate *gate = host->world->loop.gate;
+    const struct tdw_hit hit = {.point = TDW_AT_DISK_WIPED,
+                                .host = host->name,
+                                .actor = tdw__hash_text(host->name),
+                                .ordinal = host->boots};
+    struct tdw_disk *disk;
+    struct tdw_blow blow;
+
+    if (!gate || !(gate->points >> TDW_AT_DISK_WIPED & 1) || !gate->hit(gate, &hit, &blow))
+        return 0;
+    disk = tdw__disk_new(host->world->loop.memory);
+    if (!disk)
+        return -ENOMEM;
+    tdw__disk_persistence(disk, host->disk->profile);
+    disk->seed = host->disk->seed;
+    disk->bytes_max = host->disk->bytes_max;
+    disk->file_bytes_max = host->disk->file_bytes_max;
+    tdw__disk_free(host->disk);
+    host->disk = disk;
+    return 0;
+}
+
 int tdw__sim_host_boot(struct tdw_host *host)
 {
     struct tdw_process *process;
@@ -73,6 +100,8 @@ int tdw__sim_host_boot(struct tdw_host *host)
         return -EALREADY;
     if (!host->main)
         return -EINVAL;
+    if (wipe_if_hit(host) < 0)
+        return -ENOMEM;
     snprintf(path, sizeof path, "%s/main#%u", host->name, host->boots);
     process = tdw__process_new(host, path, tdw__files_new(host->disk));
     if (!process)

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Images: what a power cut now would leave of a disk, as a disk of its own, while the first goes on.
+ * Images: what a power cut now would leave of a disk, as a disk of its own, while the first goes
+ * on.
  *
  *     disk ── copied with its log ──▶ image ── power cut (survive.c) ──▶ what a host may boot from
  *
  * A crash test that kills the run sees one crash a run. With images a run is crashed at every point
- * at which that could make a difference, and goes on; so the cost is linear in the length of the run.
+ * at which that could make a difference, and goes on; so the cost is linear in the length of the
+ * run.
  *
  * An image is in the memory of another world. Its files borrow the trees and blocks of the first
- * disk as long as they are only read: a clean file costs its inode and its names, whatever its size.
- * So it is good only as long as the first disk is left alone.
+ * disk as long as they are only read: a clean file costs its inode and its names, whatever its
+ * size. So it is good only as long as the first disk is left alone.
  *
- * Cost: an inode and a name are some 100 ns each, dirty pages a copy of the tree of their file. Called
- * by recovery.c.
+ * Cost: an inode and a name are some 100 ns each, dirty pages a copy of the tree of their file.
+ * Called by recovery.c.
  */
 #define XXH_INLINE_ALL
 #include <sim/kernel/vfs.h>
@@ -64,8 +66,8 @@ static struct tdw_inode *image_inode(struct tdw_disk *disk, struct tdw_inode *fr
         to->target = strdup(from->target);
     else if (S_ISFIFO(from->now.mode))
         to->pipe = NULL;
-    if (!image_sizes(to, from) || (tdw__is_lnk(from) && !to->target) ||
-        (tdw__is_reg(from) && tdw__pages_image(to, from)))
+    if (!image_sizes(to, from) || !tdw__damage_copy(to, from) ||
+        (tdw__is_lnk(from) && !to->target) || (tdw__is_reg(from) && tdw__pages_image(to, from)))
         return NULL;
     return to;
 }
@@ -144,6 +146,12 @@ struct tdw_disk *tdw__disk_image(struct tdw_disk *disk, struct tdw_memory *memor
 static uint64_t hash_content(struct tdw_inode *inode, uint64_t hash)
 {
     uint8_t bytes[TDW_PAGE_BYTES];
+
+    for (const struct tdw_damage *damage = inode->damage; damage; damage = damage->next) {
+        const uint64_t what[2] = {damage->sector, damage->rot};
+
+        hash = XXH3_64bits_withSeed(what, sizeof what, hash);
+    }
 
     for (uint64_t off = 0; off < inode->now.size; off += sizeof bytes) {
         const uint64_t left = inode->now.size - off;

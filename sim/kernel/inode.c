@@ -48,6 +48,7 @@ void tdw__inode_free(struct tdw_inode *inode)
     tdw__xattrs_put(inode->xattrs_now);
     tdw__xattrs_put(inode->xattrs_kept);
     tdw__sizes_drop(inode, UINT64_MAX);
+    tdw__damage_free(inode);
     if (tdw__is_reg(inode))
         tdw__pages_free(inode);
     else if (tdw__is_lnk(inode))

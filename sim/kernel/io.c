@@ -56,17 +56,25 @@ static int32_t reg_read(struct tdw_process *process, struct tdw_file *file, stru
     const uint64_t pos = current ? file->pos : io->off;
     size_t left = io->left, done = 0;
 
-    (void)op;
     if (past_the_end(io, pos) || misaligned(file, io, pos))
         return -EINVAL;
     if (pos >= inode->now.size || left == 0)
         return 0;
     if (left > inode->now.size - pos)
         left = (size_t)(inode->now.size - pos);
+    if (TDW_UNLIKELY(inode->damage || process->ring.loop->gate)) {
+        const int64_t whole = tdw__damage_read(process, op, file, pos, left);
+
+        if (whole < 0)
+            return (int32_t)whole;
+        left = (size_t)whole;
+    }
     for (const struct iovec *iov = io->iov; done < left; iov++) {
         const size_t part = iov->iov_len < left - done ? iov->iov_len : left - done;
 
         tdw__pages_read(inode, pos + done, iov->iov_base, part);
+        if (TDW_UNLIKELY(inode->damage))
+            tdw__damage_rot(inode, pos + done, iov->iov_base, part);
         done += part;
     }
     tdw__file_accessed(file, tdw__now(process));
@@ -106,7 +114,6 @@ static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, str
     size_t left = io->left;
     int64_t done;
 
-    (void)op;
     if (past_the_end(io, pos))
         return -EINVAL;
     if (left == 0)
@@ -128,6 +135,8 @@ static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, str
     inode->now.mtime_ns = inode->now.ctime_ns = tdw__now(process);
     if (current)
         file->pos = pos;
+    if (TDW_UNLIKELY(inode->damage || process->ring.loop->gate))
+        tdw__damage_write(process, op, file, pos - (uint64_t)done, (size_t)done);
     if (TDW_UNLIKELY(file->flags & O_DSYNC || io->rw_flags & (RWF_DSYNC | RWF_SYNC))) {
         const bool all = (file->flags & O_SYNC) == O_SYNC || io->rw_flags & RWF_SYNC;
 

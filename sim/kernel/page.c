@@ -288,6 +288,8 @@ static void page_clean(struct tdw_inode *inode, struct tdw_page *page)
 
 static void page_keep(struct tdw_inode *inode, struct tdw_page *page)
 {
+    if (TDW_UNLIKELY(page->bits & TDW_PAGE_LOST))
+        return;
     if (page->kept != page->now) {
         tdw__block_put(inode->disk, page->kept);
         page->kept = tdw__block_ref(inode->disk, page->now);
@@ -432,6 +434,7 @@ int64_t tdw__pages_write(struct tdw_inode *inode, uint64_t off, const void *from
             return done ? done : err;
         }
         memcpy(page->now->bytes + skip, at, part);
+        page->bits &= ~(uint32_t)TDW_PAGE_LOST;
         if (TDW_UNLIKELY(inode->disk->log))
             tdw__version_add(inode, page, tdw__sectors(skip, part), false);
         at += part;
@@ -597,8 +600,10 @@ void tdw__pages_keep(struct tdw_inode *inode, uint64_t off, uint64_t end)
     }
     pages->pattern_kept = pages->pattern_now;
     if (first == 0 && end >= (uint64_t)TDW_FILE_BYTES_MAX) {
-        while (pages->dirty)
-            page_keep(inode, pages->dirty);
+        for (page = pages->dirty; page; page = next) {
+            next = page->next;
+            page_keep(inode, page);
+        }
         pages->cut = false;
         return;
     }
@@ -634,6 +639,8 @@ int tdw__pages_record(struct tdw_inode *inode, uint64_t off, uint64_t end,
     int err = 0;
 
     for (const struct tdw_page *page = inode->pages.dirty; page && !err; page = page->next) {
+        if (page->bits & TDW_PAGE_LOST)
+            continue;
         if ((page->index >= first && page->index < last) || page->bits & TDW_PAGE_WHOLE)
             err = record(inode, page, page->now, records);
         else if (page->bits & TDW_PAGE_CUT)
@@ -689,6 +696,55 @@ void tdw__page_set_kept(struct tdw_inode *inode, struct tdw_page *page, struct t
     page->kept = block;
     if (page->now == block && !page->newest)
         page_clean(inode, page);
+}
+
+bool tdw__page_is_dirty(struct tdw_inode *inode, uint64_t index)
+{
+    const struct tdw_page *page = page_find(&inode->pages, index);
+
+    return page && page->bits & TDW_PAGE_DIRTY;
+}
+
+static void lose(struct tdw_inode *inode, struct tdw_page *page)
+{
+    page->bits |= TDW_PAGE_LOST;
+    tdw__versions_drop(inode->disk, page, UINT64_MAX);
+}
+
+void tdw__page_lose(struct tdw_inode *inode, uint64_t index)
+{
+    struct tdw_page *page = page_find(&inode->pages, index);
+
+    if (page && page->bits & TDW_PAGE_DIRTY)
+        lose(inode, page);
+}
+
+void tdw__page_misdirect(struct tdw_inode *inode, uint64_t index, uint64_t to)
+{
+    struct tdw_page *from = page_find(&inode->pages, index), *page;
+    struct tdw_block *block = from ? from->now : NULL;
+
+    if (index == to || !tdw__is_block(block) || !(from->bits & TDW_PAGE_DIRTY))
+        return;
+    page = page_make(inode, to);
+    if (!page)
+        return;
+    page_dirty(&inode->pages, page, 0);
+    lose(inode, page);
+    tdw__block_ref(inode->disk, block);
+    tdw__block_put(inode->disk, page->kept);
+    page->kept = block;
+    lose(inode, from);
+}
+
+void tdw__pages_lose(struct tdw_inode *inode, const struct tdw_page_record *records)
+{
+    for (const struct tdw_page_record *at = records; at; at = at->next) {
+        struct tdw_page *page = page_find(&inode->pages, at->index);
+
+        if (page && page->now == at->block && page->bits & TDW_PAGE_DIRTY)
+            lose(inode, page);
+    }
 }
 
 void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **records)

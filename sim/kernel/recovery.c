@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Recoveries: a host that would have crashed here boots in a world of its own, while the run goes on.
+ * Recoveries: a host that would have crashed here boots in a world of its own, while the run goes
+ * on.
  *
  *     the run   item ─ item ─ item ─ item ─▶          between two items: did the disk of a watched
  *                          │                          host change? then whoever watches is called
  *                          └─▶ image ─ boot ─ … end   in another world, to its end
  *
- * The two worlds share nothing but the blocks of the disk, which the image only reads; nothing of the
- * recovery is in the events, the choices or the digest of the run. It runs on the loop's own stack,
- * since items are taken there.
+ * The two worlds share nothing but the blocks of the disk, which the image only reads; nothing of
+ * the recovery is in the events, the choices or the digest of the run. It runs on the loop's own
+ * stack, since items are taken there.
  *
  * Called by sim/explore/, which decides which images are worth a recovery.
  */

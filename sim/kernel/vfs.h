@@ -96,6 +96,7 @@ enum tdw_page_bits {
     TDW_PAGE_CUT = 2,   /* a truncation or hole took it since it was kept: with the next durable
                            size, the kept content is gone even if the page itself is not synced */
     TDW_PAGE_WHOLE = 4, /* its end was cut: becomes durable with the next durable size */
+    TDW_PAGE_LOST = 8,  /* no sync keeps it, until it is written again (damage.c) */
 };
 
 struct tdw_page {
@@ -165,6 +166,13 @@ void tdw__page_set_kept(struct tdw_inode *inode, struct tdw_page *page, struct t
 /* What of a block in the state `block` is at page `index`: copied to `to`. */
 void tdw__page_copy(const struct tdw_inode *inode, uint64_t index, const struct tdw_block *block,
                     uint64_t pattern, uint8_t to[TDW_PAGE_BYTES]);
+/* What the page is now never reaches the disk, unless it is written again; what is written there of
+ * page `index` lands in the place of page `to`. Nothing happens where that means nothing. */
+void tdw__page_lose(struct tdw_inode *inode, uint64_t index);
+void tdw__page_misdirect(struct tdw_inode *inode, uint64_t index, uint64_t to);
+bool tdw__page_is_dirty(struct tdw_inode *inode, uint64_t index);
+/* The pages that were recorded are lost, those that were written since excepted. */
+void tdw__pages_lose(struct tdw_inode *inode, const struct tdw_page_record *records);
 void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **records);
 /* The power went: the content is what was kept. */
 void tdw__pages_revert(struct tdw_inode *inode);
@@ -229,6 +237,8 @@ struct tdw_inode {
     struct tdw_xattrs *xattrs_now, *xattrs_kept; /* NULL: none */
     struct tdw_fsync *syncs;                     /* fsyncs under way, oldest first */
     struct tdw_size *sizes;                      /* unsynced.c: newest first */
+    struct tdw_damage *damage;                   /* damage.c */
+    uint32_t sync_errors;                        /* so far; each open file is told once of all */
     uint32_t sizes_count;
     uint32_t links_now, links_kept; /* names that lead here */
     uint32_t pins, log_pins;        /* log_pins: operations on names that may come back */
@@ -317,6 +327,29 @@ struct tdw_fsync {
 };
 /* All that are under way take effect: somebody keeps what is newer. */
 void tdw__syncs_apply(struct tdw_inode *inode);
+
+/* ── Damage (damage.c) ─────────────────────────────────────────────────────────────────────── */
+
+struct tdw_damage { /* a sector of a file */
+    struct tdw_damage *next;
+    uint64_t sector;
+    bool rot; /* a bit of it is wrong; else it cannot be read */
+};
+void tdw__damage_free(struct tdw_inode *inode);
+bool tdw__damage_copy(struct tdw_inode *to, const struct tdw_inode *from); /* false: no memory */
+/* A read of [pos, pos + left), which lies in the file, takes effect: how much of it can be read, or
+ * -EIO. What was read is then as rotten as the disk. */
+int64_t tdw__damage_read(struct tdw_process *process, const struct tdw_op *op,
+                         struct tdw_file *file, uint64_t pos, size_t left);
+void tdw__damage_rot(const struct tdw_inode *inode, uint64_t pos, void *to, size_t bytes);
+/* [pos, pos + bytes) has been written. */
+void tdw__damage_write(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
+                       uint64_t pos, size_t bytes);
+/* An fsync is about to take effect: does it keep what it was for, say so without, fail and leave it
+ * as it is, or fail and drop it? */
+enum tdw_sync_fate { TDW_SYNC_KEEPS, TDW_SYNC_LIES, TDW_SYNC_FAILS, TDW_SYNC_DROPS };
+enum tdw_sync_fate tdw__damage_sync(struct tdw_process *process, const struct tdw_op *op,
+                                    struct tdw_file *file);
 
 /* ── Extended attributes (xattr.c) ─────────────────────────────────────────────────────────── */
 
@@ -570,6 +603,7 @@ struct tdw_file {
         struct tdw_timerfd *timerfd;
     };
     uint64_t number;                   /* st_ino of what has no inode */
+    uint32_t sync_errors;              /* of the inode's, those that it was told of */
     struct tdw_epoll_item *watched_by; /* epoll.c: what epolls have of it */
 };
 

@@ -163,6 +163,24 @@ static void all_that_is_wrong_is_told_with_its_place(void **state)
                         "p:0:0: 'b' waits for itself: its 'while' goes round in a circle\n");
 }
 
+static void what_is_wrong_with_disks_is_told(void **state)
+{
+    static const char plan[] = "disks:\n"
+                               "  db: {persistence: ext4, devise: nvme}\n"
+                               "  x: {device: floppy, capacity: much}\n"
+                               "  y: 3\n";
+
+    (void)state;
+    heard[0] = '\0';
+    assert_int_equal(reads_as(plan, NULL, 0), -EINVAL);
+    assert_string_equal(
+        heard, "p:2:21: no profile is called 'ext4'\n"
+               "p:2:27: there is no key 'devise' in a disk; did you mean device?\n"
+               "p:3:15: no device is called 'floppy': nvme, sata-ssd, hdd, ebs-like\n"
+               "p:3:33: 'much' is no size: 512, 4k, 1M\n"
+               "p:4:6: a disk has keys and values\n");
+}
+
 static void what_is_no_plan_is_refused(void **state)
 {
     static const char *const texts[] = {
@@ -219,12 +237,15 @@ static char *shown(const struct tdw_plan *plan)
 static void what_is_shown_is_the_same_plan(void **state)
 {
     static const char text[] =
+        "disks: {'db*': {persistence: xfs, capacity: 1M}, '*': {device: nvme, file_max: 8k},\n"
+        "        z: {}}\n"
         "rules:\n"
+        "- {point: tdw/disk/sync/error, action: {keep: true, error: EIO}}\n"
         "- {name: \"q\\\"x\", point: tdw/op/*/error, p: 1/3, match: {host: 'a*', size: 4k..1M,\n"
         "   opcode: [read, write], path: '*.log', task: '*/x#0', process: main#*}, budget: 3,\n"
         "   action: {error: ENOSPC}, cooldown: 1.5ms, enable: 12.5%}\n"
         "- {point: tdw/op/*/short, nth: 7, action: {short: 1}, after: \"begin\", from: 5us}\n"
-        "- {point: app/*, every: 9, while: \"rule 2\", between: [1ms, 2s]}\n"
+        "- {point: app/*, every: 9, while: \"rule 3\", between: [1ms, 2s]}\n"
         "- {point: tdw/op/recv/delay, once: true, action: {delay: 1500us}, match: {size: '>9'}}\n"
         "- {point: app/never, p: 0}\n";
     struct tdw_plan *plan, *again;
@@ -641,6 +662,7 @@ int tests_plan(void)
         TEST(values_are_read_as_people_write_them),
         TEST(patterns_match_as_defined),
         TEST(all_that_is_wrong_is_told_with_its_place),
+        TEST(what_is_wrong_with_disks_is_told),
         TEST(what_is_no_plan_is_refused),
         TEST(nothing_is_a_plan_too),
         TEST(what_is_shown_is_the_same_plan),
