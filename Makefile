@@ -215,6 +215,10 @@ $(O)/tests: $(TEST_OBJ) $(LIB_A)
 $(O)/conformance: $(CONFORMANCE_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# SQLite on simulated files, to judge the disk model by; it is one of the programs that run unchanged.
+$(O)/scenarios/sqlite-judge: $(call obj,$(wildcard tests/scenarios/sqlite/*.c)) $(LIB_A)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lsqlite3
+
 # Real clients for the examples that serve: nothing of ours is in them.
 $(O)/serve-client: tests/serve/client.c Makefile
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -lpthread
@@ -233,13 +237,15 @@ clean:
 # ── Check ──────────────────────────────────────────────────────────────────────────────────────
 
 check: deps-check deps-man $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
-	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests $(O)/conformance $(O)/serve-client fuzz-replay
+	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests $(O)/conformance $(O)/serve-client \
+	    $(O)/scenarios/sqlite-judge fuzz-replay
 	$(Q)sh tests/style.sh
 	$(Q)sh tests/mistakes.sh $(O) "$(CC)" "$(ALL_CPPFLAGS) $(ALL_CFLAGS)"
 	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory fuzz T=5)
 	$(Q)sh tests/commands.sh $(O)
 	$(Q)$(O)/tests
 	$(Q)sh tests/opcodes/table.sh $(O)
+	$(Q)sh tests/scenarios/sqlite/check.sh $(O) 1000
 	$(Q)sh tests/serve/serve.sh $(O)
 	$(Q)$(O)/conformance -n $(N) $(O)/conformance.tsv
 
@@ -261,6 +267,13 @@ N ?= 20000
 conformance: deps-core
 	$(Q)$(MAKE) --no-print-directory $(O)/conformance
 	$(Q)$(O)/conformance -n $(N) $(O)/conformance.tsv
+
+# SQLite on disks of each kind, with so many power cuts for each.
+CUTS ?= 10000
+.PHONY: check-sqlite
+check-sqlite: deps-check
+	$(Q)$(MAKE) --no-print-directory $(O)/scenarios/sqlite-judge
+	$(Q)sh tests/scenarios/sqlite/check.sh $(O) $(CUTS)
 
 # The recorder on this kernel; needs root. Where BPF is refused it is counted as skipped.
 check-record: deps-check $(if $(filter no,$(BPF_ASKED)),,deps-bpf)

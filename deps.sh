@@ -10,7 +10,7 @@ set -eu
 
 case "${1:-}" in
 core) packages="libc6-dev pkg-config liburing-dev libxxhash-dev libzstd-dev libfyaml-dev libfiu-dev" ;;
-check) packages="libcmocka-dev manpages manpages-dev strace sqlite3 clang libclang-rt-14-dev" ;;
+check) packages="libcmocka-dev manpages manpages-dev strace sqlite3 libsqlite3-dev clang libclang-rt-14-dev" ;;
 bpf) packages="clang llvm bpftool libbpf-dev" ;;
 man) packages="scdoc" ;;
 bench) packages="libboost-context-dev g++ libsimgrid-dev libns3-dev libuv1-dev libevent-dev fio" ;;

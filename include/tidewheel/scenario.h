@@ -36,7 +36,8 @@ struct tdw_scenario {
     void (*callback)(void *unused);
     struct tdw_co stackless;
     void (*stackful)(void *unused);
-    const char *file; /* set by TDW_SCENARIO: scenarios are told in the order of their source */
+    size_t stack_bytes; /* of a stackful task of it; 0: TDW_STACK_BYTES */
+    const char *file;   /* set by TDW_SCENARIO: scenarios are told in the order of their source */
     int line;
 };
 

@@ -42,7 +42,7 @@ struct tdw_crashes {
     size_t recovered_count, recovered_max;
     struct tdw_promise *found;
     size_t found_count, found_max;
-    uint64_t cuts;
+    struct tdw_cuts cuts;
 };
 
 /* How the power is cut, this time. */
@@ -162,7 +162,9 @@ static void judge(struct tdw_crashes *crashes, const struct recovered *recovered
                 value = crashes->found[recovered->first + j].value;
         if (tdw__promise_kept(promises, key, value, when, text, sizeof text))
             continue;
-        fail(crashes, NULL, text);
+        crashes->cuts.lost++;
+        if (!tdw__running->crash_counts)
+            fail(crashes, NULL, text);
         return;
     }
 }
@@ -170,7 +172,9 @@ static void judge(struct tdw_crashes *crashes, const struct recovered *recovered
 static void cut_power(struct tdw_crashes *crashes, uint32_t way)
 {
     struct cut cut = {.survival = {.choose = choose}, .crashes = crashes, .way = way};
-    struct tdw_world_options options = {.strategy = TDW_CALM, .watch_buffers = true};
+    const struct tdw_world_options options = {.strategy = TDW_CALM,
+                                              .watch_buffers = true,
+                                              .stack_bytes = crashes->loop->stack_bytes};
     struct recovered *recovered;
     struct tdw_disk *image;
     char when[200], text[512];
@@ -182,7 +186,7 @@ static void cut_power(struct tdw_crashes *crashes, uint32_t way)
         fail(crashes, NULL, "no memory for the image of a disk");
         return;
     }
-    crashes->cuts++;
+    crashes->cuts.cuts++;
     hash = tdw__disk_hash(image);
     recovered = known(crashes, hash);
     if (recovered)
@@ -196,7 +200,9 @@ static void cut_power(struct tdw_crashes *crashes, uint32_t way)
         fail(crashes, NULL, "no memory for a recovery");
     } else if (recovered->failed) {
         snprintf(text, sizeof text, "%s%s", when, recovered->text);
-        fail(crashes, recovered->site, text);
+        crashes->cuts.broken++;
+        if (!tdw__running->crash_counts)
+            fail(crashes, recovered->site, text);
     } else {
         judge(crashes, recovered, when);
     }
@@ -257,10 +263,14 @@ void tdw__crashes_free(struct tdw_crashes *crashes)
     free(crashes);
 }
 
-void tdw__crashes_count(const struct tdw_loop *loop, uint64_t *cuts, uint64_t *recoveries)
+struct tdw_cuts tdw__crashes_count(const struct tdw_loop *loop)
 {
     const struct tdw_crashes *crashes = loop->promises ? loop->promises->crashes : NULL;
+    struct tdw_cuts cuts = {.cuts = 0};
 
-    *cuts = crashes ? crashes->cuts : 0;
-    *recoveries = crashes ? crashes->recovered_count : 0;
+    if (!crashes)
+        return cuts;
+    cuts = crashes->cuts;
+    cuts.recoveries = crashes->recovered_count;
+    return cuts;
 }

@@ -64,8 +64,8 @@ struct tdw_options {
     enum tdw_schedule schedule;
     enum tdw_strategy strategy;
     bool runs_given, lockstep, guided, json, list, costs, help, version, bisect, quiet;
-    bool require_fired, crash_every;
-    uint32_t crash_draws; /* --crash every: ways to cut the power that are drawn */
+    bool require_fired, crash_every, crash_counts;
+    uint32_t crash_draws; /* --crash: ways to cut the power that are drawn */
     const char *trace_dir, *replay;
     const char *plan_name, *sets[TDW_SETS_MAX]; /* of --plan and --set */
     uint32_t sets_count;
@@ -94,12 +94,17 @@ struct tdw_run {
     uint64_t seed;
 };
 
+struct tdw_cuts { /* of the power, by --crash */
+    uint64_t cuts, recoveries;
+    uint64_t lost, broken; /* --crash count: what was promised was not there; a recovery failed */
+};
+
 struct tdw_outcome {
     bool failed;
     struct tdw_digest digest;
     uint64_t steps, now_ns;
     uint64_t deliveries, switches, frames;
-    uint64_t cuts, recoveries; /* of --crash every */
+    struct tdw_cuts cuts;
     size_t stack_bytes;        /* the deepest of a stackful task */
     uint64_t hash;             /* of the failure: check and place, the same for the same mistake */
     char site[160];
@@ -121,8 +126,8 @@ void tdw__start_test(const struct tdw_run *run);
 /* The end of the loop as a finding, unless there is an earlier one; what became of the run. */
 void tdw__judge_end(struct tdw_loop *loop, int ret);
 void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome);
-void tdw__world_options(const struct tdw_options *options, uint64_t seed,
-                        struct tdw_world_options *to);
+void tdw__world_options(const struct tdw_options *options, const struct tdw_scenario *scenario,
+                        uint64_t seed, struct tdw_world_options *to);
 
 /* The options of the run in progress, for tdw_param. */
 extern _Thread_local const struct tdw_options *tdw__running;
@@ -141,7 +146,8 @@ void tdw__event_text(const struct tdw_event *event, char *text, size_t bytes);
 /* What became of one scenario. */
 struct tdw_result {
     const struct tdw_scenario *scenario;
-    uint64_t runs, failures, steps, cuts, recoveries;
+    uint64_t runs, failures, steps;
+    struct tdw_cuts cuts;
     uint64_t digest_sum[TDW_MODELS]; /* over all runs, in any order */
     struct tdw_digest first[TDW_MODELS];
     unsigned models;

@@ -83,6 +83,14 @@ static bool repeats(struct tdw_world *world, const struct tdw_options *options,
     return tdw_digest_equal(again.digest, outcome->digest) && again.failed == outcome->failed;
 }
 
+static void add_cuts(struct tdw_cuts *to, const struct tdw_cuts *more)
+{
+    to->cuts += more->cuts;
+    to->recoveries += more->recoveries;
+    to->lost += more->lost;
+    to->broken += more->broken;
+}
+
 /* One seed in all models. False: the worker has found what it can find. */
 static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
                      struct shared *shared, struct part *part, uint64_t seed, bool first)
@@ -101,14 +109,17 @@ static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
         run_one(world, options, &run, &outcome);
         result->runs++;
         result->steps += outcome.steps;
-        result->cuts += outcome.cuts;
-        result->recoveries += outcome.recoveries;
+        add_cuts(&result->cuts, &outcome.cuts);
         result->digest_sum[m] += tdw__mix(outcome.digest.lo ^ seed, outcome.digest.hi);
         if (seed == options->seed)
             result->first[m] = outcome.digest;
 
-        if ((first || outcome.failed) && !repeats(world, options, &run, &outcome))
+        if ((first || outcome.failed) && !repeats(world, options, &run, &outcome)) {
             result->nondeterministic = true;
+            if (!outcome.failed)
+                tdw__lockstep_explain(world, options, &run, &run, outcome.failure.text,
+                                      sizeof outcome.failure.text);
+        }
         if (!outcome.failed && world && options->lockstep && reference.scenario &&
             !tdw_digest_equal(digest, outcome.digest)) {
             outcome.failed = true;
@@ -139,7 +150,7 @@ static void work(const struct tdw_options *given, struct shared *shared, struct 
     struct tdw_world *world = NULL;
 
     own.counts = own.plan ? shared->counts + which * tdw_plan_rules(own.plan) : NULL;
-    tdw__world_options(options, options->seed, &world_options);
+    tdw__world_options(options, part->result.scenario, options->seed, &world_options);
     if (options->backend == TDW_BACKEND_SIM) {
         world = tdw_world_new(&world_options);
         if (!world)
@@ -183,8 +194,7 @@ static void add_part(struct tdw_result *result, const struct part *part)
 {
     result->runs += part->result.runs;
     result->steps += part->result.steps;
-    result->cuts += part->result.cuts;
-    result->recoveries += part->result.recoveries;
+    add_cuts(&result->cuts, &part->result.cuts);
     result->nondeterministic |= part->result.nondeterministic;
     for (int m = 0; m < TDW_MODELS; m++) {
         result->digest_sum[m] += part->result.digest_sum[m];

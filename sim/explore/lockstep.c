@@ -76,7 +76,7 @@ static void observe(struct tdw_world *world, const struct tdw_options *options,
 
     sequence->tap.event = on_event;
     sequence->count = 0;
-    tdw__world_options(options, run->seed, &world_options);
+    tdw__world_options(options, run->scenario, run->seed, &world_options);
     tdw_world_reset(world, &world_options);
     tdw_tap_add(tdw_world_loop(world), &sequence->tap);
     tdw__run(world, options, run, &outcome);
@@ -103,7 +103,11 @@ void tdw__lockstep_explain(struct tdw_world *world, const struct tdw_options *op
     first.max = 0;
     observe(world, options, a, &first);
     free(first.hashes);
-    snprintf(text, bytes, "lockstep: the models differ at event %zu; %s: %s; %s: %s",
-             second.differs, tdw__model_name(a->model), first.text, tdw__model_name(b->model),
-             second.text);
+    if (a->model == b->model)
+        snprintf(text, bytes, "event %zu is not the same again; once: %s; then: %s", second.differs,
+                 first.text, second.text);
+    else
+        snprintf(text, bytes, "lockstep: the models differ at event %zu; %s: %s; %s: %s",
+                 second.differs, tdw__model_name(a->model), first.text, tdw__model_name(b->model),
+                 second.text);
 }

@@ -87,7 +87,7 @@ static int keep(const struct tdw_options *options, const char *program, struct t
     ret = make_dirs(dir);
     if (ret < 0)
         return ret;
-    tdw__world_options(options, result->failed.seed, &world_options);
+    tdw__world_options(options, result->scenario, result->failed.seed, &world_options);
     world = tdw_world_new(&world_options);
     if (!world)
         return -ENOMEM;

@@ -106,6 +106,17 @@ static int compare(struct tdw_world *world, const struct tdw_options *options,
     return TDW_EXIT_OK;
 }
 
+/* One world runs them all, and its stacks have one size. */
+static const struct tdw_scenario *deepest(const struct tdw_scenario *const *begin, size_t count)
+{
+    const struct tdw_scenario *scenario = begin[0];
+
+    for (size_t i = 1; i < count; i++)
+        if (begin[i]->stack_bytes > scenario->stack_bytes)
+            scenario = begin[i];
+    return scenario;
+}
+
 int tdw__models_of(const struct tdw_options *options, const struct tdw_scenario *const *begin,
                    size_t count)
 {
@@ -113,7 +124,9 @@ int tdw__models_of(const struct tdw_options *options, const struct tdw_scenario 
     struct tdw_world *world = NULL;
     int code = TDW_EXIT_OK;
 
-    tdw__world_options(options, options->seed, &world_options);
+    if (count == 0)
+        return TDW_EXIT_NOTHING;
+    tdw__world_options(options, deepest(begin, count), options->seed, &world_options);
     if (options->backend == TDW_BACKEND_SIM) {
         world = tdw_world_new(&world_options);
         if (!world)

@@ -24,7 +24,8 @@
     X(plan, 0, "FILE", plan, "what may go wrong: a plan, or a preset (tdw plan list)")             \
     X(set, 0, "KEY=V", set, "set a key of the plan: rules.0.p=0.1")                                \
     X(crash, 0, "every[:N]", crash,                                                                \
-      "cut the power at every point that matters (tdw_survives); N: in so many random ways (2)")   \
+      "cut the power at every point that matters (tdw_survives), in N random ways, too (2); "      \
+      "count[:N]: and count what comes of it instead of failing")                                  \
     X(require_fired, 0, NULL, require_fired, "exit 6 if a rule of the plan never fired")           \
     X(trace_dir, 0, "DIR", trace_dir, "where failing runs are kept as .tdw (build/failures)")      \
     X(replay, 0, "FILE", replay, "repeat a kept run, comparing every choice and event")            \
@@ -165,11 +166,13 @@ static int set_plan(struct tdw_options *o, const char *value)
 
 static int set_crash(struct tdw_options *o, const char *value)
 {
+    const char *colon = strchr(value, ':');
+    const size_t bytes = colon ? (size_t)(colon - value) : strlen(value);
     uint64_t draws = 2;
 
-    if (strncmp(value, "every", 5) != 0 ||
-        (value[5] != '\0' &&
-         (value[5] != ':' || !parse_number(value + 6, &draws) || draws > TDW_CRASH_DRAWS_MAX)))
+    o->crash_counts = bytes == 5 && memcmp(value, "count", 5) == 0;
+    if ((!o->crash_counts && (bytes != 5 || memcmp(value, "every", 5) != 0)) ||
+        (colon && (!parse_number(colon + 1, &draws) || draws > TDW_CRASH_DRAWS_MAX)))
         return -EINVAL;
     o->crash_every = true;
     o->crash_draws = (uint32_t)draws;

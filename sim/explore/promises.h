@@ -31,7 +31,6 @@ bool tdw__promise_kept(const struct tdw_promises *promises, uint64_t key, uint64
 /* crashes.c */
 void tdw__crashes_look(struct tdw_crashes *crashes); /* a promise was made or kept */
 void tdw__crashes_free(struct tdw_crashes *crashes);
-/* How often the power was cut, and how many recoveries there were. */
-void tdw__crashes_count(const struct tdw_loop *loop, uint64_t *cuts, uint64_t *recoveries);
+struct tdw_cuts tdw__crashes_count(const struct tdw_loop *loop);
 
 #endif

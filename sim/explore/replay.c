@@ -67,7 +67,7 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
     free(plan);
     if (ret < 0)
         return ret;
-    tdw__world_options(options, run->seed, &world_options);
+    tdw__world_options(options, run->scenario, run->seed, &world_options);
     tdw_world_reset(world, &world_options);
     tdw_tap_add(tdw_world_loop(world), tdw_trace_tap(writer));
     tdw__run(world, options, run, &outcome);
@@ -297,7 +297,7 @@ static int guide_kept(const struct tdw_options *options, const struct tdw_run *r
     struct tdw_world *world;
     size_t unused;
 
-    tdw__world_options(options, run->seed, &world_options);
+    tdw__world_options(options, run->scenario, run->seed, &world_options);
     world = tdw_world_new(&world_options);
     if (!world)
         return TDW_EXIT_BUG;
@@ -322,7 +322,7 @@ static int replay_kept(struct tdw_options *options, const struct tdw_run *run, s
 
     if (tdw_trace_open(&c.reader, options->replay, NULL) < 0)
         return TDW_EXIT_IO;
-    tdw__world_options(options, run->seed, &world_options);
+    tdw__world_options(options, run->scenario, run->seed, &world_options);
     world = tdw_world_new(&world_options);
     if (!world)
         return TDW_EXIT_BUG;

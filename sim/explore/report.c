@@ -79,9 +79,24 @@ static void report_failure(const struct tdw_options *options, const char *progra
     if (options->plan_name)
         printf(" --plan %s", options->plan_name);
     if (options->crash_every)
-        printf(" --crash every:%u", options->crash_draws);
+        printf(" --crash %s:%u", options->crash_counts ? "count" : "every", options->crash_draws);
     for (uint32_t i = 0; i < options->sets_count; i++)
         printf(" --set '%s'", options->sets[i]);
+    printf("\n");
+}
+
+static void report_cuts(const struct tdw_options *options, const struct tdw_cuts *cuts)
+{
+    if (cuts->cuts == 0) {
+        printf("  no power cut: the scenario does not say what has to survive one "
+               "(tdw_survives)\n");
+        return;
+    }
+    printf("  %llu power cuts, %llu different recoveries", (unsigned long long)cuts->cuts,
+           (unsigned long long)cuts->recoveries);
+    if (options->crash_counts)
+        printf("; %llu lost what was promised, %llu broke the recovery",
+               (unsigned long long)cuts->lost, (unsigned long long)cuts->broken);
     printf("\n");
 }
 
@@ -96,13 +111,9 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
         printf("%-20s %9llu runs  %8.0f /s  %12llu steps  %s\n", result->scenario->name,
                (unsigned long long)result->runs, (double)result->runs / seconds,
                (unsigned long long)result->steps, result->failures ? "failed" : "ok");
-        if (options->crash_every && result->cuts)
-            printf("  %llu power cuts, %llu different recoveries\n",
-                   (unsigned long long)result->cuts, (unsigned long long)result->recoveries);
-        else if (options->crash_every)
-            printf("  no power cut: the scenario does not say what has to survive one "
-                   "(tdw_survives)\n");
     }
+    if (options->crash_every && (!options->quiet || options->crash_counts))
+        report_cuts(options, &result->cuts);
     if (result->failures) {
         report_failure(options, program, result);
     } else if (!options->quiet) {

@@ -50,8 +50,8 @@ static void start_test(void *arg)
     tdw__start_test(arg);
 }
 
-void tdw__world_options(const struct tdw_options *options, uint64_t seed,
-                        struct tdw_world_options *to)
+void tdw__world_options(const struct tdw_options *options, const struct tdw_scenario *scenario,
+                        uint64_t seed, struct tdw_world_options *to)
 {
     *to = (struct tdw_world_options){
         .seed = seed,
@@ -59,6 +59,7 @@ void tdw__world_options(const struct tdw_options *options, uint64_t seed,
         .strategy = options->strategy,
         .steps_max = options->max_steps,
         .watch_buffers = true,
+        .stack_bytes = scenario->stack_bytes,
     };
 }
 
@@ -111,7 +112,7 @@ void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome)
         .frames = loop->frames,
         .stack_bytes = loop->stacks ? tdw_stack_high_water(loop) : 0,
     };
-    tdw__crashes_count(loop, &outcome->cuts, &outcome->recoveries);
+    outcome->cuts = tdw__crashes_count(loop);
     if (!outcome->failed)
         return;
     outcome->failure = loop->failure;
@@ -144,7 +145,7 @@ int tdw__run_on(struct tdw_world *world, const struct tdw_options *options,
 
     if (!world)
         return tdw__run_real(options, run, outcome);
-    tdw__world_options(options, run->seed, &world_options);
+    tdw__world_options(options, run->scenario, run->seed, &world_options);
     tdw_world_reset(world, &world_options);
     tdw__run(world, options, run, outcome);
     return 0;

@@ -356,15 +356,15 @@ static void page_settle(struct tdw_inode *inode, struct tdw_page *page)
         page_clean(inode, page);
 }
 
-/* The page reads as zeros from now on. */
-static void page_drop(struct tdw_inode *inode, struct tdw_page *page)
+/* The page reads as zeros from now on; `cut`: since the file ends before it. */
+static void page_drop(struct tdw_inode *inode, struct tdw_page *page, bool cut)
 {
     if (takes_space(&inode->pages, page->index, page->now))
         count_space(inode, -1);
     tdw__block_put(inode->disk, page->now);
     page->now = TDW_HOLE;
     if (inode->disk->log)
-        tdw__version_add(inode, page, 0xff, true);
+        tdw__version_add(inode, page, 0xff, cut);
     if (inode->syncs || inode->disk->log) /* what was before may be kept yet, or come back */
         page_dirty(&inode->pages, page, TDW_PAGE_CUT);
     else if (page->kept == TDW_HOLE)
@@ -446,7 +446,7 @@ int64_t tdw__pages_write(struct tdw_inode *inode, uint64_t off, const void *from
 }
 
 /* Zero a part of one page. Takes no space where there are zeros already. */
-static int zero_part(struct tdw_inode *inode, uint64_t off, uint64_t end)
+static int zero_part(struct tdw_inode *inode, uint64_t off, uint64_t end, bool cut)
 {
     const uint64_t index = off / TDW_PAGE_BYTES;
     struct tdw_page *page = page_find(&inode->pages, index);
@@ -468,7 +468,7 @@ static int zero_part(struct tdw_inode *inode, uint64_t off, uint64_t end)
     memset(page->now->bytes + off % TDW_PAGE_BYTES, 0, (size_t)(end - off));
     if (inode->disk->log)
         tdw__version_add(inode, page, tdw__sectors(off % TDW_PAGE_BYTES, (size_t)(end - off)),
-                         true);
+                         cut);
     page_dirty(&inode->pages, page, TDW_PAGE_WHOLE);
     return 0;
 }
@@ -486,7 +486,7 @@ int tdw__pages_cut(struct tdw_inode *inode, uint64_t size)
 
     /* A pristine page needs no zeros: the pattern will end here. */
     if (size % TDW_PAGE_BYTES && page && page->now != TDW_PRISTINE) {
-        const int err = zero_part(inode, size, first * TDW_PAGE_BYTES);
+        const int err = zero_part(inode, size, first * TDW_PAGE_BYTES, true);
 
         if (err)
             return err;
@@ -495,7 +495,7 @@ int tdw__pages_cut(struct tdw_inode *inode, uint64_t size)
     for (uint64_t at = first; (page = page_next(pages, at)) != NULL;) {
         at = page->index + 1;
         pristine -= page->index < pages_of(pages->pattern_now);
-        page_drop(inode, page);
+        page_drop(inode, page, true);
     }
     count_space(inode, -(int64_t)pristine);
     if (pages->pattern_now > size)
@@ -515,17 +515,17 @@ int tdw__pages_punch(struct tdw_inode *inode, uint64_t off, uint64_t end)
     if (err)
         return err;
     if (first > last)
-        return zero_part(inode, off, end);
-    err = zero_part(inode, off, first * TDW_PAGE_BYTES);
+        return zero_part(inode, off, end, false);
+    err = zero_part(inode, off, first * TDW_PAGE_BYTES, false);
     if (!err)
-        err = zero_part(inode, last * TDW_PAGE_BYTES, end);
+        err = zero_part(inode, last * TDW_PAGE_BYTES, end, false);
     for (uint64_t at = first; !err && at < last && at < seeded; at++)
         err = page_make(inode, at) ? 0 : -ENOMEM; /* to say that the pattern ends here */
     if (err)
         return err;
     for (uint64_t at = first; (page = page_next(pages, at)) != NULL && page->index < last;) {
         at = page->index + 1;
-        page_drop(inode, page);
+        page_drop(inode, page, false);
     }
     return 0;
 }

@@ -13,8 +13,8 @@
  * described by few answers differs in little from "nothing".
  *
  * Rules. A size that shows what was newly written brings the data along, but with TDW_STRICT, where
- * the size may come alone. A page that a truncation took does not come back with a size that is
- * younger than it. Bytes behind the kept size are zero. A block of TDW_BTRFS is written whole.
+ * the size may come alone. What a truncation took away is gone with the size that it made, or a later
+ * one, and only with these. Bytes behind the kept size are zero. A block of TDW_BTRFS is written whole.
  *
  * A write-back in the background needs no moment of its own: it makes durable a part of what is
  * not, and every such part is among the answers at the cut.
@@ -174,7 +174,8 @@ static const struct tdw_version *next_write(const struct tdw_disk *disk, uint64_
         for (struct tdw_page *at = tdw__is_reg(inode) ? inode->pages.dirty : NULL; at;
              at = at->next)
             for (const struct tdw_version *version = at->newest; version; version = version->older)
-                if (version->change > change && (!found || version->change < found->change)) {
+                if (version->change > change && !version->cut &&
+                    (!found || version->change < found->change)) {
                     found = version;
                     *of = inode;
                     *page = at;
@@ -279,9 +280,11 @@ static void keep_page(struct survivors *s, struct tdw_inode *inode, struct tdw_p
     tdw__page_copy(inode, page->index, page->kept, inode->pages.pattern_kept, bytes);
     while (count-- > 0) {
         const struct tdw_version *version = versions[count];
-        uint8_t mask = how == 1 || (version->cut && version->change <= size_change) ? 0xff : must;
+        uint8_t mask = how == 1 ? 0xff : must;
 
-        if (how == 2)
+        if (version->cut)
+            mask = version->change <= size_change ? 0xff : 0;
+        else if (how == 2)
             mask |= s->tears ? (uint8_t)pick(s, "sectors", 256) : pick(s, "block", 2) ? 0xff : 0;
         if (s->tears)
             mask &= version->sectors;

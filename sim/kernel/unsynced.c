@@ -345,7 +345,8 @@ void tdw__names_sync(struct tdw_inode *inode, uint64_t size, uint64_t change, bo
 {
     struct tdw_disk *disk = inode->disk;
 
-    if (!disk->op_first || (data_only && inode->kept.size == size && inode->links_kept > 0))
+    if (!disk->op_first || (data_only && !tdw__is_dir(inode) && inode->kept.size == size &&
+                            inode->links_kept > 0))
         return; /* nothing of it has to be looked up anew */
     switch (disk->profile) {
     case TDW_STRICT:

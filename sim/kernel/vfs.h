@@ -410,7 +410,7 @@ struct tdw_version { /* a page, as a change left it */
     struct tdw_block *block; /* with a reference */
     uint64_t change;
     uint8_t sectors; /* bits: those that were changed */
-    bool cut;        /* … by a truncation or a hole */
+    bool cut;        /* … by a truncation */
     bool flushed;    /* acknowledged as durable, by a drive that may forget it */
 };
 
@@ -443,7 +443,7 @@ static inline uint8_t tdw__sectors(size_t skip, size_t bytes)
 
     return (uint8_t)((1u << end) - (1u << first));
 }
-/* `page` is now as it is, by a change of these sectors; `cut`: a truncation or a hole. */
+/* `page` is now as it is, by a change of these sectors; `cut`: by a truncation. */
 void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t sectors, bool cut);
 /* Those up to `change` are not needed any more. */
 void tdw__versions_drop(struct tdw_disk *disk, struct tdw_page *page, uint64_t change);
