@@ -61,6 +61,8 @@ bool tdw__value_time(const char *text, uint64_t *to);
 /* In bytes: 4096, 4k, 1M, 1G (powers of 1,024; KiB and the like are taken, too). */
 bool tdw__value_size(const char *text, uint64_t *to);
 bool tdw__value_count(const char *text, uint64_t *to);
+/* The same time with a sign: -5ms. */
+bool tdw__value_step(const char *text, int64_t *to);
 /* "EIO": 5; 0: no errno has that name. */
 int tdw__value_error(const char *text);
 /* Does `text` match the pattern, in which * stands for any text, also of several parts of a name,
@@ -87,7 +89,7 @@ struct tdw_rule {
     char *point; /* a pattern */
     unsigned line, column;
     struct { /* for whom: NULL, 0: for everybody */
-        char *host, *process, *task, *path;
+        char *host, *process, *task, *path, *peer;
         uint8_t opcodes[32]; /* bits; all 0: any */
         bool by_opcode, by_size;
         uint64_t size_min, size_max;
@@ -102,7 +104,14 @@ struct tdw_rule {
         uint64_t bytes;    /* of a short op; 0: by choice */
         uint64_t delay_ns; /* 0: by choice, up to 100 ms */
         bool keep;         /* of a failed sync: what it was for */
+        uint64_t down_ns;  /* of what ends by itself; 0: 10 ms */
+        int64_t step_ns;   /* of a clock; 0: by choice, up to 1 s to either side */
+        int32_t ppm;       /* of a clock; 0: by choice, up to 500 to either side */
     } action;
+    struct { /* hosts are only hurt as long as `keep` of those that match are whole */
+        char *group;
+        uint64_t keep;
+    } spare;
     uint64_t budget; /* how often it may fire; UINT64_MAX: no bound */
     uint64_t cooldown_ns;
     uint64_t enable; /* of 2^32: is it live in a run? */
@@ -136,6 +145,7 @@ struct tdw_plan {
                                      * the next begin */
     bool of_programs;               /* some rule may name points of programs */
     bool sees_marks;                /* some rule waits for a mark */
+    bool ticks;                     /* some rule is about hosts as time goes by */
 };
 
 /* A point of the program's, by where it stands (`site`), or by its name alone. */
@@ -152,6 +162,24 @@ struct tdw_place {
  * memory. And whether it fails now (judge.c). */
 struct tdw_place *tdw__fault_place(const char *name);
 bool tdw__fault_at(const struct tdw_place *place, const struct tdw_site *site);
+
+struct tdw_faults;
+
+/* The plan at work on the running task's loop; NULL (judge.c). */
+struct tdw_faults *tdw__faults_here(void);
+bool tdw__faults_healed(const struct tdw_faults *faults);
+const struct tdw_plan *tdw__faults_plan(const struct tdw_faults *faults);
+/* Does a rule fire at a kernel's point? */
+bool tdw__faults_hit(struct tdw_faults *faults, const struct tdw_hit *hit, struct tdw_blow *blow);
+
+/* fate.c: what the plan knows of hosts, and does to them. NULL: no memory. */
+struct tdw_fate;
+struct tdw_fate *tdw__fate_new(struct tdw_faults *faults);
+void tdw__fate_free(struct tdw_fate *fate);
+void tdw__fate_host(struct tdw_fate *fate, struct tdw_host *host, const char *name);
+struct tdw_fate *tdw__faults_fate(struct tdw_faults *faults);
+/* May the rule hurt the host, and leave as many of its group as it says? */
+bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule, const char *host);
 
 /* Fill in what follows from the rules (judge.c). 0 or -ENOMEM. */
 int tdw__plan_prepare(struct tdw_plan *plan);

@@ -51,6 +51,8 @@ struct tdw_faults {
     struct tdw_place **places;
     uint32_t places_count, places_max;
     bool begun, own_counts;
+    bool healed; /* nothing goes wrong any more */
+    struct tdw_fate *fate;
 };
 
 /* ── Is a rule active, and for this op? ────────────────────────────────────────────────────── */
@@ -60,7 +62,7 @@ static bool is_active(const struct tdw_faults *f, size_t which, uint64_t now_ns)
     const struct tdw_rule *rule = &f->plan->rules[which];
     const struct active *active = &f->rules[which];
 
-    return active->live && now_ns >= rule->from_ns && now_ns < rule->end_ns &&
+    return active->live && !f->healed && now_ns >= rule->from_ns && now_ns < rule->end_ns &&
            (!rule->after || active->marked) &&
            (rule->during < 0 || is_active(f, (size_t)rule->during, now_ns));
 }
@@ -324,6 +326,8 @@ static bool matches_hit(const struct tdw_rule *rule, const struct tdw_hit *hit)
 
     if (rule->match.host && !tdw__glob(rule->match.host, hit->host))
         return false;
+    if (rule->match.peer && (!hit->peer || !tdw__glob(rule->match.peer, hit->peer)))
+        return false;
     if (rule->match.by_size &&
         (hit->bytes < rule->match.size_min || hit->bytes > rule->match.size_max))
         return false;
@@ -337,9 +341,8 @@ static bool matches_hit(const struct tdw_rule *rule, const struct tdw_hit *hit)
     return matches_ring(rule, hit->op->task->ring) && matches_task(rule, hit->op->task);
 }
 
-static bool hit(struct tdw_gate *gate, const struct tdw_hit *hit, struct tdw_blow *blow)
+bool tdw__faults_hit(struct tdw_faults *f, const struct tdw_hit *hit, struct tdw_blow *blow)
 {
-    struct tdw_faults *f = (struct tdw_faults *)gate;
     const uint32_t *first = &f->plan->first[256 + hit->point];
     const uint64_t now = now_of(f->loop);
 
@@ -350,10 +353,14 @@ static bool hit(struct tdw_gate *gate, const struct tdw_hit *hit, struct tdw_blo
         const struct tdw_rule *rule = &f->plan->rules[concern->rule];
 
         if (!is_active(f, concern->rule, now) || !matches_hit(rule, hit) ||
+            (rule->spare.group && !tdw__fate_may_hurt(f->fate, rule, hit->host)) ||
             !fires(f, concern->rule, hit->actor, concern->hash, hit->ordinal, now))
             continue;
         *blow = (struct tdw_blow){.error = rule->action.error,
                                   .delay_ns = rule->action.delay_ns,
+                                  .down_ns = rule->action.down_ns,
+                                  .step_ns = rule->action.step_ns,
+                                  .ppm = rule->action.ppm,
                                   .keep = rule->action.keep};
         if (hit->bound > 1)
             blow->way = draw(f, hit->actor, concern->hash ^ TDW_K1, hit->ordinal, hit->bound);
@@ -368,11 +375,49 @@ static bool hit(struct tdw_gate *gate, const struct tdw_hit *hit, struct tdw_blo
     return false;
 }
 
+static bool hit(struct tdw_gate *gate, const struct tdw_hit *hit, struct tdw_blow *blow)
+{
+    return tdw__faults_hit((struct tdw_faults *)gate, hit, blow);
+}
+
+struct tdw_faults *tdw__faults_here(void)
+{
+    struct tdw_gate *gate = tdw__self ? tdw__self->ring->loop->gate : NULL;
+
+    return gate && gate->judge == judge ? (struct tdw_faults *)gate : NULL;
+}
+
+const struct tdw_plan *tdw__faults_plan(const struct tdw_faults *faults)
+{
+    return faults->plan;
+}
+
+struct tdw_fate *tdw__faults_fate(struct tdw_faults *faults)
+{
+    return faults->fate;
+}
+
+void tdw_heal(void)
+{
+    struct tdw_faults *f = tdw__faults_here();
+
+    if (f) {
+        f->healed = true;
+        f->gate.points = 0;
+    }
+}
+
+bool tdw__faults_healed(const struct tdw_faults *f)
+{
+    return f->healed;
+}
+
 /* The first entry that matches says all. */
 static void host_made(struct tdw_gate *gate, struct tdw_host *host, const char *name)
 {
     const struct tdw_plan *plan = ((struct tdw_faults *)gate)->plan;
 
+    tdw__fate_host(((struct tdw_faults *)gate)->fate, host, name);
     for (size_t i = 0; i < plan->disks_count; i++) {
         const struct tdw_disk_plan *disk = &plan->disks[i];
 
@@ -472,8 +517,7 @@ static bool fails(struct tdw_faults *f, const struct tdw_place *place, const str
 /* The plan at work on the running task's loop, if it has rules for points of programs. */
 static struct tdw_faults *running(void)
 {
-    struct tdw_gate *gate = tdw__self ? tdw__self->ring->loop->gate : NULL;
-    struct tdw_faults *f = gate && gate->judge == judge ? (struct tdw_faults *)gate : NULL;
+    struct tdw_faults *f = tdw__faults_here();
 
     if (!f || !f->plan->of_programs)
         return NULL;
@@ -590,6 +634,7 @@ int tdw__plan_prepare(struct tdw_plan *plan)
         plan->of_programs |= strncmp(plan->rules[i].point, "tdw/", 4) != 0;
         plan->sees_marks |= plan->rules[i].after != NULL;
     }
+    plan->ticks = plan->first[256 + TDW_AT_TICKS] < count;
     return 0;
 }
 
@@ -621,8 +666,10 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
                              .loop = loop,
                              .counts = counts ? counts : calloc(count, sizeof *counts),
                              .own_counts = !counts,
-                             .rules = calloc(count, sizeof *f->rules)};
-    if (!f->counts || !f->rules) {
+                             .rules = calloc(count, sizeof *f->rules),
+                             .fate = tdw__fate_new(f)};
+    if (!f->counts || !f->rules || !f->fate) {
+        tdw__fate_free(f->fate);
         if (f->own_counts)
             free(f->counts);
         free(f->rules);
@@ -650,6 +697,7 @@ void tdw_faults_end(struct tdw_faults *f)
     if (f->own_counts)
         free(f->counts);
     free(f->rules);
+    tdw__fate_free(f->fate);
     for (uint32_t i = 0; i < f->places_count; i++)
         free(f->places[i]);
     free(f->shorts);

@@ -130,6 +130,8 @@ READ_TEXT(host, match.host)
 READ_TEXT(process, match.process)
 READ_TEXT(task, match.task)
 READ_TEXT(path, match.path)
+READ_TEXT(peer, match.peer)
+READ_TEXT(group, spare.group)
 READ_TEXT(name, name)
 READ_TEXT(point, point)
 READ_TEXT(while, during_name)
@@ -203,9 +205,10 @@ static void read_size(struct reader *r, struct tdw_rule *rule, struct fy_node *k
 }
 
 static const struct key match_keys[] = {
-    {"host", read_host, "a pattern"},          {"process", read_process, "a pattern"},
-    {"task", read_task, "a pattern"},          {"path", read_path, "a pattern"},
-    {"opcode", read_opcode, "read, write, …"}, {"size", read_size, ">=4k"},
+    {"host", read_host, "a pattern"}, {"process", read_process, "a pattern"},
+    {"task", read_task, "a pattern"}, {"peer", read_peer, "a pattern"},
+    {"path", read_path, "a pattern"}, {"opcode", read_opcode, "read, write, …"},
+    {"size", read_size, ">=4k"},      {"peer", read_peer, "a pattern"},
 };
 
 static void read_match(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
@@ -327,17 +330,64 @@ static void read_keep(struct reader *r, struct tdw_rule *rule, struct fy_node *k
     read_bool(r, &rule->action.keep, key, value);
 }
 
+static void read_down(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                      struct fy_node *value)
+{
+    keep_value(r, &rule->action.down_ns, key, value, tdw__value_time, time_kind);
+}
+
+static void read_step(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                      struct fy_node *value)
+{
+    const char *text = scalar(r, key, value);
+
+    if (text && !tdw__value_step(text, &rule->action.step_ns))
+        tdw__read_wrong(r, value, "'%.40s' is no step: 5s, -10ms", text);
+}
+
+static void read_ppm(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                     struct fy_node *value)
+{
+    const char *text = scalar(r, key, value);
+    uint64_t ppm = 0;
+
+    if (text && (!tdw__value_count(text + (*text == '-'), &ppm) || ppm == 0 || ppm > 500000))
+        tdw__read_wrong(r, value, "'%.40s' is no drift: 200, -50, up to 500000", text);
+    else if (text)
+        rule->action.ppm = *text == '-' ? -(int32_t)ppm : (int32_t)ppm;
+}
+
 static const struct key action_keys[] = {
-    {"error", read_error, "EIO"},
-    {"short", read_short, "512"},
-    {"delay", read_delay, "10ms"},
-    {"keep", read_keep, "true"},
+    {"error", read_error, "EIO"}, {"short", read_short, "512"}, {"delay", read_delay, "10ms"},
+    {"keep", read_keep, "true"},  {"down", read_down, "10ms"},  {"step", read_step, "-5s"},
+    {"ppm", read_ppm, "-200"},
 };
 
 static void read_action(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                         struct fy_node *value)
 {
     READ_MAPPING(r, rule, key, value, "action", action_keys);
+}
+
+/* ── Spare ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void read_spare_keep(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                            struct fy_node *value)
+{
+    keep_value(r, &rule->spare.keep, key, value, tdw__value_count, count_kind);
+}
+
+static const struct key spare_keys[] = {
+    {"group", read_group, "replica*"},
+    {"keep", read_spare_keep, "2"},
+};
+
+static void read_spare(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                       struct fy_node *value)
+{
+    READ_MAPPING(r, rule, key, value, "spare", spare_keys);
+    if (!rule->spare.group || rule->spare.keep == 0)
+        tdw__read_wrong(r, key, "'spare' has a group of hosts, and how many to keep");
 }
 
 /* ── Rules ─────────────────────────────────────────────────────────────────────────────────── */
@@ -377,6 +427,7 @@ static const struct key rule_keys[] = {
     {"budget", read_budget, "5"},
     {"cooldown", read_cooldown, "10ms"},
     {"enable", read_enable, "0.5"},
+    {"spare", read_spare, "a group"},
 };
 
 /* Does the pattern name any point, or may it name one that a program has? */

@@ -5,6 +5,7 @@
  */
 #include <faults/faults.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* In the largest unit that it is a whole number of. */
@@ -81,12 +82,13 @@ static void show_match(FILE *to, const struct tdw_rule *rule)
     const char *indent = "      ";
 
     if (!rule->match.host && !rule->match.process && !rule->match.task && !rule->match.path &&
-        !rule->match.by_opcode && !rule->match.by_size)
+        !rule->match.peer && !rule->match.by_opcode && !rule->match.by_size)
         return;
     fprintf(to, "    match:\n");
     show_text(to, "host", rule->match.host, indent);
     show_text(to, "process", rule->match.process, indent);
     show_text(to, "task", rule->match.task, indent);
+    show_text(to, "peer", rule->match.peer, indent);
     show_text(to, "path", rule->match.path, indent);
     if (rule->match.by_opcode)
         show_opcodes(to, rule);
@@ -146,6 +148,18 @@ static void show_action(FILE *to, const struct tdw_rule *rule)
     }
     if (rule->action.keep)
         fprintf(to, "      keep: true\n");
+    if (rule->action.down_ns) {
+        fprintf(to, "      down: ");
+        show_time(to, rule->action.down_ns);
+        fprintf(to, "\n");
+    }
+    if (rule->action.step_ns) {
+        fprintf(to, "      step: %s", rule->action.step_ns < 0 ? "-" : "");
+        show_time(to, (uint64_t)llabs(rule->action.step_ns));
+        fprintf(to, "\n");
+    }
+    if (rule->action.ppm)
+        fprintf(to, "      ppm: %d\n", rule->action.ppm);
 }
 
 static void show_disks(FILE *to, const struct tdw_plan *plan)
@@ -190,6 +204,11 @@ int tdw_plan_show(const struct tdw_plan *plan, FILE *to)
             fprintf(to, "    cooldown: ");
             show_time(to, rule->cooldown_ns);
             fprintf(to, "\n");
+        }
+        if (rule->spare.group) {
+            fprintf(to, "    spare:\n");
+            show_text(to, "group", rule->spare.group, "      ");
+            fprintf(to, "      keep: %" PRIu64 "\n", rule->spare.keep);
         }
         if (rule->enable != (uint64_t)1 << 32) {
             fprintf(to, "    enable: ");

@@ -142,3 +142,14 @@ bool tdw__glob(const char *pattern, const char *text)
         pattern++;
     return *pattern == '\0';
 }
+
+bool tdw__value_step(const char *text, int64_t *to)
+{
+    const bool back = *text == '-';
+    uint64_t ns;
+
+    if (!tdw__value_time(text + back, &ns) || ns > INT64_MAX)
+        return false;
+    *to = back ? -(int64_t)ns : (int64_t)ns;
+    return true;
+}

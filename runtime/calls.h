@@ -137,6 +137,8 @@
     X(struct in_addr, host_ipv4, (const struct tdw_host *host), (host))                            \
     X(struct in6_addr, host_ipv6, (const struct tdw_host *host), (host))                           \
     X(int, host_alias, (struct tdw_host *host, const char *name), (host, name))                    \
+    X(int, host_restart, (struct tdw_host *host), (host))                                          \
+    X(int, link_cut, (struct tdw_host *host, struct tdw_host *to, bool cut), (host, to, cut))      \
     X(int, link_set,                                                                               \
       (struct tdw_host *host, struct tdw_host *to, const struct tdw_link *link), (host, to, link))
 

@@ -49,6 +49,8 @@ struct tdw_backend_ops {
     void (*forget)(struct tdw_ring *ring, struct tdw_op *op);
     /* Somebody is about to run the loop: 0, or why not. NULL: anybody may. */
     int (*enter)(struct tdw_loop *loop);
+    /* Can nothing come any more, but for what somebody may yet begin? NULL: who knows. */
+    bool (*idle)(struct tdw_loop *loop);
     /* Read the clock, of a loop that is late. */
     void (*clock)(struct tdw_loop *loop);
     /* A completion came while time-outs count them. */

@@ -171,7 +171,9 @@ static inline void store_load_snapshot(struct store *store, int32_t bytes)
                   store_get_u64(store->buffer + 24 + key * 16));
 }
 
-/* A first request has come: gather those that wait behind it, and encode what they put. */
+/* A first request has come: gather those that wait behind it, and encode what they put. Values of a key
+ * count up, so a put of an older one is a repeat that comes late, of a connection that was given up: it
+ * is answered, and not done. */
 static inline void store_gather(struct store *store, void *first)
 {
     void *item = first;
@@ -181,7 +183,7 @@ static inline void store_gather(struct store *store, void *first)
         struct request *request = item;
 
         store->batch[store->batch_count++] = request;
-        if (!request->is_put)
+        if (!request->is_put || request->value <= store->value[request->key])
             continue;
         store_encode(store->buffer + store->buffer_bytes, request->key, store->next_order,
                      request->value);
@@ -211,8 +213,8 @@ static inline int store_listen(void)
     int bound;
 
     tdw_chan_init(&scene.requests, "requests", scene.requests_room, BATCH_MAX);
-    if (scene.port) /* its predecessor's connections may linger */
-        tdw_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    /* Its predecessor's connections may linger. */
+    tdw_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     bound = tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
     tdw_check(bound == 0, "bind: %d", bound);
     tdw_sys_listen(fd, scene.port ? SOMAXCONN : CLIENTS);

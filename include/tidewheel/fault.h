@@ -73,6 +73,15 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
 /* Before the loop runs again, or is closed: it is left as it was without. */
 void tdw_faults_end(struct tdw_faults *faults);
 
+/* From the root task of a run: what the plan does to hosts, links and clocks as time goes by,
+ * begins (fate.c). tdw_main does that. */
+void tdw_faults_begin(void);
+
+/* Nothing goes wrong by the plan from here on: hosts that are down boot, paused ones go on, links
+ * are mended. What must come about once the storm is over can be checked from then on. From a task.
+ */
+void tdw_heal(void);
+
 size_t tdw_plan_rules(const struct tdw_plan *plan);
 const char *tdw_plan_rule_name(const struct tdw_plan *plan, size_t rule);
 

@@ -33,15 +33,32 @@ struct tdw_verdict {
  * Where something may go wrong that no program can see before it has: X(NAME, "point", "what").
  * Each is asked where it acts, at the effect, and a point that fires is an event before it acts.
  */
+/* clang-format off */
 #define TDW_KERNEL_POINTS(X)                                                                       \
     X(READ_ERROR, "tdw/disk/read/error", "a sector cannot be read (EIO) until it is written")      \
     X(READ_ROT, "tdw/disk/read/rot", "a bit of a sector is wrong until it is written")             \
     X(WRITE_LOST, "tdw/disk/write/lost", "a page is written to the cache and never to the disk")   \
-    X(WRITE_MISDIRECTED, "tdw/disk/write/misdirected",                                             \
-      "a page lands on the disk in another's place")                                               \
+    X(WRITE_MISDIRECTED, "tdw/disk/write/misdirected", "a page lands in another's place on disk")  \
     X(SYNC_ERROR, "tdw/disk/sync/error", "fsync fails (EIO) once, and what it was for is dropped") \
     X(SYNC_LIE, "tdw/disk/sync/lie", "fsync answers 0 and makes nothing durable")                  \
-    X(DISK_WIPED, "tdw/disk/wiped", "a host boots with an empty disk")
+    X(DISK_WIPED, "tdw/disk/wiped", "a host boots with an empty disk")                             \
+    X(NET_DROP, "tdw/net/drop", "a packet is lost; a stream sends it again")                       \
+    X(NET_DELAY, "tdw/net/delay", "a packet takes longer; datagrams overtake each other")          \
+    X(NET_DUPLICATE, "tdw/net/duplicate", "a datagram arrives twice")                              \
+    X(NET_CORRUPT, "tdw/net/corrupt", "a bit of a datagram is wrong")                              \
+    X(NET_RESET, "tdw/net/reset", "a connection is reset, at both ends")                           \
+    X(MEMORY, "tdw/memory/malloc", "tdw_malloc answers NULL")                                      \
+    X(HOST_CRASH, "tdw/host/crash", "tick: a host loses power, and boots after `down`")            \
+    X(HOST_RESTART, "tdw/host/restart", "tick: a host's processes are killed, and start anew")     \
+    X(HOST_PAUSE, "tdw/host/pause", "tick: a host stands still for `down`")                        \
+    X(NET_PARTITION, "tdw/net/partition", "tick: a host hears and reaches no peer for `down`")     \
+    X(NET_DEAF, "tdw/net/deaf", "tick: a host hears no peer for `down`, and reaches all")          \
+    X(CLOCK_STEP, "tdw/clock/step", "tick: a host's CLOCK_REALTIME jumps by `step`")               \
+    X(CLOCK_DRIFT, "tdw/clock/drift", "tick: a host's clocks run fast by `ppm`, or slow")
+/* clang-format on */
+
+/* The first of those that are asked as time goes by, once a millisecond for each host. */
+#define TDW_AT_TICKS TDW_AT_HOST_CRASH
 
 enum tdw_kernel_point {
 #define TDW_POINT(name, text, what) TDW_AT_##name,
@@ -53,7 +70,7 @@ enum tdw_kernel_point {
 /* Something is about to happen at a point. */
 struct tdw_hit {
     enum tdw_kernel_point point;
-    const char *host;        /* its name */
+    const char *host, *peer; /* their names; peer NULL: it is about one host alone */
     const struct tdw_op *op; /* that is about to take effect; NULL: none is */
     uint64_t actor;          /* who, and how often it was there before */
     uint32_t ordinal;
@@ -68,6 +85,9 @@ struct tdw_hit {
 struct tdw_blow {
     int error;         /* positive; 0: the point's own */
     uint64_t delay_ns; /* 0: the point's own */
+    uint64_t down_ns;  /* 0: the point's own */
+    int64_t step_ns;   /* 0: the point's own */
+    int32_t ppm;       /* 0: the point's own */
     uint32_t way;      /* below the hit's bound */
     bool keep;         /* of SYNC_ERROR: what it was for is not dropped */
 };

@@ -52,6 +52,9 @@ const struct tdw_link *tdw_link_preset(const char *name);
 /* The link from one host to another is like this from now on; what is on its way is not touched.
  * 0, -ENOMEM. */
 int tdw_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_link *link);
+/* Nothing passes from one host to another until it is undone, as often as it was done; what the link
+ * is otherwise stays as it is. 0, -ENOMEM. */
+int tdw_link_cut(struct tdw_host *from, struct tdw_host *to, bool cut);
 /* Every link of the running task's world that was not set by itself, in both directions. */
 void tdw_link_default(const struct tdw_link *link);
 

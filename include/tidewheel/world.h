@@ -90,6 +90,10 @@ int tdw_host_boot(struct tdw_host *host);
 /* Power off: no further instruction of it runs, what was not durable is lost. -ESRCH: it does not
  * run. -EDEADLK: it is the caller's own host. */
 int tdw_host_crash(struct tdw_host *host);
+/* All processes of the host are killed, and its main function runs anew: files and what is in the page
+ * cache stay, connections are closed by the kernel. 0; -ESRCH: it does not run; -EDEADLK: it is the
+ * caller's own; -ENOMEM. */
+int tdw_host_restart(struct tdw_host *host);
 bool tdw_host_running(const struct tdw_host *host);
 /* Nothing of it runs, arrives or runs out until it is resumed, while its clocks go on: a virtual
  * machine that is stopped. 0; -EALREADY: it is (not) paused; -ESRCH: it does not run; -EDEADLK: it

@@ -377,6 +377,17 @@ int tdw__real_host_crash(struct tdw_host *host)
     return host->up ? refuse(host, "power cuts") : -ESRCH;
 }
 
+int tdw__real_host_restart(struct tdw_host *host)
+{
+    return host->up ? refuse(host, "restarts of a host") : -ESRCH;
+}
+
+int tdw__real_link_cut(struct tdw_host *host, struct tdw_host *to, bool cut)
+{
+    (void)to, (void)cut;
+    return refuse(host, "links");
+}
+
 int tdw__real_host_pause(struct tdw_host *host)
 {
     return host->up ? refuse(host, "pauses of a host") : -ESRCH;

@@ -172,9 +172,8 @@ static void judge(struct tdw_crashes *crashes, const struct recovered *recovered
 static void cut_power(struct tdw_crashes *crashes, uint32_t way)
 {
     struct cut cut = {.survival = {.choose = choose}, .crashes = crashes, .way = way};
-    const struct tdw_world_options options = {.strategy = TDW_CALM,
-                                              .watch_buffers = true,
-                                              .stack_bytes = crashes->loop->stack_bytes};
+    const struct tdw_world_options options = {
+        .strategy = TDW_CALM, .watch_buffers = true, .stack_bytes = crashes->loop->stack_bytes};
     struct recovered *recovered;
     struct tdw_disk *image;
     char when[200], text[512];

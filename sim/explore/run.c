@@ -47,6 +47,7 @@ void tdw__start_test(const struct tdw_run *run)
 
 static void start_test(void *arg)
 {
+    tdw_faults_begin();
     tdw__start_test(arg);
 }
 

@@ -135,9 +135,9 @@ static int32_t effect_fsync(struct tdw_process *process, struct tdw_op *op, void
 {
     struct tdw_fsync *sync = object;
     struct tdw_file *file = sync->file;
-    const enum tdw_sync_fate fate =
-        TDW_UNLIKELY(process->ring.loop->gate != NULL) ? tdw__damage_sync(process, op, file)
-                                                       : TDW_SYNC_KEEPS;
+    const enum tdw_sync_fate fate = TDW_UNLIKELY(process->ring.loop->gate != NULL)
+                                        ? tdw__damage_sync(process, op, file)
+                                        : TDW_SYNC_KEEPS;
 
     switch (fate) {
     case TDW_SYNC_KEEPS:

@@ -91,27 +91,59 @@ static int wipe_if_hit(struct tdw_host *host)
     return 0;
 }
 
-int tdw__sim_host_boot(struct tdw_host *host)
+/* A process that runs the host's main function. */
+static int start_main(struct tdw_host *host)
 {
     struct tdw_process *process;
     char path[128];
 
-    if (host->up)
-        return -EALREADY;
-    if (!host->main)
-        return -EINVAL;
-    if (wipe_if_hit(host) < 0)
-        return -ENOMEM;
     snprintf(path, sizeof path, "%s/main#%u", host->name, host->boots);
     process = tdw__process_new(host, path, tdw__files_new(host->disk));
     if (!process)
         return -ENOMEM;
     process->ring.ends = true;
     show(host, TDW_E_BOOT);
-    tdw__clock_boot(host);
-    host->up = true;
     host->boots++;
     return tdw__process_start(process, host->main, host->arg);
+}
+
+int tdw__sim_host_boot(struct tdw_host *host)
+{
+    if (host->up)
+        return -EALREADY;
+    if (!host->main)
+        return -EINVAL;
+    if (wipe_if_hit(host) < 0)
+        return -ENOMEM;
+    tdw__clock_boot(host);
+    host->up = true;
+    return start_main(host);
+}
+
+static void end_processes(struct tdw_host *host)
+{
+    for (struct tdw_process *p = host->world->processes; p; p = p->next)
+        if (p->host == host && !p->ring.dead)
+            tdw__process_end(p, SIGKILL);
+}
+
+static void orphan_channels(struct tdw_host *host)
+{
+    for (struct tdw_process *p = host->world->processes; p; p = p->next)
+        if (p->host == host)
+            tdw__channels_orphan(&host->world->loop, &p->ring);
+}
+
+int tdw__sim_host_restart(struct tdw_host *host)
+{
+    if (!host->up)
+        return -ESRCH;
+    if (tdw__self && tdw__process()->host == host)
+        return -EDEADLK;
+    show(host, TDW_E_CRASH);
+    end_processes(host);
+    orphan_channels(host);
+    return start_main(host);
 }
 
 /* What a power cut leaves is asked for in the host's name. */
@@ -145,14 +177,10 @@ int tdw__sim_host_crash(struct tdw_host *host)
     tdw__sim_host_resume(host); /* what was put aside is taken back like all else */
     show(host, TDW_E_CRASH);
     host->up = false; /* nothing leaves it any more */
-    for (struct tdw_process *p = host->world->processes; p; p = p->next)
-        if (p->host == host && !p->ring.dead)
-            tdw__process_end(p, SIGKILL);
+    end_processes(host);
     tdw__net_host_down(host);
     tdw__disk_crash(host->disk, &asked.survival);
-    for (struct tdw_process *p = host->world->processes; p; p = p->next)
-        if (p->host == host)
-            tdw__channels_orphan(&host->world->loop, &p->ring);
+    orphan_channels(host);
     return 0;
 }
 

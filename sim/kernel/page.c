@@ -92,8 +92,8 @@ static int tree_raise(struct tdw_disk *disk, struct tdw_pages *pages, uint64_t i
     return 0;
 }
 
-/* A copy of the tree below `at`, `level` nodes high; NULL when memory is exhausted. What was made by
- * then stays in the pools of the disk. */
+/* A copy of the tree below `at`, `level` nodes high; NULL when memory is exhausted. What was made
+ * by then stays in the pools of the disk. */
 static void *tree_copy(struct tdw_inode *inode, const void *at, uint32_t level)
 {
     struct tdw_page_node *node;
@@ -467,8 +467,7 @@ static int zero_part(struct tdw_inode *inode, uint64_t off, uint64_t end, bool c
     }
     memset(page->now->bytes + off % TDW_PAGE_BYTES, 0, (size_t)(end - off));
     if (inode->disk->log)
-        tdw__version_add(inode, page, tdw__sectors(off % TDW_PAGE_BYTES, (size_t)(end - off)),
-                         cut);
+        tdw__version_add(inode, page, tdw__sectors(off % TDW_PAGE_BYTES, (size_t)(end - off)), cut);
     page_dirty(&inode->pages, page, TDW_PAGE_WHOLE);
     return 0;
 }
@@ -626,8 +625,7 @@ static int record(struct tdw_inode *inode, const struct tdw_page *page, struct t
 
     if (!made)
         return -ENOMEM;
-    *made = (struct tdw_page_record){
-        *records, tdw__block_ref(inode->disk, block), page->index};
+    *made = (struct tdw_page_record){*records, tdw__block_ref(inode->disk, block), page->index};
     *records = made;
     return 0;
 }

@@ -27,10 +27,27 @@ struct tdw_allocation {
     struct tdw_allocation *next, *prev;
 };
 
+/* By a plan there is no memory. The runtime's own allocations are never asked about. */
+static bool is_refused(struct tdw_process *process, size_t bytes)
+{
+    struct tdw_gate *gate = process->ring.loop->gate;
+    struct tdw_hit hit = {.point = TDW_AT_MEMORY,
+                          .host = process->host->name,
+                          .actor = tdw__self->actor,
+                          .bytes = bytes};
+    struct tdw_blow blow;
+
+    if (!gate || !(gate->points >> TDW_AT_MEMORY & 1))
+        return false;
+    hit.ordinal = tdw__count(process->ring.loop, tdw__mix(hit.actor, TDW_AT_MEMORY));
+    return gate->hit(gate, &hit, &blow);
+}
+
 void *tdw__sim_malloc(size_t bytes)
 {
     struct tdw_process *process = tdw__process();
-    struct tdw_allocation *block = calloc(1, sizeof *block + bytes);
+    struct tdw_allocation *block =
+        is_refused(process, bytes) ? NULL : calloc(1, sizeof *block + bytes);
 
     if (!block)
         return NULL;

@@ -13,8 +13,9 @@
  * described by few answers differs in little from "nothing".
  *
  * Rules. A size that shows what was newly written brings the data along, but with TDW_STRICT, where
- * the size may come alone. What a truncation took away is gone with the size that it made, or a later
- * one, and only with these. Bytes behind the kept size are zero. A block of TDW_BTRFS is written whole.
+ * the size may come alone. What a truncation took away is gone with the size that it made, or a
+ * later one, and only with these. Bytes behind the kept size are zero. A block of TDW_BTRFS is
+ * written whole.
  *
  * A write-back in the background needs no moment of its own: it makes durable a part of what is
  * not, and every such part is among the answers at the cut.
@@ -164,7 +165,8 @@ static uint64_t pick_moment(struct survivors *s)
 
 /* ── A torn write ──────────────────────────────────────────────────────────────────────────── */
 
-/* The write that comes next after `change`: the page, and its version of it. */
+/* The write that comes next after `change`: the page, and its version of it. NULL: there is none,
+ * or a truncation comes next, which is not torn. */
 static const struct tdw_version *next_write(const struct tdw_disk *disk, uint64_t change,
                                             struct tdw_inode **of, struct tdw_page **page)
 {
@@ -174,13 +176,12 @@ static const struct tdw_version *next_write(const struct tdw_disk *disk, uint64_
         for (struct tdw_page *at = tdw__is_reg(inode) ? inode->pages.dirty : NULL; at;
              at = at->next)
             for (const struct tdw_version *version = at->newest; version; version = version->older)
-                if (version->change > change && !version->cut &&
-                    (!found || version->change < found->change)) {
+                if (version->change > change && (!found || version->change < found->change)) {
                     found = version;
                     *of = inode;
                     *page = at;
                 }
-    return found;
+    return found && !found->cut ? found : NULL;
 }
 
 static void keep_torn(struct survivors *s, uint64_t change)

@@ -57,12 +57,14 @@ void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t se
     struct tdw_disk *disk = inode->disk;
     struct tdw_version *version = tdw__pool_get(&disk->versions);
 
-    disk->changes++;
+    /* What a truncation does to pages is one change with the size that it makes, which comes next.
+     */
+    disk->changes += !cut;
     disk->shown++;
     if (!version)
         return;
     *version = (struct tdw_version){
-        page->newest, tdw__block_ref(disk, page->now), disk->changes, sectors, cut, false};
+        page->newest, tdw__block_ref(disk, page->now), disk->changes + cut, sectors, cut, false};
     page->newest = version;
     if (++page->versions > TDW_VERSIONS_MAX)
         versions_merge(inode, page);
@@ -345,8 +347,8 @@ void tdw__names_sync(struct tdw_inode *inode, uint64_t size, uint64_t change, bo
 {
     struct tdw_disk *disk = inode->disk;
 
-    if (!disk->op_first || (data_only && !tdw__is_dir(inode) && inode->kept.size == size &&
-                            inode->links_kept > 0))
+    if (!disk->op_first ||
+        (data_only && !tdw__is_dir(inode) && inode->kept.size == size && inode->links_kept > 0))
         return; /* nothing of it has to be looked up anew */
     switch (disk->profile) {
     case TDW_STRICT:

@@ -598,12 +598,21 @@ static void sim_wake(struct tdw_loop *loop)
     tdw__wakes(loop, 1);
 }
 
+static bool sim_idle(struct tdw_loop *loop)
+{
+    const struct tdw_world *world = tdw__world(loop);
+
+    return loop->ready.count == 0 && world->wheel.count == 0 && world->pending.count == 0 &&
+           world->timers.count == 0;
+}
+
 const struct tdw_backend_ops tdw__sim_backend = {
     .name = "sim",
     .start = sim_start,
     .next = tdw__schedule_next,
     .step = sim_step,
     .withdraw = sim_withdraw,
+    .idle = sim_idle,
     .forget = sim_forget,
     .counted = tdw__timeouts_count,
     .ended = tdw__process_ended,

@@ -39,6 +39,7 @@ void bench_paired(FILE *out, const char *name, const char *unit, const double *v
                   const char *reference, const double *references, uint32_t count);
 
 /* The groups. */
+void bench_faults(FILE *out);
 void bench_echo_epoll(FILE *out);
 void bench_echo_uring(FILE *out);
 void bench_file_read(FILE *out);

@@ -107,6 +107,7 @@ int main(int argc, char **argv)
     } groups[] = {{"switch", bench_switch},
                   {"trace", bench_trace},
                   {"sim", bench_sim},
+                  {"faults", bench_faults},
                   {"net", bench_net},
                   {"echo_uring", bench_echo_uring},
                   {"echo_epoll", bench_echo_epoll},

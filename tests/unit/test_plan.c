@@ -173,12 +173,12 @@ static void what_is_wrong_with_disks_is_told(void **state)
     (void)state;
     heard[0] = '\0';
     assert_int_equal(reads_as(plan, NULL, 0), -EINVAL);
-    assert_string_equal(
-        heard, "p:2:21: no profile is called 'ext4'\n"
-               "p:2:27: there is no key 'devise' in a disk; did you mean device?\n"
-               "p:3:15: no device is called 'floppy': nvme, sata-ssd, hdd, ebs-like\n"
-               "p:3:33: 'much' is no size: 512, 4k, 1M\n"
-               "p:4:6: a disk has keys and values\n");
+    assert_string_equal(heard,
+                        "p:2:21: no profile is called 'ext4'\n"
+                        "p:2:27: there is no key 'devise' in a disk; did you mean device?\n"
+                        "p:3:15: no device is called 'floppy': nvme, sata-ssd, hdd, ebs-like\n"
+                        "p:3:33: 'much' is no size: 512, 4k, 1M\n"
+                        "p:4:6: a disk has keys and values\n");
 }
 
 static void what_is_no_plan_is_refused(void **state)

@@ -336,6 +336,18 @@ int tdw__sim_link_set(struct tdw_host *from, struct tdw_host *to, const struct t
     return 0;
 }
 
+int tdw__sim_link_cut(struct tdw_host *from, struct tdw_host *to, bool cut)
+{
+    struct tdw_way *way = tdw__way(from, to);
+
+    if (!way)
+        return -ENOMEM;
+    assert(cut || way->cut > 0);
+    way->cut += cut ? 1 : UINT32_MAX;
+    tdw__tcp_ways_changed(from->world->net);
+    return 0;
+}
+
 void tdw__sim_link_default(const struct tdw_link *link)
 {
     struct tdw_net *net = tdw__process()->host->world->net;
@@ -370,20 +382,50 @@ static uint64_t jitter_ns(struct tdw_world *world, const struct tdw_link *link, 
                                                      }));
 }
 
+bool tdw__way_hit(const struct tdw_way *way, enum tdw_kernel_point point, uint64_t bytes,
+                  uint64_t actor, uint32_t ordinal, uint32_t bound, struct tdw_blow *blow)
+{
+    struct tdw_gate *gate = way->from->world->loop.gate;
+    const struct tdw_hit hit = {.point = point,
+                                .host = way->from->name,
+                                .peer = way->to->name,
+                                .actor = actor,
+                                .ordinal = ordinal,
+                                .bytes = bytes,
+                                .bound = bound};
+
+    return TDW_UNLIKELY(gate != NULL) && gate->points >> point & 1 && way->from != way->to &&
+           gate->hit(gate, &hit, blow);
+}
+
+/* What a plan adds to a packet's time. */
+static uint64_t delay_ns(const struct tdw_way *way, uint64_t bytes, uint64_t actor,
+                         uint32_t ordinal)
+{
+    enum { STEPS = 1024, STEP_NS = 100000 };
+    struct tdw_blow blow;
+
+    if (!tdw__way_hit(way, TDW_AT_NET_DELAY, bytes, actor, ordinal, STEPS, &blow))
+        return 0;
+    return blow.delay_ns ? blow.delay_ns : (uint64_t)(blow.way + 1) * STEP_NS;
+}
+
 uint64_t tdw__way_send(struct tdw_way *way, uint64_t bytes, uint64_t actor, uint32_t ordinal)
 {
     struct tdw_world *world = way->from->world;
     const struct tdw_link *link = &way->link;
     const uint64_t now = world->loop.now_ns;
     const uint64_t start = way->busy_until_ns > now ? way->busy_until_ns : now;
+    struct tdw_blow blow;
 
-    if (link->down)
+    if (tdw__way_down(way) || tdw__way_hit(way, TDW_AT_NET_DROP, bytes, actor, ordinal, 1, &blow))
         return TDW_NEVER;
     if (link->drop == TDW_DROP_TAIL && link->queue_bytes > 0 &&
         start - now > drain_ns(link->queue_bytes, link->bytes_per_s))
         return TDW_NEVER;
     way->busy_until_ns = start + drain_ns(bytes, link->bytes_per_s);
-    return way->busy_until_ns + link->latency_ns + jitter_ns(world, link, actor, ordinal);
+    return way->busy_until_ns + link->latency_ns + jitter_ns(world, link, actor, ordinal) +
+           delay_ns(way, bytes, actor, ordinal);
 }
 
 /* ── Lives ─────────────────────────────────────────────────────────────────────────────────── */

@@ -49,6 +49,7 @@ enum tdw_segment_flags {
     TDW_SEG_LAST = 16, /* the packet ends here */
     TDW_SEG_LOST = 32, /* on its way it was lost: at its due time it is sent again */
     TDW_SEG_EOR = 64,  /* a message ends here (datagrams, seqpacket) */
+    TDW_SEG_TWIN = 128, /* of a datagram that arrives twice: the second */
 };
 
 struct tdw_segment {
@@ -178,13 +179,21 @@ struct tdw_way {
     struct tdw_link link;
     uint64_t busy_until_ns;
     struct tdw_host *from, *to;
-    bool own; /* set by itself: the default does not reach it */
+    bool own;     /* set by itself: the default does not reach it */
+    uint32_t cut; /* by so many faults: nothing passes */
 };
 /* NULL when memory is exhausted. */
 struct tdw_way *tdw__way(struct tdw_host *from, struct tdw_host *to);
 /* When does a packet of `bytes`, handed over now, arrive? TDW_NEVER: it is lost. `actor` and
  * `ordinal` key the choice of its jitter. */
 uint64_t tdw__way_send(struct tdw_way *way, uint64_t bytes, uint64_t actor, uint32_t ordinal);
+/* Does a plan hit what passes there? */
+bool tdw__way_hit(const struct tdw_way *way, enum tdw_kernel_point point, uint64_t bytes,
+                  uint64_t actor, uint32_t ordinal, uint32_t bound, struct tdw_blow *blow);
+static inline bool tdw__way_down(const struct tdw_way *way)
+{
+    return way->link.down || way->cut > 0;
+}
 
 /* What a world has of the network. Tables are open hashes. */
 struct tdw_net {

@@ -148,9 +148,9 @@ void tdw__tcp_abort(struct tdw_end *end)
 
 static void way_changed(struct tdw_end *end)
 {
-    const struct tdw_link *back = &tdw__other(end)->way->link;
+    const struct tdw_way *back = tdw__other(end)->way;
 
-    end->back_ns = back->down ? TDW_NEVER : back->latency_ns;
+    end->back_ns = tdw__way_down(back) ? TDW_NEVER : back->link.latency_ns;
 }
 
 void tdw__tcp_ways_changed(struct tdw_net *net)

@@ -223,6 +223,24 @@ static void arrive(struct tdw_end *end)
         learn(to, &told);
 }
 
+/* Somebody in between ends the connection, by a plan. */
+static bool is_reset(const struct tdw_end *end)
+{
+    struct tdw_blow blow;
+
+    return tdw__way_hit(end->way, TDW_AT_NET_RESET, packet_bytes(end->out.transit.head),
+                        end->connection->actor.actor, end->out.arrival.ordinal, 1, &blow);
+}
+
+static void reset_both(struct tdw_end *end)
+{
+    struct tdw_end *to = tdw__other(end);
+
+    end->reset_sent = to->reset_sent = true;
+    tdw__tcp_broken(to, ECONNRESET);
+    tdw__tcp_broken(end, ECONNRESET);
+}
+
 static void run_arrival(struct tdw_op *work)
 {
     struct tdw_half *half = tdw_of(work, struct tdw_half, arrival);
@@ -230,6 +248,8 @@ static void run_arrival(struct tdw_op *work)
 
     if (half->transit.head->flags & TDW_SEG_LOST)
         send_again(end);
+    else if (is_reset(end))
+        reset_both(end);
     else
         arrive(end);
     schedule_first(end);
@@ -421,7 +441,8 @@ bool tdw__tcp_heard(struct tdw_end *end)
 {
     const struct tdw_end *to = tdw__other(end);
 
-    return to->host->up && !to->host->paused && !end->way->link.down && end->back_ns != TDW_NEVER;
+    return to->host->up && !to->host->paused && !tdw__way_down(end->way) &&
+           end->back_ns != TDW_NEVER;
 }
 
 /* Probe, if the answer may be another one than "wait". */

@@ -50,6 +50,62 @@ void tdw__datagram_free(struct tdw_world *world, struct tdw_datagram *datagram)
 
 static void run_arrival(struct tdw_op *work);
 
+/* A second one like it, on the way to the same place. NULL: no memory. */
+static struct tdw_datagram *twin(const struct tdw_datagram *datagram)
+{
+    struct tdw_world *world = datagram->from_host->world;
+    struct tdw_datagram *made = tdw__memory_get(world->loop.memory, sizeof(*made));
+    const struct tdw_segment *segment = datagram->segment;
+
+    if (!made)
+        return NULL;
+    made->segment = tdw__segment_new(&world->loop, segment->room);
+    if (!made->segment) {
+        tdw__memory_put(world->loop.memory, made, sizeof(*made));
+        return NULL;
+    }
+    made->segment->off = segment->off;
+    made->segment->bytes = segment->bytes;
+    made->segment->flags = segment->flags;
+    memcpy(made->segment->data, segment->data, segment->off + segment->bytes);
+    made->flow = datagram->flow;
+    made->flow->refs++;
+    made->to_host = datagram->to_host;
+    made->from_host = datagram->from_host;
+    made->from = datagram->from;
+    made->to = datagram->to;
+    made->next = world->net->datagrams;
+    if (made->next)
+        made->next->prev = made;
+    world->net->datagrams = made;
+    return made;
+}
+
+static void depart(struct tdw_datagram *datagram);
+
+/* By a plan a datagram arrives twice, or with a wrong bit: the checksum of UDP has 16 bits. */
+static void damage(struct tdw_datagram *datagram, const struct tdw_way *way)
+{
+    const uint64_t actor = datagram->flow->actor.actor;
+    const uint32_t ordinal = datagram->flow->packets;
+    struct tdw_segment *segment = datagram->segment;
+    struct tdw_datagram *second;
+    struct tdw_blow blow;
+
+    if (!segment || segment->bytes == 0 || segment->flags & TDW_SEG_TWIN)
+        return;
+    if (tdw__way_hit(way, TDW_AT_NET_CORRUPT, segment->bytes, actor, ordinal, segment->bytes * 8,
+                     &blow))
+        segment->data[segment->off + blow.way / 8] ^= (uint8_t)(1 << blow.way % 8);
+    if (!tdw__way_hit(way, TDW_AT_NET_DUPLICATE, segment->bytes, actor, ordinal, 1, &blow))
+        return;
+    second = twin(datagram);
+    if (second) {
+        second->segment->flags |= TDW_SEG_TWIN;
+        depart(second);
+    }
+}
+
 /* Send it off; it is freed if it is lost at once. */
 static void depart(struct tdw_datagram *datagram)
 {
@@ -57,9 +113,12 @@ static void depart(struct tdw_datagram *datagram)
     struct tdw_world *world = datagram->from_host->world;
     struct tdw_way *way = tdw__way(datagram->from_host, datagram->to_host);
     const uint64_t bytes = datagram->segment ? datagram->segment->bytes : 0;
-    const uint32_t ordinal = flow->packets++;
     uint64_t due = TDW_NEVER;
+    uint32_t ordinal;
 
+    if (way && TDW_UNLIKELY(world->loop.gate != NULL))
+        damage(datagram, way);
+    ordinal = flow->packets++;
     if (way)
         due = tdw__way_send(way, bytes + UDP_HEADER_BYTES, flow->actor.actor, ordinal);
     if (due == TDW_NEVER) {

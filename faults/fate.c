@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fate: what a plan does to hosts, links and clocks as time goes by.
+ *
+ *     every millisecond of virtual time, for each host: what ended, ends: it boots, goes on, hears
+ * again else the points of ticks are asked
+ *
+ * Ops and packets have a moment at which something may go wrong with them; a machine has not. So a
+ * task of the plan's own, `plan`, asks once a tick, keyed by the host's name and the number of the
+ * tick. It is a daemon of host main, and uses what any test may use (tdw_host_crash, tdw_link_cut,
+ * …). Host main itself, where the test is, is left alone, but for its clock.
+ *
+ * Spare: a rule that would leave fewer than so many of a group's hosts whole does not fire.
+ *
+ * A task that always waits for its next tick would hide every deadlock. So it ends when nothing
+ * else can come, nothing of its own is to be undone, and no rule is still to begin.
+ *
+ * Cost: an item a millisecond of virtual time, where a rule is about ticks at all.
+ */
+#include <faults/faults.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tidewheel/net.h>
+#include <tidewheel/verbs.h>
+#include <tidewheel/world.h>
+
+enum { TICK_NS = 1000000, DOWN_NS = 10000000, STEPS = 2001, PPMS = 1001 };
+
+struct fated { /* a host, and until when what is done to it lasts; 0: nothing is */
+    struct tdw_host *host;
+    const char *name;
+    uint64_t crashed, paused, cut, deaf;
+    bool own; /* the test's */
+};
+
+struct tdw_fate {
+    struct tdw_faults *faults;
+    struct fated *hosts;
+    size_t count, max;
+    uint32_t tick;
+    uint64_t begins_ns; /* … of the last rule about ticks */
+};
+
+struct tdw_fate *tdw__fate_new(struct tdw_faults *faults)
+{
+    struct tdw_fate *fate = calloc(1, sizeof *fate);
+
+    if (fate)
+        fate->faults = faults;
+    return fate;
+}
+
+void tdw__fate_free(struct tdw_fate *fate)
+{
+    if (fate)
+        free(fate->hosts);
+    free(fate);
+}
+
+void tdw__fate_host(struct tdw_fate *fate, struct tdw_host *host, const char *name)
+{
+    if (fate->count == fate->max) {
+        const size_t max = fate->max ? fate->max * 2 : 8;
+        struct fated *hosts = realloc(fate->hosts, max * sizeof *hosts);
+
+        if (!hosts)
+            return; /* nothing happens to it, then */
+        fate->hosts = hosts;
+        fate->max = max;
+    }
+    fate->hosts[fate->count++] =
+        (struct fated){.host = host, .name = name, .own = strcmp(name, "main") == 0};
+}
+
+/* ── Spare ─────────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_whole(const struct fated *f)
+{
+    return tdw_host_running(f->host) && !f->crashed && !f->paused && !f->cut && !f->deaf;
+}
+
+bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule, const char *host)
+{
+    uint64_t whole = 0;
+
+    if (!tdw__glob(rule->spare.group, host))
+        return true;
+    for (size_t i = 0; i < fate->count; i++)
+        whole += tdw__glob(rule->spare.group, fate->hosts[i].name) && is_whole(&fate->hosts[i]) &&
+                 strcmp(fate->hosts[i].name, host) != 0;
+    return whole >= rule->spare.keep;
+}
+
+/* ── What happens, and ends ────────────────────────────────────────────────────────────────── */
+
+/* Every way into the host, and out of it, too; of peers that the rule names. */
+static void cut(struct tdw_fate *fate, struct fated *f, bool out, bool on)
+{
+    for (size_t i = 0; i < fate->count; i++) {
+        const struct fated *peer = &fate->hosts[i];
+
+        if (peer == f)
+            continue;
+        tdw_link_cut(peer->host, f->host, on);
+        if (out)
+            tdw_link_cut(f->host, peer->host, on);
+    }
+}
+
+static void undo(struct tdw_fate *fate, struct fated *f, uint64_t now)
+{
+    if (f->crashed && now >= f->crashed) {
+        f->crashed = 0;
+        tdw_host_boot(f->host);
+    }
+    if (f->paused && now >= f->paused) {
+        f->paused = 0;
+        tdw_host_resume(f->host);
+    }
+    if (f->cut && now >= f->cut) {
+        f->cut = 0;
+        cut(fate, f, true, false);
+    }
+    if (f->deaf && now >= f->deaf) {
+        f->deaf = 0;
+        cut(fate, f, false, false);
+    }
+}
+
+static void act(struct tdw_fate *fate, struct fated *f, enum tdw_kernel_point point,
+                const struct tdw_blow *blow, uint64_t now)
+{
+    const uint64_t until = now + (blow->down_ns ? blow->down_ns : DOWN_NS);
+    const int64_t step = (int64_t)blow->way - STEPS / 2, ppm = (int64_t)blow->way - PPMS / 2;
+
+    switch (point) {
+    case TDW_AT_HOST_CRASH:
+        if (tdw_host_crash(f->host) == 0)
+            f->crashed = until;
+        break;
+    case TDW_AT_HOST_RESTART:
+        tdw_host_restart(f->host);
+        break;
+    case TDW_AT_HOST_PAUSE:
+        if (tdw_host_pause(f->host) == 0)
+            f->paused = until;
+        break;
+    case TDW_AT_NET_PARTITION:
+        f->cut = until;
+        cut(fate, f, true, true);
+        break;
+    case TDW_AT_NET_DEAF:
+        f->deaf = until;
+        cut(fate, f, false, true);
+        break;
+    case TDW_AT_CLOCK_STEP:
+        tdw_host_step(f->host, blow->step_ns ? blow->step_ns : step * 1000000);
+        break;
+    case TDW_AT_CLOCK_DRIFT:
+        tdw_host_drift(f->host, (int32_t)(blow->ppm ? blow->ppm : ppm) * 1000);
+        break;
+    default:
+        break;
+    }
+}
+
+/* A host has one trouble at a time, and its clock. */
+static bool may_happen(const struct fated *f, enum tdw_kernel_point point)
+{
+    if (point == TDW_AT_CLOCK_STEP || point == TDW_AT_CLOCK_DRIFT)
+        return true;
+    return !f->own && is_whole(f);
+}
+
+static void ask(struct tdw_fate *fate, struct fated *f, uint64_t now)
+{
+    const struct tdw_plan *plan = tdw__faults_plan(fate->faults);
+
+    for (int point = TDW_AT_TICKS; point < TDW_KERNEL_POINTS_COUNT; point++) {
+        const struct tdw_hit hit = {.point = (enum tdw_kernel_point)point,
+                                    .host = f->name,
+                                    .actor = tdw__mix(tdw__hash_text(f->name), TDW_K2),
+                                    .ordinal = fate->tick,
+                                    .bound = point == TDW_AT_CLOCK_STEP    ? STEPS
+                                             : point == TDW_AT_CLOCK_DRIFT ? PPMS
+                                                                           : 1};
+        struct tdw_blow blow;
+
+        if (plan->first[256 + point] < plan->first[257 + point] &&
+            may_happen(f, (enum tdw_kernel_point)point) &&
+            tdw__faults_hit(fate->faults, &hit, &blow))
+            act(fate, f, (enum tdw_kernel_point)point, &blow, now);
+    }
+}
+
+/* ── The task ──────────────────────────────────────────────────────────────────────────────── */
+
+static bool owes(const struct tdw_fate *fate)
+{
+    for (size_t i = 0; i < fate->count; i++)
+        if (fate->hosts[i].crashed || fate->hosts[i].paused || fate->hosts[i].cut ||
+            fate->hosts[i].deaf)
+            return true;
+    return false;
+}
+
+/* The op outlives the plan's work on the loop: it is the run's memory. */
+struct ticking {
+    struct tdw_op op;
+    struct tdw_fate *fate;
+};
+
+static void ticked(struct tdw_op *op)
+{
+    struct tdw_fate *fate = tdw_of(op, struct ticking, op)->fate;
+    struct tdw_loop *loop = tdw_loop();
+    const uint64_t now = tdw_now();
+    const bool healed = tdw__faults_healed(fate->faults);
+
+    if (op->res == -ECANCELED) /* the run ends */
+        return;
+    fate->tick++;
+    for (size_t i = 0; i < fate->count; i++) {
+        undo(fate, &fate->hosts[i], healed ? UINT64_MAX : now);
+        if (!healed)
+            ask(fate, &fate->hosts[i], now);
+    }
+    if (healed || (now >= fate->begins_ns && !owes(fate) && loop->backend->idle(loop)))
+        return;
+    TDW_ON(op, ticked, sleep, TICK_NS);
+}
+
+static void begin(void *arg)
+{
+    struct ticking *ticking = tdw_malloc(sizeof *ticking);
+
+    if (!ticking)
+        return;
+    ticking->fate = arg;
+    TDW_ON(&ticking->op, ticked, sleep, TICK_NS);
+}
+
+void tdw_faults_begin(void)
+{
+    struct tdw_faults *faults = tdw__faults_here();
+    const struct tdw_plan *plan = faults ? tdw__faults_plan(faults) : NULL;
+    struct tdw_fate *fate = faults ? tdw__faults_fate(faults) : NULL;
+
+    if (!plan || !plan->ticks || !fate || !tdw_loop()->backend->idle)
+        return;
+    for (uint32_t i = plan->first[256 + TDW_AT_TICKS]; i < plan->first[TDW_PLACES]; i++) {
+        const struct tdw_rule *rule = &plan->rules[plan->concerns[i].rule];
+
+        if (rule->from_ns > fate->begins_ns)
+            fate->begins_ns = rule->from_ns;
+    }
+    tdw_daemon(tdw_spawn_callback("plan", begin, fate));
+}
