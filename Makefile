@@ -201,6 +201,19 @@ $(O)/examples/$(1)-bug: $(patsubst %.o,%.bug.o,$(call obj,$(wildcard examples/$(
 endef
 $(foreach e,$(SCENARIOS),$(eval $(call example,$(e))))
 
+# The corpus of bugs: each is one file, and is built as it should be and with its bug.
+CORPUS := $(addprefix $(O)/scenarios/,$(notdir $(basename $(wildcard tests/scenarios/*.c))))
+CORPUS += $(addsuffix -bug,$(CORPUS))
+$(O)/obj/tests/scenarios/%.bug.o: tests/scenarios/%.c Makefile
+	$(call say,CC,"$< (with its bug)")mkdir -p $(@D) && \
+	$(CC) $(ALL_CPPFLAGS) -DBUG $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/scenarios/%: $(O)/obj/tests/scenarios/%.o $(LIB_A)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+$(O)/scenarios/%-bug: $(O)/obj/tests/scenarios/%.bug.o $(LIB_A)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+.SECONDARY: $(CORPUS:$(O)/scenarios/%=$(O)/obj/tests/scenarios/%.o) \
+            $(CORPUS:$(O)/scenarios/%-bug=$(O)/obj/tests/scenarios/%.bug.o)
+
 $(O)/examples/liburing/%-real: examples/liburing/%.c Makefile
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -luring
 
@@ -248,6 +261,13 @@ check: deps-check deps-man $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
 	$(Q)sh tests/scenarios/sqlite/check.sh $(O) 1000
 	$(Q)sh tests/serve/serve.sh $(O)
 	$(Q)$(O)/conformance -n $(N) $(O)/conformance.tsv
+
+# The corpus of bugs: is each found, and how soon? To $(O)/scenarios.tsv.
+SEARCHES ?= 20
+.PHONY: check-scenarios
+check-scenarios: deps-core
+	$(Q)$(MAKE) --no-print-directory $(LIB_A) $(CORPUS)
+	$(Q)sh tests/scenarios/check.sh $(O) $(SEARCHES)
 
 # The examples as real servers on both backends, at length; and echoes for a long time.
 OPERATIONS ?= 200000

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The corpus of bugs: what its programs share.
+ *
+ * A program is one file, NAME.c, with one bug, and is built twice: as it should be, and with BUG
+ * defined. In the code the bug is an `if` on a constant that says what goes wrong:
+ *
+ *     enum { DROPS_THE_REST = BUGGY };
+ *
+ * The *subject*, the part that has the bug, is written in the three models; its peers and checks
+ * are stackful tasks, written once. The models do the same ops in the same order, so a run fails in
+ * all three of them or in none.
+ *
+ *     SUBJECT(sender)           sender_callback(arg), sender_stackless with its frame
+ *                               struct sender_frame { struct tdw_frame frame; void *arg; … },
+ *                               sender_stackful(arg); sender_spawn(name, arg) starts one of them
+ *     CORPUS(NAME, start, doc)  the scenario: start() sets up the run, and waits for nothing
+ *
+ * What check.sh has to know stands in the file's opening comment, one word and a colon each:
+ *
+ *     Found as:  a pattern (grep -E) for the text of the failure that is meant
+ *     Options:   of the explorer, where the defaults do not do
+ *     Optimum:   the fewest deviations from the calm run, and faults, that show the bug
+ *
+ * NAME.yaml, where there is one, is the plan under which the program runs.
+ */
+#ifndef CORPUS_H
+#define CORPUS_H
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <tidewheel/scenario.h>
+
+#ifdef BUG
+enum { BUGGY = true };
+#else
+enum { BUGGY = false };
+#endif
+
+#define US ((uint64_t)1000)
+#define MS ((uint64_t)1000000)
+
+static enum tdw_model corpus_model; /* of the subject, in the run in progress */
+
+#define SUBJECT(name)                                                                              \
+    static struct tdw_task *name##_spawn(const char *as, void *arg)                                \
+    {                                                                                              \
+        switch (corpus_model) {                                                                    \
+        case TDW_CALLBACK:                                                                         \
+            return tdw_spawn_callback(as, name##_callback, arg);                                   \
+        case TDW_STACKLESS:                                                                        \
+            return TDW_SPAWN(as, name##_stackless, struct name##_frame, .arg = arg);               \
+        case TDW_STACKFUL:                                                                         \
+            break;                                                                                 \
+        }                                                                                          \
+        return tdw_spawn_stackful(as, name##_stackful, arg);                                       \
+    }                                                                                              \
+    static struct tdw_task *name##_spawn(const char *as, void *arg)
+
+#define CORPUS(name_, start, doc_)                                                                 \
+    static void corpus_callback(void *unused)                                                      \
+    {                                                                                              \
+        (void)unused;                                                                              \
+        corpus_model = TDW_CALLBACK;                                                               \
+        start();                                                                                   \
+    }                                                                                              \
+    struct corpus_frame {                                                                          \
+        struct tdw_frame frame;                                                                    \
+    };                                                                                             \
+    TDW_CO(corpus_stackless)                                                                       \
+    {                                                                                              \
+        TDW_BEGIN(struct corpus_frame, me);                                                        \
+        corpus_model = TDW_STACKLESS;                                                              \
+        start();                                                                                   \
+        TDW_RETURN(0);                                                                             \
+        TDW_END;                                                                                   \
+    }                                                                                              \
+    static void corpus_stackful(void *unused)                                                      \
+    {                                                                                              \
+        (void)unused;                                                                              \
+        corpus_model = TDW_STACKFUL;                                                               \
+        start();                                                                                   \
+    }                                                                                              \
+    TDW_SCENARIO(name_, .doc = (doc_), .callback = corpus_callback,                                \
+                 .stackless = TDW_FRAME(corpus_stackless, struct corpus_frame),                    \
+                 .stackful = corpus_stackful);                                                     \
+    int main(int argc, char **argv)                                                                \
+    {                                                                                              \
+        return tdw_main(argc, argv);                                                               \
+    }                                                                                              \
+    int main(int argc, char **argv)
+
+/* The last step of a callback task whose struct begins with its op. */
+static inline void gone(struct tdw_op *op)
+{
+    tdw_free(op);
+}
+
+/* A step with nothing behind it. */
+static inline void done(struct tdw_op *op)
+{
+    (void)op;
+}
+
+#endif
