@@ -264,9 +264,10 @@ check: deps-check deps-man $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
 
 # The corpus of bugs: is each found, and how soon? To $(O)/scenarios.tsv.
 SEARCHES ?= 20
-.PHONY: check-scenarios
+.PHONY: corpus check-scenarios
+corpus: $(CORPUS)
 check-scenarios: deps-core
-	$(Q)$(MAKE) --no-print-directory $(LIB_A) $(CORPUS)
+	$(Q)$(MAKE) --no-print-directory corpus
 	$(Q)sh tests/scenarios/check.sh $(O) $(SEARCHES)
 
 # The examples as real servers on both backends, at length; and echoes for a long time.
