@@ -96,6 +96,41 @@ static inline void gone(struct tdw_op *op)
     tdw_free(op);
 }
 
+/* ── Sockets between hosts ─────────────────────────────────────────────────────────────────── */
+
+static inline struct sockaddr_in address_of(const struct tdw_host *host, int port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = tdw_host_ipv4(host)};
+}
+
+/* A socket of that type on `port` of the running host; a stream listens there. */
+static inline int bound_socket(int type, int port)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    const int fd = tdw_sys_socket(AF_INET, type, 0);
+
+    tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
+    if (type == SOCK_STREAM)
+        tdw_sys_listen(fd, SOMAXCONN);
+    return fd;
+}
+
+/* Of a stackful task: a connection with the host, which may not listen yet. */
+static inline int connect_to(const struct tdw_host *host, int port)
+{
+    const struct sockaddr_in address = address_of(host, port);
+
+    for (;;) {
+        const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+
+        if (tdw_connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+            return fd;
+        tdw_close(fd);
+        tdw_sleep(MS);
+    }
+}
+
 /* A step with nothing behind it. */
 static inline void done(struct tdw_op *op)
 {
