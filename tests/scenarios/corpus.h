@@ -96,6 +96,12 @@ static inline void gone(struct tdw_op *op)
     tdw_free(op);
 }
 
+/* A step with nothing behind it. */
+static inline void done(struct tdw_op *op)
+{
+    (void)op;
+}
+
 /* ── Sockets between hosts ─────────────────────────────────────────────────────────────────── */
 
 static inline struct sockaddr_in address_of(const struct tdw_host *host, int port)
@@ -131,10 +137,14 @@ static inline int connect_to(const struct tdw_host *host, int port)
     }
 }
 
-/* A step with nothing behind it. */
-static inline void done(struct tdw_op *op)
+/* Nothing passes between the two hosts, or everything does again. */
+static inline void cut(struct tdw_host *a, struct tdw_host *b, bool down)
 {
-    (void)op;
+    struct tdw_link link = *tdw_link_preset("lan");
+
+    link.down = down;
+    tdw_link_set(a, b, &link);
+    tdw_link_set(b, a, &link);
 }
 
 #endif

@@ -25,7 +25,7 @@ enum { SUBSCRIBERS = 2, EVENTS = 10, ROOM = 4096 };
 
 struct event {
     uint64_t published;
-    char content[2000];
+    char content[4000];
 };
 
 static struct out {
