@@ -251,7 +251,7 @@ clean:
 
 check: deps-check deps-man $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
 	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests $(O)/conformance $(O)/serve-client \
-	    $(O)/scenarios/sqlite-judge fuzz-replay
+	    $(O)/scenarios/sqlite-judge fuzz-replay corpus
 	$(Q)sh tests/style.sh
 	$(Q)sh tests/mistakes.sh $(O) "$(CC)" "$(ALL_CPPFLAGS) $(ALL_CFLAGS)"
 	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory fuzz T=5)
@@ -260,6 +260,7 @@ check: deps-check deps-man $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
 	$(Q)sh tests/opcodes/table.sh $(O)
 	$(Q)sh tests/scenarios/sqlite/check.sh $(O) 1000
 	$(Q)sh tests/serve/serve.sh $(O)
+	$(Q)sh tests/scenarios/check.sh $(O) 2
 	$(Q)$(O)/conformance -n $(N) $(O)/conformance.tsv
 
 # The corpus of bugs: is each found, and how soon? To $(O)/scenarios.tsv.

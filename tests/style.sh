@@ -89,7 +89,7 @@ found=0
 
 all=$(ls include/tidewheel/*.h runtime/*.[ch] runtime/real/*.[ch] sim/*/*.[ch] sim/*/*/*.[ch] faults/*.[ch] traces/*.[ch] \
     traces/ebpf/*.[ch] cli/*.[ch] examples/*.h examples/*/*.[ch] tests/record/*.c tests/unit/*.[ch] tests/bench/*.[ch] \
-    tests/bench/peers/*.[ch] tests/serve/*.[ch] tests/conformance/*.[ch] 2>/dev/null)
+    tests/bench/peers/*.[ch] tests/serve/*.[ch] tests/conformance/*.[ch] tests/scenarios/*.[ch] 2>/dev/null)
 # faults/fiu.c speaks libfiu's language, which has a float and looks at the environment.
 core=$(ls runtime/*.[ch] sim/kernel/*.[ch] sim/kernel/net/*.[ch] faults/*.[ch] 2>/dev/null | grep -v fiu)
 check_sources "$all" "$core"

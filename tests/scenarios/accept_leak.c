@@ -13,7 +13,7 @@
  * (github.com/hannesm/tlstunnel-lwt/issues/15); accept(2), "EMFILE".
  *
  * Found as:  check failed: .*: [0-9]+ descriptors are still open
- * Optimum:   no deviation, 1 fault: a greeting fails
+ * Optimum:   0 deviations, 1 fault: a greeting fails
  */
 #include "corpus.h"
 

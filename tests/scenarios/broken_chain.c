@@ -13,7 +13,7 @@
  * io_uring_enter(2), "IOSQE_IO_LINK".
  *
  * Found as:  check failed: .*: block [0-9]+ is not in the copy
- * Optimum:   no deviation, 1 fault: a read gives a part
+ * Optimum:   0 deviations, 1 fault: a read gives a part
  */
 #include "corpus.h"
 

@@ -12,8 +12,8 @@
  * answer (github.com/MDA2AV/ioxide/issues/221); io_uring_prep_send(3), io_uring_prep_send_zc(3).
  *
  * Found as:  the buffer of a write in flight was changed
- * Optimum:   1 deviation: the server's send takes longer than it is until the next request; no
- * fault
+ * Optimum:   1 deviation, 0 faults: the server's send takes longer than it is until the next
+ *            request
  */
 #include "corpus.h"
 

@@ -15,7 +15,7 @@
  *
  * Found as:  op submitted while in flight
  * Options:   --schedule adversary
- * Optimum:   1 deviation: the cancel's completion is seen before its target's; no fault
+ * Optimum:   1 deviation, 0 faults: the cancel's completion is seen before its target's
  */
 #include "corpus.h"
 

@@ -55,7 +55,8 @@ table=$out/scenarios/found/$name.tsv
 counts=$out/scenarios/found/$name
 pattern=$(noted 'Found as')
 [ -n "$pattern" ] || wrong "its opening comment does not say what it is found as"
-[ -n "$(noted Optimum)" ] || wrong "its opening comment tells no optimum"
+noted Optimum | grep -qE '^[0-9]+ deviations?, [0-9]+ faults?: ' ||
+    wrong "its opening comment tells no optimum"
 options="--json -j 1 $(noted Options)"
 plan=
 [ -e "$here/$name.yaml" ] && plan="--plan $here/$name.yaml"
@@ -76,7 +77,6 @@ search() {
 }
 
 "$program-bug" $options -n 1 --strategy calm >"$said" || wrong "the calm run shows it: $(text text)"
-longest=20
 for model in callback stackless stackful; do
     rm -f "$counts.$model"
     i=0

@@ -20,7 +20,8 @@
  *
  *     Found as:  a pattern (grep -E) for the text of the failure that is meant
  *     Options:   of the explorer, where the defaults do not do
- *     Optimum:   the fewest deviations from the calm run, and faults, that show the bug
+ *     Optimum:   N deviations, M faults: the fewest that show the bug; a deviation is a choice with
+ *                another answer than the calm one
  *
  * NAME.yaml, where there is one, is the plan under which the program runs.
  */

@@ -12,7 +12,7 @@
  * (github.com/Azure/azure-c-shared-utility/pull/390); send(2), "MSG_DONTWAIT".
  *
  * Found as:  check failed: .*: page [0-9]+ came, not [0-9]+
- * Optimum:   1 deviation: a sync of the reader takes as long as two pages do; no fault
+ * Optimum:   1 deviation, 0 faults: a sync of the reader takes as long as two pages do
  */
 #include "corpus.h"
 

@@ -13,7 +13,7 @@
  * (aphyr.com/posts/284-jepsen-mongodb); Redis's documentation of its replication warns of it.
  *
  * Found as:  check failed: .*: write [0-9]+ was acknowledged, and the new leader has [0-9]+
- * Optimum:   1 deviation: the leader is cut off; no fault
+ * Optimum:   1 deviation, 0 faults: the leader is cut off
  */
 #include "corpus.h"
 

@@ -13,7 +13,7 @@
  * (PEP 475, "Retry system calls failing with EINTR"); signal(7), "Interruption of system calls".
  *
  * Found as:  check failed: .*: the server hung up before answer [0-9]+
- * Optimum:   no deviation, 1 fault: a receive of the server is interrupted
+ * Optimum:   0 deviations, 1 fault: a receive of the server is interrupted
  */
 #include "corpus.h"
 

@@ -15,7 +15,7 @@
  * (github.com/firebuild/firebuild/issues/433); close(2), "NOTES".
  *
  * Found as:  check failed: .*: client [ab] was told what [ab] asked for
- * Optimum:   1 deviation: the sync for a takes until b has come; no fault
+ * Optimum:   1 deviation, 0 faults: the sync for a takes until b has come
  */
 #include "corpus.h"
 

@@ -14,7 +14,7 @@
  * github.com/python/cpython/issues/51426); pipe(7), "Pipe capacity".
  *
  * Found as:  deadlock: nothing can come; .*parent#0 waits for WRITE.*filter#0 waits for WRITE
- * Optimum:   1 deviation: an input of more than three pages; no fault
+ * Optimum:   1 deviation, 0 faults: an input of more than three pages
  */
 #include "corpus.h"
 

@@ -13,8 +13,8 @@
  * (github.com/envoyproxy/envoy/pull/2386), as many proxies did; RFC 9293, section 3.6; shutdown(2).
  *
  * Found as:  check failed: .*: no answer came: 0
- * Optimum:   1 deviation: the worker's read takes longer than it is until the client's end; no
- * fault
+ * Optimum:   1 deviation, 0 faults: the worker's read takes longer than it is until the client's
+ *            end
  */
 #include "corpus.h"
 

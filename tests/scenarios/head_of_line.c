@@ -14,7 +14,7 @@
  * ("Broadcasting messages").
  *
  * Found as:  check failed: .*: an event came [0-9]+ us late
- * Optimum:   1 deviation: subscriber 0 dawdles for long; no fault
+ * Optimum:   1 deviation, 0 faults: subscriber 0 dawdles for long
  */
 #include "corpus.h"
 

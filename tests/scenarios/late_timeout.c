@@ -14,8 +14,9 @@
  *
  * Found as:  check failed: .*: request [0-9]+ was given up after
  * Options:   --schedule adversary
- * Optimum:   5 deviations: the timer runs out while the answer waits to be seen, and is passed over
- *            by its cancel and by the next request, as each takes effect and is seen; no fault
+ * Optimum:   4 deviations, 0 faults: the timer runs out while its cancel is on its way, and is
+ *            passed over by the cancel's completion and by the next request, as that takes effect
+ *            and as it is seen
  */
 #include "corpus.h"
 

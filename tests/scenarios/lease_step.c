@@ -14,7 +14,7 @@
  * (blog.cloudflare.com/how-and-why-the-leap-second-affected-cloudflare-dns); clock_gettime(2).
  *
  * Found as:  check failed: .*: [ab] acts, and [ab] still holds the lease
- * Optimum:   1 deviation: the clock of a is set back; no fault
+ * Optimum:   1 deviation, 0 faults: the clock of a is set back
  */
 #include "corpus.h"
 #include <time.h>

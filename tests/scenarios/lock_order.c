@@ -13,8 +13,8 @@
  * against it (Documentation/locking/lockdep-design.rst).
  *
  * Found as:  deadlock: nothing can come; .*transfer#0 waits for LOCK.*transfer#1 waits for LOCK
- * Optimum:   1 deviation: the first transfer's read takes longer than the second one's delay; no
- * fault
+ * Optimum:   1 deviation, 0 faults: the first transfer's read takes longer than the second one's
+ *            delay
  */
 #include "corpus.h"
 

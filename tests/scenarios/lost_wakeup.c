@@ -15,8 +15,8 @@
  *
  * Found as:  deadlock: nothing can come; .*consumer#0 waits for COND_WAIT
  * Options:   --schedule adversary
- * Optimum:   1 deviation: the producer's last sleep ends while the consumer holds the mutex to
- * look; no fault
+ * Optimum:   1 deviation, 0 faults: the producer's last sleep ends while the consumer holds the
+ *            mutex to look
  */
 #include "corpus.h"
 

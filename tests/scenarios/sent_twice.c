@@ -13,7 +13,7 @@
  * repeating them in 1.9.13 (proxy_next_upstream, non_idempotent); RFC 9110, section 9.2.2.
  *
  * Found as:  check failed: .*: [0-9]+ payments were booked, and 3 made
- * Optimum:   no deviation, 1 fault: the client's receive fails
+ * Optimum:   0 deviations, 1 fault: the client's receive fails
  */
 #include "corpus.h"
 

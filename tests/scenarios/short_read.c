@@ -11,7 +11,7 @@
  * block/io_uring.c), since guests saw the difference; read(2), "RETURN VALUE".
  *
  * Found as:  check failed: .*: [0-9]+ bytes of 2500 were loaded
- * Optimum:   no deviation, 1 fault: one of the first two reads gives a part
+ * Optimum:   0 deviations, 1 fault: one of the first two reads gives a part
  */
 #include "corpus.h"
 

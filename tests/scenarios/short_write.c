@@ -10,7 +10,7 @@
  * Seen: FreeRDP's transport_write() (github.com/FreeRDP/FreeRDP/pull/365); send(2), write(2).
  *
  * Found as:  check failed: .*: [0-9]+ bytes of 4000 came
- * Optimum:   no deviation, 1 fault: the send takes a part
+ * Optimum:   0 deviations, 1 fault: the send takes a part
  */
 #include "corpus.h"
 

@@ -13,7 +13,7 @@
  * lost; libuv's of uv_close() that a handle is closed in its callback and not before.
  *
  * Found as:  check failed: .*: an accepted line ended -9
- * Optimum:   1 deviation: a look-up takes longer than it is until the shutdown; no fault
+ * Optimum:   1 deviation, 0 faults: a look-up takes longer than it is until the shutdown
  */
 #include "corpus.h"
 

@@ -14,7 +14,7 @@
  * repair (github.blog/2018-10-30-oct21-post-incident-analysis).
  *
  * Found as:  check failed: .*: two primaries
- * Optimum:   1 deviation: the link between a and b is cut; no fault
+ * Optimum:   1 deviation, 0 faults: the link between a and b is cut
  */
 #include "corpus.h"
 

@@ -12,8 +12,8 @@
  * JavaScript, require-atomic-updates.
  *
  * Found as:  check failed: .*: -1 left
- * Optimum:   1 deviation: the first buyer's write takes longer than the second one's delay; no
- * fault
+ * Optimum:   1 deviation, 0 faults: the first buyer's write takes longer than the second one's
+ *            delay
  */
 #include "corpus.h"
 

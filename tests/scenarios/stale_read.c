@@ -13,7 +13,7 @@
  * (aphyr.com/posts/316-jepsen-etcd-and-consul); the Raft paper, section 8, says what a read needs.
  *
  * Found as:  check failed: .*: read [0-9]+, and 2 was written before
- * Optimum:   1 deviation: the leader is cut off; no fault
+ * Optimum:   1 deviation, 0 faults: the leader is cut off
  */
 #include "corpus.h"
 
