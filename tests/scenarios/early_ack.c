@@ -6,8 +6,8 @@
  *                            └─ replicates to f and g ── one of them has it ── done ──▶ client
  *
  * The leader has the write in its own log, and says so. It is cut off before f or g have it; they
- * elect a leader of theirs, whose log wins, and the write is gone. Two of three have to have a write
- * before anybody is told of it.
+ * elect a leader of theirs, whose log wins, and the write is gone. Two of three have to have a
+ * write before anybody is told of it.
  *
  * Seen: MongoDB rolled writes back that a primary in the minority had acknowledged
  * (aphyr.com/posts/284-jepsen-mongodb); Redis's documentation of its replication warns of it.

@@ -9,7 +9,7 @@
  * that has run out cannot be taken back: its completion is on its way, and finds another request
  * in the place of its own. It has to look whether that is still the one.
  *
- * Seen: Node's keep-alive timer destroyed the socket of the request that had come meanwhile
+ * Seen: Node's keep-alive timer was found to destroy the socket of a request that had just come
  * (github.com/nodejs/node/issues/13391); io_uring_prep_timeout_remove(3), -ENOENT and -EALREADY.
  *
  * Found as:  check failed: .*: request [0-9]+ was given up after

@@ -10,7 +10,7 @@
  * was accepted is done.
  *
  * Seen: Node's manual of process.exit() warns that pending writes, even to the standard output, are
- * lost; libuv's of uv_close() that a handle is closed in its callback and not before.
+ * lost; libuv's of uv_close(), that a handle's memory is free in its callback and not before.
  *
  * Found as:  check failed: .*: an accepted line ended -9
  * Optimum:   1 deviation, 0 faults: a look-up takes longer than it is until the shutdown
