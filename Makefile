@@ -267,6 +267,7 @@ check: deps-check deps-man $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
 SEARCHES ?= 20
 .PHONY: corpus check-scenarios
 corpus: $(CORPUS)
+	@:
 check-scenarios: deps-core
 	$(Q)$(MAKE) --no-print-directory corpus
 	$(Q)sh tests/scenarios/check.sh $(O) $(SEARCHES)

@@ -53,6 +53,8 @@ program=$out/scenarios/$name
 said=$out/scenarios/found/$name.json
 table=$out/scenarios/found/$name.tsv
 counts=$out/scenarios/found/$name
+mkdir -p "$out/scenarios/found"
+rm -f "$table"
 pattern=$(noted 'Found as')
 [ -n "$pattern" ] || wrong "its opening comment does not say what it is found as"
 noted Optimum | grep -qE '^[0-9]+ deviations?, [0-9]+ faults?: ' ||

@@ -3,8 +3,7 @@
  * Split brain: who hears nothing of the primary believes that it is gone.
  *
  *     primary a ── beats ──▶ backup b          a ── renews its lease ──▶ witness w
- *                   ✗ the link is cut               b ── may I lead? ──▶ w: not while a's lease
- * runs
+ *                   ✗ the link is cut               b ── may I lead? ──▶ w
  *
  * The backup takes over after SILENCE. But a link that is cut looks like a primary that is dead,
  * and the primary, which the witness still renews, goes on. The fix asks the witness, which grants
