@@ -217,8 +217,12 @@ static void ticked(struct tdw_op *op)
     const uint64_t now = tdw_now();
     const bool healed = tdw__faults_healed(fate->faults);
 
-    if (op->res == -ECANCELED) /* the run ends */
+    if (op->res == -ECANCELED) { /* the run ends: who stands still has to end, too */
+        for (size_t i = 0; i < fate->count; i++)
+            if (fate->hosts[i].paused)
+                tdw_host_resume(fate->hosts[i].host);
         return;
+    }
     fate->tick++;
     for (size_t i = 0; i < fate->count; i++) {
         undo(fate, &fate->hosts[i], healed ? UINT64_MAX : now);

@@ -165,6 +165,7 @@ struct tdw_loop {
     struct tdw_failure failure;        /* the first finding */
     struct tdw_promises *promises;     /* what the run's checks know (sim/explore/promises.c) */
     void (*promises_free)(struct tdw_loop *loop);
+    void (*between)(struct tdw_loop *loop); /* called between two items; NULL: nobody is */
 };
 
 int tdw__loop_init(struct tdw_loop *loop, const struct tdw_backend_ops *backend);

@@ -64,6 +64,9 @@ sed -i 3d "$tmp/plan"
 expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
 expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
 expect 0 '"fires": ' "$out/examples/echo" -n 30 --plan "$tmp/plan" --json
+expect 0 "lost packets" "$store" durability -n 40 --plan slow-network
+expect 0 "cut off" "$store" -n 40 --plan split-brain
+expect 0 "a torn record ends the log " "$store" agreement -n 2
 expect 0 "power cuts" "$store" agreement -n 3 --plan power-cut --crash every
 expect 0 "does not say what has to survive" "$out/examples/echo" -n 3 --crash every
 expect 1 "us; after a power cut of server at" "$bug" agreement -n 3 \

@@ -132,7 +132,8 @@ static inline void store_encode(uint8_t *to, uint32_t key, uint64_t order, uint6
     store_put_u64(to, (uint64_t)key << 32 | store_sum(to + 4, RECORD_BYTES - 4));
 }
 
-/* Apply the log's records; returns how many bytes of it are whole. */
+/* Apply the log's records; returns how many bytes of it are whole. What follows is a record that a
+ * power cut tore, or nothing. */
 static inline uint64_t store_replay_log(struct store *store, int32_t bytes)
 {
     int32_t at = 0;
@@ -140,8 +141,11 @@ static inline uint64_t store_replay_log(struct store *store, int32_t bytes)
     for (; at + RECORD_BYTES <= bytes; at += RECORD_BYTES) {
         const uint8_t *from = store->buffer + at;
 
-        if ((uint32_t)store_get_u64(from) != store_sum(from + 4, RECORD_BYTES - 4))
+        tdw_sometimes(at > 0, "a log of several records is replayed");
+        if ((uint32_t)store_get_u64(from) != store_sum(from + 4, RECORD_BYTES - 4)) {
+            tdw_reached("a torn record ends the log");
             break;
+        }
         store_set(store, (uint32_t)(store_get_u64(from) >> 32), store_get_u64(from + 8),
                   store_get_u64(from + 16));
     }

@@ -64,6 +64,9 @@ int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,
         TDW__NOTE static const struct tdw__note tdw_note_ = {10, 4, 1, "tidewheel", 1};            \
         extern const struct tdw_scenario *const __start_tdw_scenarios[];                           \
         extern const struct tdw_scenario *const __stop_tdw_scenarios[];                            \
+        extern const struct tdw_goal *const __start_tdw_goals[] __attribute__((weak));             \
+        extern const struct tdw_goal *const __stop_tdw_goals[] __attribute__((weak));              \
+        tdw__goals(__start_tdw_goals, __stop_tdw_goals);                                           \
         tdw__main((argc), (argv), __start_tdw_scenarios, __stop_tdw_scenarios);                    \
     }))
 
@@ -73,6 +76,37 @@ int tdw__main(int argc, char **argv, const struct tdw_scenario *const *begin,
     ((condition) ? (void)0 : tdw__check_failed(TDW_SITE("check"), #condition, __VA_ARGS__))
 void tdw__check_failed(const struct tdw_site *site, const char *condition, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* From now on, until the run ends, happens(arg) must not be true between any two steps. */
+#define tdw_never(happens, arg) tdw__never(TDW_SITE("never"), #happens, (happens), (arg))
+void tdw__never(const struct tdw_site *site, const char *what, bool (*happens)(void *arg),
+                void *arg);
+
+/* comes(arg) has to be true between two steps at least once from now on, within so much virtual time
+ * and before the run ends: what must come about once tdw_heal has ended the faults. */
+#define tdw_eventually(comes, arg, within_ns)                                                      \
+    tdw__eventually(TDW_SITE("eventually"), #comes, (comes), (arg), (within_ns))
+void tdw__eventually(const struct tdw_site *site, const char *what, bool (*comes)(void *arg),
+                     void *arg, uint64_t within_ns);
+
+/* This place was come to; and: with `condition` true. What no run comes to is told at the end, with
+ * its place, whether it was ever executed or not. */
+#define tdw_reached(name) tdw_sometimes(true, name)
+#define tdw_sometimes(condition, name_)                                                            \
+    do {                                                                                           \
+        static const struct tdw_goal tdw_goal_ = {(name_), __FILE__, __LINE__};                    \
+        __attribute__((used, section("tdw_goals"))) static const struct tdw_goal                   \
+            *const tdw_goal_entry_ = &tdw_goal_;                                                   \
+        if (condition)                                                                             \
+            tdw__goal_reached(&tdw_goal_entry_);                                                   \
+    } while (0)
+struct tdw_goal {
+    const char *name, *file;
+    int line;
+};
+void tdw__goal_reached(const struct tdw_goal *const *entry);
+/* The program's goals, before tdw__main. */
+void tdw__goals(const struct tdw_goal *const *begin, const struct tdw_goal *const *end);
 
 /* A line with virtual time and task, shown for failing and replayed runs. */
 void tdw_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -7,6 +7,7 @@
  *     scenario.c   what scenarios call: checks, logs, parameters
  *     run.c        one run of one scenario in one model
  *     promises.c   what was acknowledged, and whether it is still there
+ *     expect.c     what is to happen some day, or never; which goals were reached
  *     crashes.c    a power cut at every point at which it could make a difference
  *     lockstep.c   the same choices in all models: equal digests, or the first event that differs
  *     explorer.c   many runs, in worker processes
@@ -141,6 +142,14 @@ void tdw__lockstep_explain(struct tdw_world *world, const struct tdw_options *op
 /* One line for an event, for people. */
 void tdw__event_text(const struct tdw_event *event, char *text, size_t bytes);
 
+/* ── Goals (expect.c) ──────────────────────────────────────────────────────────────────────── */
+
+/* How often each of the program's goals was reached is counted there from now on. */
+size_t tdw__goals_count(void);
+void tdw__goals_into(uint64_t *counts);
+const struct tdw_goal *tdw__goal(size_t index);
+size_t tdw__goal_first(size_t index); /* of the same place: where it is counted */
+
 /* ── Many runs ─────────────────────────────────────────────────────────────────────────────── */
 
 /* What became of one scenario. */
@@ -161,7 +170,7 @@ struct tdw_result {
 
 /* 0 or -errno (a worker could not be started). What the plan's rules do is added to `counts`. */
 int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
-                 struct tdw_result *result, struct tdw_rule_count *counts);
+                 struct tdw_result *result, struct tdw_rule_count *counts, uint64_t *goals);
 
 /* ── Telling ───────────────────────────────────────────────────────────────────────────────── */
 
@@ -170,10 +179,13 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
                         const struct tdw_result *result);
 void tdw__report_json(const struct tdw_options *options, const char *program,
                       const struct tdw_result *results, size_t count,
-                      const struct tdw_rule_count *counts, int code);
+                      const struct tdw_rule_count *counts, const uint64_t *goals, int code);
 
 /* What the rules of the plan did, all workers together. */
 void tdw__report_rules(const struct tdw_options *options, const struct tdw_rule_count *counts);
+
+/* Which goals no run reached. */
+void tdw__report_goals(const struct tdw_options *options, const uint64_t *goals);
 
 /* Is the scenario among those that were asked for? */
 bool tdw__is_selected(const struct tdw_options *options, const struct tdw_scenario *scenario);

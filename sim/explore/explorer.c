@@ -21,6 +21,7 @@
 
 struct shared {
     struct tdw_rule_count *counts; /* behind the parts: those of each worker in a row */
+    uint64_t *goals;               /* behind these, likewise */
     uint64_t limit;                /* no seed above this one needs to be run */
     int stop;                      /* the signal that said so */
     struct part {
@@ -149,6 +150,7 @@ static void work(const struct tdw_options *given, struct shared *shared, struct 
     struct tdw_world_options world_options;
     struct tdw_world *world = NULL;
 
+    tdw__goals_into(shared->goals + which * tdw__goals_count());
     own.counts = own.plan ? shared->counts + which * tdw_plan_rules(own.plan) : NULL;
     tdw__world_options(options, part->result.scenario, options->seed, &world_options);
     if (options->backend == TDW_BACKEND_SIM) {
@@ -270,7 +272,7 @@ static void add_counts(struct tdw_rule_count *to, const struct tdw_rule_count *f
 }
 
 int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
-                 struct tdw_result *result, struct tdw_rule_count *counts)
+                 struct tdw_result *result, struct tdw_rule_count *counts, uint64_t *goals)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const uint32_t jobs =
@@ -278,7 +280,8 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
     const uint32_t workers = jobs == 0 ? 1 : jobs;
     const size_t rules = options->plan ? tdw_plan_rules(options->plan) : 0;
     const size_t bytes = sizeof(struct shared) + workers * sizeof(struct part) +
-                         workers * rules * sizeof(struct tdw_rule_count);
+                         workers * rules * sizeof(struct tdw_rule_count) +
+                         workers * tdw__goals_count() * sizeof(uint64_t);
     struct shared *shared =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     const uint64_t began = now_ns();
@@ -289,6 +292,7 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
         return -ENOMEM;
     shared->limit = UINT64_MAX;
     shared->counts = (struct tdw_rule_count *)(void *)&shared->parts[workers];
+    shared->goals = (uint64_t *)(void *)&shared->counts[workers * rules];
     for (int m = 0; m < TDW_MODELS; m++)
         if ((options->models & 1u << m) && tdw__scenario_has(scenario, (enum tdw_model)m))
             result->models |= 1u << m;
@@ -305,10 +309,13 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
     for (uint32_t i = 0; i < workers; i++) {
         add_part(result, &shared->parts[i]);
         add_counts(counts, shared->counts + i * rules, rules);
+        for (size_t j = 0; j < tdw__goals_count(); j++)
+            goals[j] += shared->goals[i * tdw__goals_count() + j];
     }
     result->interrupted = shared->stop == SIGINT;
     result->stopped = shared->stop && !result->interrupted;
     result->seconds = (double)(now_ns() - began) / 1e9;
+    tdw__goals_into(NULL);
     munmap(shared, bytes);
     return ret;
 }

@@ -136,11 +136,12 @@ static int explore_all(const struct tdw_options *options, const char *program,
     const size_t rules = options->plan ? tdw_plan_rules(options->plan) : 0;
     struct tdw_result *results = calloc(count ? count : 1, sizeof *results);
     struct tdw_rule_count *counts = calloc(rules ? rules : 1, sizeof *counts);
+    uint64_t *goals = calloc(tdw__goals_count() + 1, sizeof *goals);
     size_t done = 0;
     bool io_failed = false;
     int code = TDW_EXIT_BUG;
 
-    if (!results || !counts)
+    if (!results || !counts || !goals)
         goto out;
     tdw__report_head(options, program);
     for (size_t i = 0; i < count; i++) {
@@ -149,7 +150,7 @@ static int explore_all(const struct tdw_options *options, const char *program,
 
         if (!tdw__is_selected(options, begin[i]))
             continue;
-        if (tdw__explore(options, begin[i], result, counts) < 0) {
+        if (tdw__explore(options, begin[i], result, counts, goals) < 0) {
             fprintf(stderr, "tidewheel: no worker process could be started\n");
             code = TDW_EXIT_IO;
             goto out;
@@ -168,12 +169,14 @@ static int explore_all(const struct tdw_options *options, const char *program,
     if (code == TDW_EXIT_OK && options->require_fired && !all_fired(options, counts))
         code = TDW_EXIT_NEVER_FIRED;
     if (options->json)
-        tdw__report_json(options, program, results, done, counts, code);
+        tdw__report_json(options, program, results, done, counts, goals, code);
     else
         tdw__report_rules(options, counts);
+    tdw__report_goals(options, goals);
 out:
     free(results);
     free(counts);
+    free(goals);
     return code;
 }
 

@@ -12,6 +12,7 @@
 static void promises_free(struct tdw_loop *loop)
 {
     tdw__crashes_free(loop->promises->crashes);
+    tdw__expected_free(loop->promises);
     free(loop->promises->items);
     free(loop->promises);
     loop->promises = NULL;

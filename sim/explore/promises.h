@@ -19,6 +19,7 @@ struct tdw_promises {
     uint64_t order;
     struct tdw_crashes *crashes; /* NULL: nothing is crashed by itself */
     bool recovers;               /* of a recovery's world: what is found is only noted */
+    struct tdw_expected *expected; /* expect.c: what is to happen, or never */
 };
 
 /* The loop's, made if there are none; NULL when memory is exhausted. */
@@ -27,6 +28,9 @@ bool tdw__promise_note(struct tdw_promises *promises, uint64_t key, uint64_t val
 /* May `value` be there? If not, why not, in `text`; `when` stands in front of what it is. */
 bool tdw__promise_kept(const struct tdw_promises *promises, uint64_t key, uint64_t value,
                        const char *when, char *text, size_t bytes);
+
+/* expect.c */
+void tdw__expected_free(struct tdw_promises *promises);
 
 /* crashes.c */
 void tdw__crashes_look(struct tdw_crashes *crashes); /* a promise was made or kept */

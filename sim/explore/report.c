@@ -148,6 +148,22 @@ void tdw__report_rules(const struct tdw_options *options, const struct tdw_rule_
                                 : "  never live");
 }
 
+void tdw__report_goals(const struct tdw_options *options, const uint64_t *goals)
+{
+    size_t count = 0, reached = 0;
+
+    if (tdw__goals_count() == 0 || options->json || options->quiet)
+        return;
+    for (size_t i = 0; i < tdw__goals_count(); i++) {
+        count += tdw__goal_first(i) == i;
+        reached += goals[i] > 0;
+    }
+    printf("%zu of %zu goals were reached%s\n", reached, count, reached < count ? "; never:" : "");
+    for (size_t i = 0; i < tdw__goals_count(); i++)
+        if (goals[i] == 0 && tdw__goal_first(i) == i)
+            printf("  %-30s %s:%d\n", tdw__goal(i)->name, tdw__goal(i)->file, tdw__goal(i)->line);
+}
+
 static void json_text(const char *text)
 {
     putchar('"');
@@ -184,6 +200,10 @@ static void json_result(const struct tdw_options *options, const struct tdw_resu
         comma = ", ";
     }
     printf("}");
+    if (options->crash_every)
+        printf(", \"cuts\": %llu, \"recoveries\": %llu, \"lost\": %llu, \"broken\": %llu",
+               (unsigned long long)result->cuts.cuts, (unsigned long long)result->cuts.recoveries,
+               (unsigned long long)result->cuts.lost, (unsigned long long)result->cuts.broken);
     if (result->failures) {
         printf(
             ", \"failure\": {\"seed\": %llu, \"model\": \"%s\", \"schedule\": \"%s\", \"text\": ",
@@ -216,9 +236,27 @@ static void json_rules(const struct tdw_options *options, const struct tdw_rule_
     printf("\n  ]");
 }
 
+static void json_goals(const uint64_t *goals)
+{
+    if (tdw__goals_count() == 0)
+        return;
+    printf(",\n  \"goals\": [");
+    for (size_t i = 0; i < tdw__goals_count(); i++) {
+        if (tdw__goal_first(i) != i)
+            continue;
+        printf("%s\n    {\"name\": ", i ? "," : "");
+        json_text(tdw__goal(i)->name);
+        printf(", \"file\": ");
+        json_text(tdw__goal(i)->file);
+        printf(", \"line\": %d, \"reached\": %llu}", tdw__goal(i)->line,
+               (unsigned long long)goals[i]);
+    }
+    printf("\n  ]");
+}
+
 void tdw__report_json(const struct tdw_options *options, const char *program,
                       const struct tdw_result *results, size_t count,
-                      const struct tdw_rule_count *counts, int code)
+                      const struct tdw_rule_count *counts, const uint64_t *goals, int code)
 {
     printf("{\n  \"program\": ");
     json_text(program);
@@ -232,5 +270,6 @@ void tdw__report_json(const struct tdw_options *options, const char *program,
     }
     printf("  ]");
     json_rules(options, counts);
+    json_goals(goals);
     printf("\n}\n");
 }

@@ -302,6 +302,8 @@ struct tdw_op *tdw__schedule_next(struct tdw_loop *loop, uint64_t deadline_ns)
 
     if (TDW_UNLIKELY(world->watched > 0))
         tdw__watch_disks(world);
+    if (TDW_UNLIKELY(loop->between != NULL))
+        loop->between(loop);
     for (;;) {
         struct tdw_op *op = world->options.schedule == TDW_TIMED
                                 ? next_timed(world, deadline_ns)

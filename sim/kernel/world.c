@@ -687,6 +687,7 @@ void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *op
     loop->tasks_alive = loop->findings = loop->wakes = 0;
     loop->wakers.waiters = NULL;
     loop->stop = false;
+    loop->between = NULL;
     set_options(world, options);
 }
 

@@ -144,6 +144,35 @@ static void hand_over(struct tdw_end *end, struct tdw_segment *first, uint64_t n
     first->due_ns = due > not_before_ns ? due : not_before_ns;
 }
 
+/* Of what a closed end had on its way only an RST matters. If the other end has sent what is not
+ * acknowledged, it does so again, and is answered again; else it does not know, and will ask. */
+static void reset_again(struct tdw_end *end)
+{
+    const struct tdw_end *to = tdw__other(end);
+    struct tdw_segment *reset = NULL, *segment;
+
+    while ((segment = end->out.transit.head) != NULL) {
+        tdw__segments_pop(&end->out.transit);
+        if (segment->flags & TDW_SEG_RST && !reset)
+            reset = segment;
+        else
+            tdw__segment_free(end->loop, segment);
+    }
+    if (reset && to->state != TDW_TCP_CLOSED && to->out.sent > to->out.acked &&
+        !given_up(end, reset)) {
+        reset->flags &= (uint16_t)~TDW_SEG_LOST;
+        reset->next = NULL;
+        hand_over(end, reset, 0);
+        tdw__segments_push(&end->out.transit, reset);
+        return;
+    }
+    if (reset) {
+        end->reset_sent = false;
+        tdw__segment_free(end->loop, reset);
+    }
+    tdw__tcp_tell(tdw__other(end));
+}
+
 /* A lost packet's time has come. */
 static void send_again(struct tdw_end *end)
 {
@@ -151,10 +180,7 @@ static void send_again(struct tdw_end *end)
 
     first->flags &= (uint16_t)~TDW_SEG_LOST;
     if (end->state == TDW_TCP_CLOSED) { /* nobody is there to send it */
-        if (first->flags & TDW_SEG_RST)
-            end->reset_sent = false; /* the other end does not know, and will ask */
-        tdw__segments_free(end->loop, &end->out.transit);
-        tdw__tcp_tell(tdw__other(end));
+        reset_again(end);
         return;
     }
     if (given_up(end, first)) {

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a plan does to packets, hosts and clocks: each point in a small program of two hosts.
+ */
+#include "tests.h"
+#include <stdio.h>
+#include <tidewheel/fault.h>
+#include <tidewheel/scenario.h>
+
+int tests_fate(void);
+
+enum { PORT = 7000, MS = 1000000, DATAGRAMS = 200 };
+
+static struct {
+    struct sockaddr_in address;
+    struct tdw_host *server, *client;
+    uint32_t got, wrong, reordered, doubled, boots, beats, broken;
+    uint64_t last, started_ns, longest_ns;
+    bool seen[DATAGRAMS];
+} test;
+
+static uint64_t fires[8];
+
+static void run(const char *text, void (*main)(void *))
+{
+    const struct tdw_world_options options = {.seed = 3, .strategy = TDW_RANDOM};
+    struct tdw_world *world = tdw_world_new(&options);
+    struct tdw_rule_count counts[8];
+    struct tdw_faults *faults;
+    struct tdw_plan *plan;
+
+    memset(&test, 0, sizeof test);
+    memset(counts, 0, sizeof counts);
+    assert_int_equal(tdw_plan_text(&plan, "p", text, strlen(text), NULL, 0, NULL, NULL), 0);
+    faults = tdw_plan_apply(plan, tdw_world_loop(world), counts);
+    assert_non_null(faults);
+    assert_int_equal(tdw_world_run(world, main, NULL), 0);
+    tdw_faults_end(faults);
+    for (size_t i = 0; i < tdw_plan_rules(plan) && i < 8; i++)
+        fires[i] = counts[i].fires;
+    tdw_plan_free(plan);
+    tdw_world_free(world);
+}
+
+/* ── Datagrams ─────────────────────────────────────────────────────────────────────────────── */
+
+static int udp_socket(void)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    const int fd = tdw_sys_socket(AF_INET, SOCK_DGRAM, 0);
+
+    tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
+    return fd;
+}
+
+static void receive_all(void *unused)
+{
+    const int fd = udp_socket();
+    uint64_t words[2];
+
+    (void)unused;
+    while (tdw_recv(fd, words, sizeof words, 0) == sizeof words) {
+        test.got++;
+        if (words[0] >= DATAGRAMS || words[1] != ~words[0]) {
+            test.wrong++;
+            continue;
+        }
+        test.doubled += test.seen[words[0]];
+        test.seen[words[0]] = true;
+        test.reordered += words[0] < test.last;
+        test.last = words[0];
+    }
+    tdw_close(fd);
+}
+
+static void send_all(void *unused)
+{
+    const int fd = udp_socket();
+
+    (void)unused;
+    for (uint64_t i = 0; i < DATAGRAMS; i++) {
+        uint64_t words[2] = {i, ~i};
+
+        tdw_sendto(fd, words, sizeof words, 0, (struct sockaddr *)&test.address,
+                   sizeof test.address);
+        tdw_sleep(MS);
+    }
+    tdw_sleep(200 * MS);
+    tdw_close(fd);
+}
+
+static void receiver(void *unused)
+{
+    (void)unused;
+    tdw_daemon(tdw_spawn_stackful("receive", receive_all, NULL));
+}
+
+static void sender(void *unused)
+{
+    (void)unused;
+    tdw_spawn_stackful("send", send_all, NULL);
+}
+
+static void two_hosts(void (*server)(void *), void (*client)(void *))
+{
+    tdw_faults_begin();
+    test.server = tdw_host("server", server, NULL);
+    test.client = tdw_host("client", client, NULL);
+    test.address = (struct sockaddr_in){.sin_family = AF_INET,
+                                        .sin_port = htons(PORT),
+                                        .sin_addr = tdw_host_ipv4(test.server)};
+    tdw_host_boot(test.server);
+    tdw_host_boot(test.client);
+}
+
+static void datagrams(void *unused)
+{
+    (void)unused;
+    two_hosts(receiver, sender);
+}
+
+static void without_faults_all_arrive_once_and_in_order(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/*, match: {peer: nobody}}]", datagrams);
+    assert_int_equal(test.got, DATAGRAMS);
+    assert_int_equal(test.wrong + test.doubled + test.reordered, 0);
+}
+
+static void dropped_datagrams_do_not_arrive(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/drop, p: 20%, match: {host: client, peer: server}}]", datagrams);
+    assert_true(fires[0] > 10);
+    assert_int_equal(test.got, DATAGRAMS - fires[0]);
+}
+
+static void doubled_datagrams_arrive_twice(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/duplicate, p: 20%}]", datagrams);
+    assert_true(fires[0] > 10);
+    assert_int_equal(test.got, DATAGRAMS + fires[0]);
+    assert_int_equal(test.doubled, fires[0]);
+}
+
+static void corrupt_datagrams_have_one_wrong_bit(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/corrupt, p: 20%}]", datagrams);
+    assert_true(fires[0] > 10);
+    assert_int_equal(test.got, DATAGRAMS);
+    assert_int_equal(test.wrong, fires[0]);
+}
+
+static void late_datagrams_are_overtaken(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/delay, p: 10%, action: {delay: 5ms}}]", datagrams);
+    assert_true(fires[0] > 5);
+    assert_int_equal(test.got, DATAGRAMS);
+    assert_true(test.reordered > 0);
+}
+
+/* ── Hosts ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void beat(void *unused)
+{
+    uint64_t before = tdw_now();
+
+    (void)unused;
+    for (;;) {
+        if (tdw_sleep(MS) < 0)
+            return;
+        test.beats++;
+        if (tdw_now() - before > test.longest_ns)
+            test.longest_ns = tdw_now() - before;
+        before = tdw_now();
+    }
+}
+
+static void beating(void *unused)
+{
+    (void)unused;
+    test.boots++;
+    tdw_daemon(tdw_spawn_stackful("beat", beat, NULL));
+}
+
+static void wait_100ms(void *unused)
+{
+    (void)unused;
+    tdw_sleep(100 * MS);
+}
+
+static void waiter(void *unused)
+{
+    (void)unused;
+    tdw_spawn_stackful("wait", wait_100ms, NULL);
+}
+
+static void beats(void *unused)
+{
+    (void)unused;
+    two_hosts(beating, waiter);
+}
+
+static void a_host_that_crashes_is_down_for_a_while(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/host/crash, match: {host: server}, at: 20ms, action: {down: 30ms}}]",
+        beats);
+    assert_int_equal(fires[0], 1);
+    assert_int_equal(test.boots, 2);
+    assert_in_range(test.beats, 66, 70);
+}
+
+static void a_host_that_restarts_is_not(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/host/restart, match: {host: server}, at: 20ms}]", beats);
+    assert_int_equal(test.boots, 2);
+    assert_in_range(test.beats, 96, 99);
+}
+
+static void a_paused_host_goes_on_behind(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/host/pause, match: {host: server}, at: 20ms, action: {down: 30ms}}]",
+        beats);
+    assert_int_equal(test.boots, 1);
+    assert_true(test.longest_ns >= 29 * MS);
+}
+
+static void some_of_a_group_are_spared(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/host/crash, action: {down: 1s}, spare: {group: '*er*', keep: 1}, p: 1,"
+        " match: {host: 'server'}}]",
+        beats);
+    assert_int_equal(fires[0], 0); /* client is not of the group, so server is its last */
+    run("rules: [{point: tdw/host/crash, action: {down: 1s}, spare: {group: '*e*', keep: 1}, p: 1,"
+        " match: {host: 'server'}}]",
+        beats);
+    assert_int_equal(fires[0], 1);
+}
+
+static void a_partition_keeps_packets_away(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/partition, match: {host: server}, at: 50ms,"
+        "         action: {down: 50ms}}]",
+        datagrams);
+    assert_in_range(test.got, DATAGRAMS - 52, DATAGRAMS - 48);
+    run("rules: [{point: tdw/net/deaf, match: {host: client}, at: 50ms, action: {down: 50ms}}]",
+        datagrams);
+    assert_int_equal(test.got, DATAGRAMS); /* who is deaf reaches others */
+}
+
+static void healed(void *unused)
+{
+    (void)unused;
+    tdw_sleep(30 * MS);
+    tdw_heal();
+    tdw_sleep(70 * MS);
+}
+
+static void heals(void *unused)
+{
+    (void)unused;
+    two_hosts(beating, waiter);
+    tdw_spawn_stackful("heal", healed, NULL);
+}
+
+static void healing_ends_it_all(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/host/crash, match: {host: server}, at: 20ms, action: {down: 1h}},\n"
+        "        {point: tdw/op/timeout/delay, from: 40ms}]",
+        heals);
+    assert_int_equal(test.boots, 2);
+    assert_int_equal(fires[1], 0);
+    assert_in_range(test.beats, 85, 90);
+}
+
+/* ── Clocks ────────────────────────────────────────────────────────────────────────────────── */
+
+static uint64_t realtime_ms[2];
+
+static void look_at_clocks(void *unused)
+{
+    (void)unused;
+    tdw_sleep(100 * MS);
+    realtime_ms[0] = tdw_host_clock(test.server, CLOCK_REALTIME) / MS;
+    realtime_ms[1] = tdw_host_clock(test.client, CLOCK_REALTIME) / MS;
+}
+
+static void clocks(void *unused)
+{
+    (void)unused;
+    two_hosts(beating, waiter);
+    tdw_spawn_stackful("look", look_at_clocks, NULL);
+}
+
+static void clocks_jump_and_drift(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/clock/step, match: {host: server}, at: 20ms, action: {step: -5s}}]",
+        clocks);
+    assert_int_equal(realtime_ms[1] - realtime_ms[0], 5000);
+    run("rules: [{point: tdw/clock/drift, match: {host: server}, once: true,"
+        "         action: {ppm: 100000}}]",
+        clocks);
+    assert_in_range(realtime_ms[0] - realtime_ms[1], 8, 11);
+}
+
+/* ── Memory ────────────────────────────────────────────────────────────────────────────────── */
+
+static void allocates(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 100; i++) {
+        void *block = tdw_malloc(100);
+
+        test.broken += !block;
+        tdw_free(block);
+    }
+}
+
+static void memory_may_be_refused(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/memory/malloc, p: 10%, match: {size: '>=100'}}]", allocates);
+    assert_true(fires[0] > 3);
+    assert_int_equal(test.broken, fires[0]);
+}
+
+/* ── Ends ──────────────────────────────────────────────────────────────────────────────────── */
+
+static void wait_for_ever(void *unused)
+{
+    struct tdw_mutex mutex;
+
+    (void)unused;
+    tdw_mutex_init(&mutex, "never");
+    tdw_mutex_trylock(&mutex);
+    tdw_lock(&mutex);
+}
+
+static void deadlocked(void *unused)
+{
+    (void)unused;
+    tdw_faults_begin();
+    tdw_spawn_stackful("wait", wait_for_ever, NULL);
+}
+
+/* The plan's own task does not keep a run alive in which nothing can come any more. */
+static void a_deadlock_is_seen_through_a_plan(void **state)
+{
+    static const char text[] = "rules: [{point: tdw/host/crash, match: {host: x}, p: 1%}]";
+    const struct tdw_world_options options = {.seed = 3, .strategy = TDW_RANDOM};
+    struct tdw_world *world = tdw_world_new(&options);
+    struct tdw_faults *faults;
+    struct tdw_plan *plan;
+
+    (void)state;
+    assert_int_equal(tdw_plan_text(&plan, "p", text, strlen(text), NULL, 0, NULL, NULL), 0);
+    faults = tdw_plan_apply(plan, tdw_world_loop(world), NULL);
+    assert_int_equal(tdw_world_run(world, deadlocked, NULL), -EDEADLK);
+    tdw_faults_end(faults);
+    tdw_plan_free(plan);
+    tdw_world_free(world);
+}
+
+int tests_fate(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_faults_all_arrive_once_and_in_order),
+        cmocka_unit_test(dropped_datagrams_do_not_arrive),
+        cmocka_unit_test(doubled_datagrams_arrive_twice),
+        cmocka_unit_test(corrupt_datagrams_have_one_wrong_bit),
+        cmocka_unit_test(late_datagrams_are_overtaken),
+        cmocka_unit_test(a_host_that_crashes_is_down_for_a_while),
+        cmocka_unit_test(a_host_that_restarts_is_not),
+        cmocka_unit_test(a_paused_host_goes_on_behind),
+        cmocka_unit_test(some_of_a_group_are_spared),
+        cmocka_unit_test(a_partition_keeps_packets_away),
+        cmocka_unit_test(healing_ends_it_all),
+        cmocka_unit_test(clocks_jump_and_drift),
+        cmocka_unit_test(memory_may_be_refused),
+        cmocka_unit_test(a_deadlock_is_seen_through_a_plan),
+    };
+
+    return cmocka_run_group_tests_name("fate", tests, NULL, NULL);
+}
