@@ -228,6 +228,13 @@ $(O)/tests: $(TEST_OBJ) $(LIB_A)
 $(O)/conformance: $(CONFORMANCE_OBJ) $(LIB_A)
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+# A program with a shared library that knows libfiu alone.
+$(O)/scenarios/libledger.so: tests/scenarios/libfiu/ledger.c tests/scenarios/libfiu/ledger.h Makefile
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) -fPIC -shared $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -lfiu
+$(O)/scenarios/libfiu-user: $(O)/obj/tests/scenarios/libfiu/main.o $(O)/scenarios/libledger.so $(LIB_A)
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIB_A) $(LIBS) \
+	    -L$(@D) -lledger -Wl$(comma)-rpath$(comma)'$$ORIGIN'
+
 # SQLite on simulated files, to judge the disk model by; it is one of the programs that run unchanged.
 $(O)/scenarios/sqlite-judge: $(call obj,$(wildcard tests/scenarios/sqlite/*.c)) $(LIB_A)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lsqlite3
@@ -251,7 +258,8 @@ clean:
 
 check: deps-check deps-man $(if $(filter no,$(BPF_ASKED)),,deps-bpf)
 	$(Q)$(MAKE) --no-print-directory built $(PAGES) $(O)/tests $(O)/conformance $(O)/serve-client \
-	    $(O)/scenarios/sqlite-judge fuzz-replay corpus
+	    $(O)/scenarios/sqlite-judge $(if $(filter yes,$(FIU)),$(O)/scenarios/libfiu-user) \
+	    fuzz-replay corpus
 	$(Q)sh tests/style.sh
 	$(Q)sh tests/mistakes.sh $(O) "$(CC)" "$(ALL_CPPFLAGS) $(ALL_CFLAGS)"
 	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory fuzz T=5)

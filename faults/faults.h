@@ -163,6 +163,16 @@ struct tdw_place {
 struct tdw_place *tdw__fault_place(const char *name);
 bool tdw__fault_at(const struct tdw_place *place, const struct tdw_site *site);
 
+/* Called where a plan is applied, so that fiu.c's fiu_fail is linked into every program that has
+ * plans, and stands in front of libfiu's for its shared libraries as well. */
+#ifdef TDW_NO_FIU
+static inline void tdw__fiu_stands_in(void)
+{
+}
+#else
+void tdw__fiu_stands_in(void);
+#endif
+
 struct tdw_faults;
 
 /* The plan at work on the running task's loop; NULL (judge.c). */

@@ -676,6 +676,7 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
         free(f);
         return NULL;
     }
+    tdw__fiu_stands_in();
     tdw_gate_set(loop, &f->gate);
     if (plan->sees_marks)
         tdw_tap_add(loop, &f->tap);

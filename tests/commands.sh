@@ -64,6 +64,15 @@ sed -i 3d "$tmp/plan"
 expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
 expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
 expect 0 '"fires": ' "$out/examples/echo" -n 30 --plan "$tmp/plan" --json
+# Code that knows libfiu alone, in a shared library of its own.
+user=$out/scenarios/libfiu-user
+if [ -x "$user" ]; then
+    expect 0 "ok" "$tdw" run "$user" -n 100
+    expect 1 "the ledger's sum is" "$tdw" run "$user" -n 100 --set 'rules.0.point=app/*' \
+        --set rules.0.p=1% --trace-dir "$tmp/fiu"
+    expect 1 "fails as before: check failed" "$tdw" replay "$(ls "$tmp"/fiu/*.tdw)"
+    expect 0 "ok" "$user" -n 100 --set rules.0.point=app/ledger/begin --set rules.0.p=10% --require-fired
+fi
 expect 0 "lost packets" "$store" durability -n 40 --plan slow-network
 expect 0 "cut off" "$store" -n 40 --plan split-brain
 expect 0 "a torn record ends the log " "$store" agreement -n 2
