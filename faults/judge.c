@@ -51,7 +51,9 @@ struct tdw_faults {
     struct tdw_place **places;
     uint32_t places_count, places_max;
     bool begun, own_counts;
-    bool healed; /* nothing goes wrong any more */
+    uint64_t nth;                  /* the hit that exhaustive rules make fail in this run */
+    const struct tdw_site *struck; /* where that was; NULL: not yet */
+    bool healed;                   /* nothing goes wrong any more */
     struct tdw_fate *fate;
 };
 
@@ -167,6 +169,9 @@ static bool fires(struct tdw_faults *f, size_t which, uint64_t actor, uint64_t p
     case TDW_TRIGGER_NTH:
         yes = active->hits == rule->n;
         break;
+    case TDW_TRIGGER_SWEEP:
+        yes = active->hits == f->nth;
+        break;
     case TDW_TRIGGER_EVERY:
         yes = active->hits % rule->n == 0;
         break;
@@ -269,6 +274,13 @@ static void completed(struct tdw_gate *gate, struct tdw_op *op)
         }
 }
 
+static void note_struck(struct tdw_faults *f, const struct tdw_rule *rule,
+                        const struct tdw_site *site)
+{
+    if (rule->trigger == TDW_TRIGGER_SWEEP && site)
+        f->struck = site;
+}
+
 static void apply(struct tdw_faults *f, const struct tdw_concern *concern, struct tdw_op *op,
                   struct tdw_verdict *verdict)
 {
@@ -294,6 +306,7 @@ static void apply(struct tdw_faults *f, const struct tdw_concern *concern, struc
         return;
     }
     verdict->point = concern->point;
+    note_struck(f, rule, op->site);
 }
 
 static struct tdw_verdict judge(struct tdw_gate *gate, struct tdw_op *op)
@@ -362,6 +375,7 @@ bool tdw__faults_hit(struct tdw_faults *f, const struct tdw_hit *hit, struct tdw
                                   .step_ns = rule->action.step_ns,
                                   .ppm = rule->action.ppm,
                                   .keep = rule->action.keep};
+        note_struck(f, rule, hit->op ? hit->op->site : NULL);
         if (hit->bound > 1)
             blow->way = draw(f, hit->actor, concern->hash ^ TDW_K1, hit->ordinal, hit->bound);
         tdw__event(f->loop, (struct tdw_event){.kind = TDW_E_FAULT,
@@ -484,6 +498,9 @@ static struct tdw_place *place_named(struct tdw_faults *f, const char *name)
     return place_new(f, NULL, name);
 }
 
+/* libfiu does not say where it is asked from. */
+static const struct tdw_site by_libfiu = {"(libfiu)", "", "fault", 0};
+
 static bool fails(struct tdw_faults *f, const struct tdw_place *place, const struct tdw_site *site)
 {
     struct tdw_task *task = tdw__self;
@@ -503,6 +520,8 @@ static bool fails(struct tdw_faults *f, const struct tdw_place *place, const str
         counted = true;
         yes = fires(f, i, task->actor, tdw__mix(place->hash, tdw__hash_text(rule->name)), ordinal,
                     now);
+        if (yes)
+            note_struck(f, rule, site ? site : &by_libfiu);
     }
     if (yes)
         tdw__event(f->loop, (struct tdw_event){.kind = TDW_E_FAULT,
@@ -633,6 +652,7 @@ int tdw__plan_prepare(struct tdw_plan *plan)
     for (size_t i = 0; i < plan->rules_count; i++) {
         plan->of_programs |= strncmp(plan->rules[i].point, "tdw/", 4) != 0;
         plan->sees_marks |= plan->rules[i].after != NULL;
+        plan->sweeps |= plan->rules[i].trigger == TDW_TRIGGER_SWEEP;
     }
     plan->ticks = plan->first[256 + TDW_AT_TICKS] < count;
     return 0;
@@ -683,6 +703,21 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
     if (plan->of_programs)
         atomic_fetch_add(&tdw__plans, 1);
     return f;
+}
+
+bool tdw_plan_sweeps(const struct tdw_plan *plan)
+{
+    return plan->sweeps;
+}
+
+void tdw_faults_sweep(struct tdw_faults *f, uint64_t nth)
+{
+    f->nth = nth;
+}
+
+const struct tdw_site *tdw_faults_struck(const struct tdw_faults *f)
+{
+    return f->struck;
 }
 
 void tdw_faults_end(struct tdw_faults *f)

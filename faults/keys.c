@@ -223,7 +223,7 @@ static void set_trigger(struct reader *r, struct tdw_rule *rule, struct fy_node 
                         enum tdw_trigger trigger)
 {
     if (rule->trigger != TDW_TRIGGER_ALWAYS)
-        tdw__read_wrong(r, key, "a rule has one of p, nth, every");
+        tdw__read_wrong(r, key, "a rule has one of p, nth, every, exhaustive");
     rule->trigger = trigger;
 }
 
@@ -252,6 +252,15 @@ static void read_every(struct reader *r, struct tdw_rule *rule, struct fy_node *
                        struct fy_node *value)
 {
     read_number(r, rule, key, value, TDW_TRIGGER_EVERY);
+}
+
+static void read_exhaustive(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                            struct fy_node *value)
+{
+    bool yes;
+
+    if (read_bool(r, &yes, key, value))
+        set_trigger(r, rule, key, TDW_TRIGGER_SWEEP);
 }
 
 /* The same as a budget of one. */
@@ -417,6 +426,7 @@ static const struct key rule_keys[] = {
     {"p", read_p, "0.01"},
     {"nth", read_nth, "3"},
     {"every", read_every, "10"},
+    {"exhaustive", read_exhaustive, "true"},
     {"once", read_once, "true"},
     {"at", read_at, "5ms"},
     {"from", read_from, "5ms"},

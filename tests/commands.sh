@@ -73,6 +73,11 @@ if [ -x "$user" ]; then
     expect 1 "fails as before: check failed" "$tdw" replay "$(ls "$tmp"/fiu/*.tdw)"
     expect 0 "ok" "$user" -n 100 --set rules.0.point=app/ledger/begin --set rules.0.p=10% --require-fired
 fi
+expect 0 "examples/store/stackful.c:106 recv" "$store" agreement --strategy calm \
+    --set rules.0.point=tdw/op/recv/error --set rules.0.exhaustive=true
+expect 1 "each hit failed once" "$store" agreement --strategy calm -m stackful --trace-dir "$tmp/each" \
+    --set rules.0.point=tdw/op/fsync/error --set rules.0.exhaustive=true
+expect 1 "fails as before" "$store" --replay "$(ls "$tmp"/each/*.tdw)"
 expect 0 "lost packets" "$store" durability -n 40 --plan slow-network
 expect 0 "cut off" "$store" -n 40 --plan split-brain
 expect 0 "a torn record ends the log " "$store" agreement -n 2

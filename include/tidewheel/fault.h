@@ -82,6 +82,12 @@ void tdw_faults_begin(void);
  */
 void tdw_heal(void);
 
+/* Has the plan rules that are `exhaustive`? In the run in hand these make hit `nth` fail, and no other:
+ * so runs 1, 2, 3, … fail each hit once. Where that was, so far; NULL: nothing was hit so often. */
+bool tdw_plan_sweeps(const struct tdw_plan *plan);
+void tdw_faults_sweep(struct tdw_faults *faults, uint64_t nth);
+const struct tdw_site *tdw_faults_struck(const struct tdw_faults *faults);
+
 size_t tdw_plan_rules(const struct tdw_plan *plan);
 const char *tdw_plan_rule_name(const struct tdw_plan *plan, size_t rule);
 

@@ -4,8 +4,8 @@
  * come to (tdw_reached, tdw_sometimes).
  *
  * Expectations of a run are asked between any two of its items, so they see each state that the
- * program's other parts can see; they must only look. A real loop has no such moments: there they are
- * asked once a millisecond, by the task that waits for the deadline.
+ * program's other parts can see; they must only look. A real loop has no such moments: there they
+ * are asked once a millisecond, by the task that waits for the deadline.
  *
  * Goals are in a section of the program, one entry for each place in the source, so that those that
  * are never executed are known, too. Each worker counts in its part of a shared mapping.

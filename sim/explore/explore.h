@@ -106,8 +106,9 @@ struct tdw_outcome {
     uint64_t steps, now_ns;
     uint64_t deliveries, switches, frames;
     struct tdw_cuts cuts;
-    size_t stack_bytes;        /* the deepest of a stackful task */
-    uint64_t hash;             /* of the failure: check and place, the same for the same mistake */
+    size_t stack_bytes; /* the deepest of a stackful task */
+    char struck[96];    /* where an exhaustive rule fired: "file:line what"; "": nowhere */
+    uint64_t hash;      /* of the failure: check and place, the same for the same mistake */
     char site[160];
     struct tdw_failure failure;
 };
@@ -127,6 +128,7 @@ void tdw__start_test(const struct tdw_run *run);
 /* The end of the loop as a finding, unless there is an earlier one; what became of the run. */
 void tdw__judge_end(struct tdw_loop *loop, int ret);
 void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome);
+void tdw__tell_struck(const struct tdw_faults *faults, struct tdw_outcome *outcome);
 void tdw__world_options(const struct tdw_options *options, const struct tdw_scenario *scenario,
                         uint64_t seed, struct tdw_world_options *to);
 
@@ -152,6 +154,13 @@ size_t tdw__goal_first(size_t index); /* of the same place: where it is counted 
 
 /* ── Many runs ─────────────────────────────────────────────────────────────────────────────── */
 
+/* A place at which an exhaustive rule fired: runs that survived it, and that did not. */
+struct tdw_struck {
+    char place[96];
+    uint64_t survived, failed;
+};
+enum { TDW_STRUCK_MAX = 256 };
+
 /* What became of one scenario. */
 struct tdw_result {
     const struct tdw_scenario *scenario;
@@ -163,6 +172,8 @@ struct tdw_result {
     bool nondeterministic, interrupted, stopped;
     struct tdw_run failed; /* the failing run with the smallest seed */
     struct tdw_outcome outcome;
+    struct tdw_struck struck[TDW_STRUCK_MAX];
+    uint32_t struck_count;
     int signal; /* the worker died of it in that run */
     double seconds;
     char trace[512]; /* where the failing run was kept; or empty */

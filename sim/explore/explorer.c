@@ -92,6 +92,41 @@ static void add_cuts(struct tdw_cuts *to, const struct tdw_cuts *more)
     to->broken += more->broken;
 }
 
+static void add_struck(struct tdw_result *to, const struct tdw_struck *struck)
+{
+    uint32_t i = 0;
+
+    while (i < to->struck_count && strcmp(to->struck[i].place, struck->place) != 0)
+        i++;
+    if (i == TDW_STRUCK_MAX)
+        return;
+    if (i == to->struck_count)
+        snprintf(to->struck[to->struck_count++].place, sizeof struck->place, "%s", struck->place);
+    to->struck[i].survived += struck->survived;
+    to->struck[i].failed += struck->failed;
+}
+
+/* An exhaustive rule: is there more to sweep? What came of this run is noted, and a failure does
+ * not end the search. */
+static bool sweep(struct shared *shared, struct part *part, const struct tdw_run *run,
+                  const struct tdw_outcome *outcome)
+{
+    struct tdw_result *result = &part->result;
+    struct tdw_struck struck = {.survived = !outcome->failed, .failed = outcome->failed};
+
+    if (!outcome->struck[0]) { /* it has fewer hits than that */
+        __atomic_store_n(&shared->limit, run->seed, __ATOMIC_RELAXED);
+        return false;
+    }
+    snprintf(struck.place, sizeof struck.place, "%s", outcome->struck);
+    add_struck(result, &struck);
+    if (outcome->failed && result->failures++ == 0) {
+        result->failed = *run;
+        result->outcome = *outcome;
+    }
+    return true;
+}
+
 /* One seed in all models. False: the worker has found what it can find. */
 static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
                      struct shared *shared, struct part *part, uint64_t seed, bool first)
@@ -128,6 +163,11 @@ static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
             outcome.site[0] = '\0';
             tdw__lockstep_explain(world, options, &reference, &run, outcome.failure.text,
                                   sizeof outcome.failure.text);
+        }
+        if (options->plan && tdw_plan_sweeps(options->plan) && !result->nondeterministic) {
+            if (!sweep(shared, part, &run, &outcome))
+                return false;
+            continue;
         }
         if (outcome.failed || result->nondeterministic) {
             note_failure(shared, part, &run, &outcome);
@@ -203,6 +243,8 @@ static void add_part(struct tdw_result *result, const struct part *part)
         result->first[m].lo |= part->result.first[m].lo;
         result->first[m].hi |= part->result.first[m].hi;
     }
+    for (uint32_t i = 0; i < part->result.struck_count; i++)
+        add_struck(result, &part->result.struck[i]);
     if (!part->result.failures)
         return;
     if (!result->failures || part->result.failed.seed < result->failed.seed) {

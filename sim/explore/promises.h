@@ -17,8 +17,8 @@ struct tdw_promises {
     struct tdw_promise *items;
     size_t count, max;
     uint64_t order;
-    struct tdw_crashes *crashes; /* NULL: nothing is crashed by itself */
-    bool recovers;               /* of a recovery's world: what is found is only noted */
+    struct tdw_crashes *crashes;   /* NULL: nothing is crashed by itself */
+    bool recovers;                 /* of a recovery's world: what is found is only noted */
     struct tdw_expected *expected; /* expect.c: what is to happen, or never */
 };
 

@@ -100,6 +100,18 @@ static void report_cuts(const struct tdw_options *options, const struct tdw_cuts
     printf("\n");
 }
 
+/* Which places survived the failure that an exhaustive rule put there. */
+static void report_struck(const struct tdw_result *result)
+{
+    if (result->struck_count == 0)
+        return;
+    printf("  %-60s %10s %10s\n", "each hit failed once, at", "survived", "failed");
+    for (uint32_t i = 0; i < result->struck_count; i++)
+        printf("  %-60s %10llu %10llu\n", result->struck[i].place,
+               (unsigned long long)result->struck[i].survived,
+               (unsigned long long)result->struck[i].failed);
+}
+
 void tdw__report_result(const struct tdw_options *options, const char *program,
                         const struct tdw_result *result)
 {
@@ -114,6 +126,8 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
     }
     if (options->crash_every && (!options->quiet || options->crash_counts))
         report_cuts(options, &result->cuts);
+    if (!options->quiet || result->failures)
+        report_struck(result);
     if (result->failures) {
         report_failure(options, program, result);
     } else if (!options->quiet) {

@@ -123,6 +123,15 @@ void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome)
     outcome->hash = tdw__mix(tdw__hash_text(outcome->site), site ? 0 : outcome->failure.text[0]);
 }
 
+void tdw__tell_struck(const struct tdw_faults *faults, struct tdw_outcome *outcome)
+{
+    const struct tdw_site *site = faults ? tdw_faults_struck(faults) : NULL;
+
+    if (site)
+        snprintf(outcome->struck, sizeof outcome->struck, "%s:%u %s", site->file, site->line,
+                 site->what);
+}
+
 void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
               struct tdw_outcome *outcome)
 {
@@ -132,11 +141,14 @@ void tdw__run(struct tdw_world *world, const struct tdw_options *options, const 
 
     if (options->plan && !(faults = tdw_plan_apply(options->plan, loop, options->counts)))
         tdw__judge_end(loop, -ENOMEM);
+    if (faults)
+        tdw_faults_sweep(faults, run->seed);
     tdw__running = options;
     tdw__judge_end(loop, tdw_world_run(world, start_test, &copy));
     tdw__running = NULL;
-    tdw_faults_end(faults);
     tdw__outcome(loop, outcome);
+    tdw__tell_struck(faults, outcome);
+    tdw_faults_end(faults);
 }
 
 int tdw__run_on(struct tdw_world *world, const struct tdw_options *options,

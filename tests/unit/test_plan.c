@@ -155,7 +155,7 @@ static void all_that_is_wrong_is_told_with_its_place(void **state)
                         "p:5:21: no opcode is called 'raed'; tdw points names them\n"
                         "p:5:34: '>x' is no range of sizes: 4k, >=4k, <1M, 1k..4k\n"
                         "p:9:12: 'every' counts from 1\n"
-                        "p:10:5: a rule has one of p, nth, every\n"
+                        "p:10:5: a rule has one of p, nth, every, exhaustive\n"
                         "p:14:5: 'between' ends before it begins\n"
                         "p:15:5: rule 4 has no point\n"
                         "p:16:1: there is no key 'ruls' in a plan; did you mean rules?\n"
@@ -247,6 +247,8 @@ static void what_is_shown_is_the_same_plan(void **state)
         "- {point: tdw/op/*/short, nth: 7, action: {short: 1}, after: \"begin\", from: 5us}\n"
         "- {point: app/*, every: 9, while: \"rule 3\", between: [1ms, 2s]}\n"
         "- {point: tdw/op/recv/delay, once: true, action: {delay: 1500us}, match: {size: '>9'}}\n"
+        "- {point: app/each, exhaustive: true, spare: {group: 'r*', keep: 2}}\n"
+        "- {point: tdw/clock/step, match: {host: x, peer: y}, action: {step: -5ms, ppm: -7}}\n"
         "- {point: app/never, p: 0}\n";
     struct tdw_plan *plan, *again;
     char *first, *second;
