@@ -697,7 +697,8 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
         return NULL;
     }
     tdw__fiu_stands_in();
-    tdw_gate_set(loop, &f->gate);
+    if (plan->rules_count > 0 || plan->disks_count > 0) /* a plan of nothing costs nothing */
+        tdw_gate_set(loop, &f->gate);
     if (plan->sees_marks)
         tdw_tap_add(loop, &f->tap);
     if (plan->of_programs)

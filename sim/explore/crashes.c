@@ -40,6 +40,7 @@ struct tdw_crashes {
     void *arg;
     struct recovered *recovered;
     size_t recovered_count, recovered_max;
+    uint32_t *table; /* hash -> index + 1, twice as many slots as there is room for recoveries */
     struct tdw_promise *found;
     size_t found_count, found_max;
     struct tdw_cuts cuts;
@@ -93,19 +94,44 @@ static bool keep_found(struct tdw_crashes *crashes, const struct tdw_promises *p
     return true;
 }
 
+static void enter(struct tdw_crashes *crashes, size_t index)
+{
+    const size_t mask = crashes->recovered_max * 2 - 1;
+    size_t at = (size_t)crashes->recovered[index].hash & mask;
+
+    while (crashes->table[at])
+        at = (at + 1) & mask;
+    crashes->table[at] = (uint32_t)index + 1;
+}
+
+/* Room for twice as many; false: no memory. */
+static bool grow(struct tdw_crashes *crashes)
+{
+    const size_t max = crashes->recovered_max ? crashes->recovered_max * 2 : 64;
+    struct recovered *recovered = realloc(crashes->recovered, max * sizeof *recovered);
+    uint32_t *table = calloc(max * 2, sizeof *table);
+
+    if (recovered)
+        crashes->recovered = recovered;
+    if (!recovered || !table) {
+        free(table);
+        return false;
+    }
+    free(crashes->table);
+    crashes->table = table;
+    crashes->recovered_max = max;
+    for (size_t i = 0; i < crashes->recovered_count; i++)
+        enter(crashes, i);
+    return true;
+}
+
 static struct recovered *new_recovered(struct tdw_crashes *crashes, uint64_t hash)
 {
-    if (crashes->recovered_count == crashes->recovered_max) {
-        const size_t max = crashes->recovered_max ? crashes->recovered_max * 2 : 64;
-        struct recovered *recovered = realloc(crashes->recovered, max * sizeof *recovered);
-
-        if (!recovered)
-            return NULL;
-        crashes->recovered = recovered;
-        crashes->recovered_max = max;
-    }
+    if (crashes->recovered_count == crashes->recovered_max && !grow(crashes))
+        return NULL;
     crashes->recovered[crashes->recovered_count] =
         (struct recovered){.hash = hash, .first = crashes->found_count};
+    enter(crashes, crashes->recovered_count);
     return &crashes->recovered[crashes->recovered_count++];
 }
 
@@ -133,9 +159,14 @@ static struct recovered *boot(struct tdw_crashes *crashes, struct tdw_disk *imag
 
 static struct recovered *known(const struct tdw_crashes *crashes, uint64_t hash)
 {
-    for (size_t i = crashes->recovered_count; i-- > 0;) /* the newest is the likeliest */
-        if (crashes->recovered[i].hash == hash)
-            return &crashes->recovered[i];
+    const size_t mask = crashes->recovered_max * 2 - 1;
+    size_t at = (size_t)hash & mask;
+
+    if (!crashes->table)
+        return NULL;
+    for (; crashes->table[at]; at = (at + 1) & mask)
+        if (crashes->recovered[crashes->table[at] - 1].hash == hash)
+            return &crashes->recovered[crashes->table[at] - 1];
     return NULL;
 }
 
@@ -258,6 +289,7 @@ void tdw__crashes_free(struct tdw_crashes *crashes)
         return;
     tdw_world_free(crashes->world);
     free(crashes->recovered);
+    free(crashes->table);
     free(crashes->found);
     free(crashes);
 }
