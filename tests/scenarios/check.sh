@@ -60,8 +60,8 @@ pattern=$(noted 'Found as')
 noted Optimum | grep -qE '^[0-9]+ deviations?, [0-9]+ faults?: ' ||
     wrong "its opening comment tells no optimum"
 options="--json -j 1 $(noted Options)"
-plan=
-[ -e "$here/$name.yaml" ] && plan="--plan $here/$name.yaml"
+plan=$(noted Faults)
+[ -e "$here/$name.yaml" ] && plan="$plan --plan $here/$name.yaml"
 
 # One search in model $1 from base seed $2: how many runs it took, to the model's file.
 search() {

@@ -20,6 +20,7 @@
  *
  *     Found as:  a pattern (grep -E) for the text of the failure that is meant
  *     Options:   of the explorer, where the defaults do not do
+ *     Faults:    options that bring the faults, such as power cuts; the calm run is without them
  *     Optimum:   N deviations, M faults: the fewest that show the bug; a deviation is a choice with
  *                another answer than the calm one
  *
@@ -146,6 +147,74 @@ static inline void cut(struct tdw_host *a, struct tdw_host *b, bool down)
     link.down = down;
     tdw_link_set(a, b, &link);
     tdw_link_set(b, a, &link);
+}
+
+/* ── Disks ─────────────────────────────────────────────────────────────────────────────────── */
+
+static struct {
+    void (*main)(void *), (*recover)(void *);
+} corpus_disk;
+
+static inline void corpus_disk_main(void *unused)
+{
+    tdw_spawn_stackful("main", corpus_disk.main, unused);
+}
+
+static inline void corpus_disk_recover(void *unused)
+{
+    tdw_spawn_stackful("recover", corpus_disk.recover, unused);
+}
+
+/* Boots a host with a disk and runs `main` there. With `--crash every` what a power cut leaves is
+ * shown to `recover`. Both are stackful tasks. `recover` runs while `main` is in the middle of
+ * something: it leaves the scene's memory alone. */
+static inline void boot_disk(void (*main)(void *), void (*recover)(void *))
+{
+    struct tdw_host *host = tdw_host("db", corpus_disk_main, NULL);
+
+    corpus_disk.main = main;
+    corpus_disk.recover = recover;
+    tdw_survives(host, corpus_disk_recover, NULL);
+    tdw_host_boot(host);
+}
+
+/* Of a stackful task: a descriptor of the directory. */
+static inline int directory(void)
+{
+    return tdw_open(".", O_RDONLY | O_DIRECTORY, 0);
+}
+
+/* Of a stackful task: a file that survives a power cut from now on, if only as an empty one. */
+static inline int durable_file(const char *path)
+{
+    const int fd = tdw_open(path, O_RDWR | O_CREAT, 0644), dir = directory();
+
+    tdw_fsync(fd);
+    tdw_fsync(dir);
+    tdw_close(dir);
+    return fd;
+}
+
+/* Of a stackful task: up to `bytes` of the file; how many, or -ENOENT. */
+static inline int load(const char *path, void *to, uint32_t bytes)
+{
+    const int fd = tdw_open(path, O_RDONLY, 0);
+    const int n = fd < 0 ? fd : tdw_pread(fd, to, bytes, 0);
+
+    if (fd >= 0)
+        tdw_close(fd);
+    return n;
+}
+
+/* A checksum (FNV-1a, 64 bits); not 0 for zeros. */
+static inline uint64_t sum_of(const void *from, uint32_t bytes)
+{
+    const uint8_t *byte = from;
+    uint64_t sum = 0xcbf29ce484222325u;
+
+    for (uint32_t i = 0; i < bytes; i++)
+        sum = (sum ^ byte[i]) * 0x100000001b3u;
+    return sum;
 }
 
 #endif
