@@ -160,7 +160,8 @@ struct tdw_loop {
     struct tdw_memory *memory;             /* tasks and frames */
     struct tdw_stacks *stacks;             /* made when the first stackful task is spawned */
     size_t stack_bytes;
-    void *main_sp; /* the loop's own stack, while a stackful task runs */
+    void *main_sp;  /* the loop's own stack, while a stackful task runs */
+    uint32_t notes; /* of the run: worth telling, and no failure */
     uint32_t findings;
     struct tdw_failure failure;        /* the first finding */
     struct tdw_promises *promises;     /* what the run's checks know (sim/explore/promises.c) */

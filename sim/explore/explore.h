@@ -13,6 +13,7 @@
  *     explorer.c   many runs, in worker processes
  *     report.c     what a person, and a program (--json), is told
  *     replay.c     a kept run, strict
+ *     history*.c   histories of operations, and whether they are linearizable (linearize.h)
  *
  * A run is named by (scenario, model, schedule, strategy, seed); that is all it takes to repeat it.
  */
@@ -108,7 +109,8 @@ struct tdw_outcome {
     struct tdw_cuts cuts;
     size_t stack_bytes; /* the deepest of a stackful task */
     char struck[96];    /* where an exhaustive rule fired: "file:line what"; "": nowhere */
-    uint64_t hash;      /* of the failure: check and place, the same for the same mistake */
+    uint32_t notes;
+    uint64_t hash; /* of the failure: check and place, the same for the same mistake */
     char site[160];
     struct tdw_failure failure;
 };
@@ -164,7 +166,7 @@ enum { TDW_STRUCK_MAX = 256 };
 /* What became of one scenario. */
 struct tdw_result {
     const struct tdw_scenario *scenario;
-    uint64_t runs, failures, steps;
+    uint64_t runs, failures, steps, notes;
     struct tdw_cuts cuts;
     uint64_t digest_sum[TDW_MODELS]; /* over all runs, in any order */
     struct tdw_digest first[TDW_MODELS];

@@ -146,6 +146,7 @@ static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
         result->runs++;
         result->steps += outcome.steps;
         add_cuts(&result->cuts, &outcome.cuts);
+        result->notes += outcome.notes;
         result->digest_sum[m] += tdw__mix(outcome.digest.lo ^ seed, outcome.digest.hi);
         if (seed == options->seed)
             result->first[m] = outcome.digest;
@@ -237,6 +238,7 @@ static void add_part(struct tdw_result *result, const struct part *part)
     result->runs += part->result.runs;
     result->steps += part->result.steps;
     add_cuts(&result->cuts, &part->result.cuts);
+    result->notes += part->result.notes;
     result->nondeterministic |= part->result.nondeterministic;
     for (int m = 0; m < TDW_MODELS; m++) {
         result->digest_sum[m] += part->result.digest_sum[m];

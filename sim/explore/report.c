@@ -128,6 +128,10 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
         report_cuts(options, &result->cuts);
     if (!options->quiet || result->failures)
         report_struck(result);
+    if (result->notes)
+        printf("  %llu check%s of a history gave up, and tell%s nothing\n",
+               (unsigned long long)result->notes, result->notes == 1 ? "" : "s",
+               result->notes == 1 ? "s" : "");
     if (result->failures) {
         report_failure(options, program, result);
     } else if (!options->quiet) {
@@ -198,10 +202,10 @@ static void json_result(const struct tdw_options *options, const struct tdw_resu
 
     printf("    {\"name\": ");
     json_text(result->scenario->name);
-    printf(
-        ", \"runs\": %llu, \"failures\": %llu, \"steps\": %llu, \"seconds\": %.3f, \"digests\": {",
-        (unsigned long long)result->runs, (unsigned long long)result->failures,
-        (unsigned long long)result->steps, result->seconds);
+    printf(", \"runs\": %llu, \"failures\": %llu, \"notes\": %llu, \"steps\": %llu, "
+           "\"seconds\": %.3f, \"digests\": {",
+           (unsigned long long)result->runs, (unsigned long long)result->failures,
+           (unsigned long long)result->notes, (unsigned long long)result->steps, result->seconds);
     for (int m = 0; m < TDW_MODELS; m++) {
         char digest[33];
 

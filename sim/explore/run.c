@@ -108,6 +108,7 @@ void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome)
         .digest = loop->digest,
         .steps = loop->steps,
         .now_ns = loop->now_ns,
+        .notes = loop->notes,
         .deliveries = loop->deliveries,
         .switches = loop->switches,
         .frames = loop->frames,

@@ -684,7 +684,7 @@ void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *op
     loop->switches = loop->frames = loop->deliveries = 0;
     loop->digest = (struct tdw_digest){0, 0};
     loop->last = NULL;
-    loop->tasks_alive = loop->findings = loop->wakes = 0;
+    loop->tasks_alive = loop->findings = loop->notes = loop->wakes = 0;
     loop->wakers.waiters = NULL;
     loop->stop = false;
     loop->between = NULL;
