@@ -19,7 +19,7 @@
 #include "corpus.h"
 
 enum { TELLS_NO_VERSION = BUGGY };
-enum { BLOCKS = 4, WRITES = 12 };
+enum { BLOCKS = 3, WRITES = 8 };
 
 struct block {
     uint64_t sum; /* of the rest */

@@ -18,7 +18,7 @@
 #include "corpus.h"
 
 enum { NAMES_NO_BLOCK = BUGGY };
-enum { BLOCKS = 4, WRITES = 12 };
+enum { BLOCKS = 3, WRITES = 8 };
 
 struct block {
     uint64_t sum; /* of the rest */
