@@ -5,9 +5,9 @@
 #
 # A bug is searched for in each model from SEARCHES (20) base seeds; how many runs that takes goes
 # to OUT/scenarios.tsv. It has to be found within 10,000 runs and a minute, in the same run in every
-# model, and as the failure that the file's opening comment names; the calm run without faults must
-# not show it. The fixed program has to survive ten times the median, and at least 200 runs, in
-# lockstep. `check.sh OUT SEARCHES NAME` does that for one bug, and says what is wrong.
+# model, and as the failure that the file's opening comment names; the calm run without faults and
+# power cuts must not show it. The fixed program has to survive ten times the median, and at least
+# 200 runs, in lockstep. `check.sh OUT SEARCHES NAME` does that for one bug, and says what is wrong.
 set -u
 export LC_ALL=C
 out=$1 searches=${2:-20} name=${3:-}
