@@ -93,7 +93,7 @@ bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule
 
 /* ── What happens, and ends ────────────────────────────────────────────────────────────────── */
 
-/* Every way into the host, and out of it, too; of peers that the rule names. */
+/* Every way into the host and, `out`, out of it, too: is cut, or mended. */
 static void cut(struct tdw_fate *fate, struct fated *f, bool out, bool on)
 {
     for (size_t i = 0; i < fate->count; i++) {
