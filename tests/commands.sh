@@ -86,6 +86,8 @@ expect 0 "does not say what has to survive" "$out/examples/echo" -n 3 --crash ev
 expect 1 "us; after a power cut of server at" "$bug" agreement -n 3 \
     --plan power-cut --crash every --trace-dir "$tmp/cuts"
 expect 1 "fails as before: key" "$bug" --replay "$(ls "$tmp"/cuts/agreement-*.tdw)"
+expect 0 "no place" sh -c '"$0" --replay "$1" | grep -q " at :0" || echo no place' \
+    "$bug" "$(ls "$tmp"/cuts/agreement-*.tdw)"
 expect 1 "acknowledged and are lost" "$store" agreement -n 3 --plan power-cut --crash every \
     --set 'disks.*.persistence=no-barriers' --trace-dir "$tmp/cuts"
 expect 2 "is not good for it" "$store" --crash sometimes

@@ -350,8 +350,9 @@ static int replay_kept(struct tdw_options *options, const struct tdw_run *run, s
            kept->answers_count, digest);
     if (!outcome.failed)
         return TDW_EXIT_OK;
-    printf("  fails as before: %s\n  in %s at %s\n", outcome.failure.text,
-           outcome.failure.task[0] ? outcome.failure.task : "(no task)", outcome.site);
+    printf("  fails as before: %s\n", outcome.failure.text);
+    if (outcome.failure.task[0])
+        printf("  in %s at %s\n", outcome.failure.task, outcome.site);
     return TDW_EXIT_FAILED;
 }
 
