@@ -57,6 +57,8 @@ static struct tdw_inode *image_inode(struct tdw_disk *disk, struct tdw_inode *fr
     to->xattrs_now = tdw__xattrs_ref(from->xattrs_now);
     to->xattrs_kept = tdw__xattrs_ref(from->xattrs_kept);
     to->syncs = NULL;
+    to->damage = NULL;
+    to->log_pins = 0; /* image_ops counts */
     to->locks = to->flocks = NULL;
     to->lock_queue = (struct tdw_waitq){0};
     to->lost_next = NULL;
@@ -135,8 +137,6 @@ struct tdw_disk *tdw__disk_image(struct tdw_disk *disk, struct tdw_memory *memor
         tdw__disk_free(to);
         return NULL;
     }
-    for (struct tdw_inode *inode = to->inodes_all; inode; inode = inode->next)
-        inode->log_pins = 0;
     tdw__disk_crash(to, survival);
     return to;
 }

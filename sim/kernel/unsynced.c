@@ -403,9 +403,10 @@ void tdw__unsynced_clear(struct tdw_disk *disk)
 /* sync(2), at once. */
 static void keep_everything(struct tdw_disk *disk)
 {
-    struct tdw_inode *inode = disk->inodes_all;
+    struct tdw_inode *inode;
 
     tdw__names_commit(disk, UINT64_MAX);
+    inode = disk->inodes_all;
     while (inode)
         if (tdw__is_dir(inode) && inode->names.dirty) {
             tdw__names_keep(inode, UINT64_MAX); /* which may free others */
