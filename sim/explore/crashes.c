@@ -62,14 +62,7 @@ static uint32_t choose(struct tdw_survival *survival, const char *point, uint32_
 
     if (cut->way < 2)
         return cut->way && strcmp(point, "mode") == 0;
-    return tdw__choose(cut->crashes->loop,
-                       &(struct tdw_choice){
-                           .kind = TDW_CHOOSE_CRASH,
-                           .ordinal = ordinal,
-                           .bound = bound,
-                           .actor = tdw__mix(tdw__hash_text(host->name), host->boots),
-                           .point = tdw__mix(tdw__hash_text(point), moment),
-                       });
+    return tdw__choose_cut(host, tdw__mix(tdw__hash_text(point), moment), ordinal, bound);
 }
 
 /* ── Recoveries ────────────────────────────────────────────────────────────────────────────── */

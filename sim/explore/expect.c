@@ -194,5 +194,5 @@ const struct tdw_goal *tdw__goal(size_t index)
 void tdw__goal_reached(const struct tdw_goal *const *entry)
 {
     if (goals.reached && entry >= goals.begin && entry < goals.begin + goals.count)
-        goals.reached[tdw__goal_first((size_t)(entry - goals.begin))]++;
+        goals.reached[entry - goals.begin]++;
 }

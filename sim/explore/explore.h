@@ -152,7 +152,7 @@ void tdw__event_text(const struct tdw_event *event, char *text, size_t bytes);
 size_t tdw__goals_count(void);
 void tdw__goals_into(uint64_t *counts);
 const struct tdw_goal *tdw__goal(size_t index);
-size_t tdw__goal_first(size_t index); /* of the same place: where it is counted */
+size_t tdw__goal_first(size_t index); /* of the same place: where it is added up */
 
 /* ── Many runs ─────────────────────────────────────────────────────────────────────────────── */
 

@@ -354,7 +354,7 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
         add_part(result, &shared->parts[i]);
         add_counts(counts, shared->counts + i * rules, rules);
         for (size_t j = 0; j < tdw__goals_count(); j++)
-            goals[j] += shared->goals[i * tdw__goals_count() + j];
+            goals[tdw__goal_first(j)] += shared->goals[i * tdw__goals_count() + j];
     }
     result->interrupted = shared->stop == SIGINT;
     result->stopped = shared->stop && !result->interrupted;

@@ -50,7 +50,7 @@ static const char *path_of(const void *object, char *to, size_t bytes)
 static bool hits(struct tdw_process *process, const struct tdw_op *op, enum tdw_kernel_point point,
                  const struct tdw_file *file, uint64_t bytes, uint64_t bound, struct tdw_blow *blow)
 {
-    struct tdw_gate *gate = process->ring.loop->gate;
+    const struct tdw_loop *loop = process->ring.loop;
     const struct tdw_hit hit = {.point = point,
                                 .host = process->host->name,
                                 .op = op,
@@ -61,7 +61,7 @@ static bool hits(struct tdw_process *process, const struct tdw_op *op, enum tdw_
                                 .path = path_of,
                                 .file = file};
 
-    return gate && gate->points >> point & 1 && gate->hit(gate, &hit, blow);
+    return tdw__point_asked(loop, point) && tdw__point_hit(loop, &hit, blow);
 }
 
 /* ── Sectors ───────────────────────────────────────────────────────────────────────────────── */

@@ -69,7 +69,7 @@ static void show(const struct tdw_host *host, uint8_t kind)
 /* By a plan a host may find another disk than it had: an empty one of the same kind. */
 static int wipe_if_hit(struct tdw_host *host)
 {
-    struct tdw_gate *gate = host->world->loop.gate;
+    const struct tdw_loop *loop = &host->world->loop;
     const struct tdw_hit hit = {.point = TDW_AT_DISK_WIPED,
                                 .host = host->name,
                                 .actor = tdw__hash_text(host->name),
@@ -77,7 +77,7 @@ static int wipe_if_hit(struct tdw_host *host)
     struct tdw_disk *disk;
     struct tdw_blow blow;
 
-    if (!gate || !(gate->points >> TDW_AT_DISK_WIPED & 1) || !gate->hit(gate, &hit, &blow))
+    if (!tdw__point_asked(loop, hit.point) || !tdw__point_hit(loop, &hit, &blow))
         return 0;
     disk = tdw__disk_new(host->world->loop.memory);
     if (!disk)
@@ -146,6 +146,18 @@ int tdw__sim_host_restart(struct tdw_host *host)
     return start_main(host);
 }
 
+uint32_t tdw__choose_cut(const struct tdw_host *host, uint64_t point, uint32_t ordinal,
+                         uint32_t bound)
+{
+    return tdw__choose(
+        &host->world->loop,
+        &(struct tdw_choice){.kind = TDW_CHOOSE_CRASH,
+                             .ordinal = ordinal,
+                             .bound = bound,
+                             .actor = tdw__mix(tdw__hash_text(host->name), host->boots),
+                             .point = point});
+}
+
 /* What a power cut leaves is asked for in the host's name. */
 struct asked {
     struct tdw_survival survival; /* first */
@@ -155,15 +167,8 @@ struct asked {
 static uint32_t choose(struct tdw_survival *survival, const char *point, uint32_t ordinal,
                        uint32_t bound)
 {
-    const struct tdw_host *host = ((const struct asked *)survival)->host;
-
-    return tdw__choose(
-        &host->world->loop,
-        &(struct tdw_choice){.kind = TDW_CHOOSE_CRASH,
-                             .ordinal = ordinal,
-                             .bound = bound,
-                             .actor = tdw__mix(tdw__hash_text(host->name), host->boots),
-                             .point = tdw__hash_text(point)});
+    return tdw__choose_cut(((const struct asked *)survival)->host, tdw__hash_text(point), ordinal,
+                           bound);
 }
 
 int tdw__sim_host_crash(struct tdw_host *host)

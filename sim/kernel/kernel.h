@@ -168,6 +168,20 @@ TDW_CALLS_TABLE(TDW_SIM_CALL, TDW_SIM_CALL_VOID)
 int tdw__sim_sys_fcntl(int fd, int cmd, uintptr_t arg);
 extern const struct tdw_calls tdw__sim_calls;
 
+/* ── Points of a plan (gate.h) ─────────────────────────────────────────────────────────────── */
+
+/* Does some rule name the point? Asked first: without a plan that is all it costs. */
+static inline bool tdw__point_asked(const struct tdw_loop *loop, enum tdw_kernel_point point)
+{
+    return TDW_UNLIKELY(loop->gate != NULL) && loop->gate->points >> point & 1;
+}
+/* Of a point that is asked: does it go wrong, and how? */
+static inline bool tdw__point_hit(const struct tdw_loop *loop, const struct tdw_hit *hit,
+                                  struct tdw_blow *blow)
+{
+    return loop->gate->hit(loop->gate, hit, blow);
+}
+
 /* ── Clocks and timers (clock.c, timer.c) ──────────────────────────────────────────────────── */
 
 bool tdw__clock_known(int clock); /* CLOCK_REALTIME, … */

@@ -729,9 +729,7 @@ void tdw__page_misdirect(struct tdw_inode *inode, uint64_t index, uint64_t to)
         return;
     page_dirty(&inode->pages, page, 0);
     lose(inode, page);
-    tdw__block_ref(inode->disk, block);
-    tdw__block_put(inode->disk, page->kept);
-    page->kept = block;
+    tdw__page_set_kept(inode, page, block);
     lose(inode, from);
 }
 

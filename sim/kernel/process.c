@@ -30,17 +30,17 @@ struct tdw_allocation {
 /* By a plan there is no memory. The runtime's own allocations are never asked about. */
 static bool is_refused(struct tdw_process *process, size_t bytes)
 {
-    struct tdw_gate *gate = process->ring.loop->gate;
+    struct tdw_loop *loop = process->ring.loop;
     struct tdw_hit hit = {.point = TDW_AT_MEMORY,
                           .host = process->host->name,
                           .actor = tdw__self->actor,
                           .bytes = bytes};
     struct tdw_blow blow;
 
-    if (!gate || !(gate->points >> TDW_AT_MEMORY & 1))
+    if (!tdw__point_asked(loop, TDW_AT_MEMORY))
         return false;
-    hit.ordinal = tdw__count(process->ring.loop, tdw__mix(hit.actor, TDW_AT_MEMORY));
-    return gate->hit(gate, &hit, &blow);
+    hit.ordinal = tdw__count(loop, tdw__mix(hit.actor, TDW_AT_MEMORY));
+    return tdw__point_hit(loop, &hit, &blow);
 }
 
 void *tdw__sim_malloc(size_t bytes)

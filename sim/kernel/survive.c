@@ -248,10 +248,7 @@ static uint64_t pick_size(struct survivors *s, struct tdw_inode *inode)
         return 0;
     while (--back && size->older)
         size = size->older;
-    for (const struct tdw_size *at = size; at; at = at->older)
-        if (at->bytes < inode->pages.pattern_kept)
-            inode->pages.pattern_kept = at->bytes;
-    inode->kept.size = size->bytes;
+    tdw__size_keep(inode, size);
     return size->change;
 }
 
@@ -266,8 +263,8 @@ static uint8_t shown(const struct survivors *s, const struct tdw_inode *inode,
     return old <= start ? 0xff : tdw__sectors(old - start, start + TDW_PAGE_BYTES - old);
 }
 
-/* Some sectors of each version, from the oldest on. What a truncation took does not come back with
- * a size that is younger than it, and the sectors `must` are those of the newest. */
+/* Some sectors of each version, from the oldest on. What a truncation did is there if it is older
+ * than the size that survives, and only then; the sectors `must` are those of the newest. */
 static void keep_page(struct survivors *s, struct tdw_inode *inode, struct tdw_page *page,
                       uint64_t size_change, uint8_t must)
 {
@@ -342,18 +339,13 @@ static void keep_flushed(struct survivors *s)
         if (!is_dirty(inode))
             continue;
         for (struct tdw_page *page = inode->pages.dirty, *next; page; page = next) {
-            struct tdw_version *version = page->newest;
+            const struct tdw_version *version = page->newest;
 
             next = page->next;
             while (version && !version->flushed)
                 version = version->older;
-            if (version) {
-                struct tdw_block *block = tdw__block_ref(s->disk, version->block);
-
-                tdw__versions_drop(s->disk, page, version->change);
-                tdw__page_set_kept(inode, page, block);
-                tdw__block_put(s->disk, block);
-            }
+            if (version)
+                tdw__version_keep(inode, page, version);
         }
         while (size && !size->flushed)
             size = size->older;
@@ -396,7 +388,9 @@ void tdw__disk_survive(struct tdw_disk *disk, struct tdw_survival *survival)
     enum mode mode;
 
     survival->what = words[NOTHING];
-    if (span_of(disk).last == 0 || (disk->no_barriers && forgets(&s)) || span_of(disk).last == 0)
+    if (span_of(disk).last == 0)
+        return;
+    if (disk->no_barriers && (forgets(&s) || span_of(disk).last == 0))
         return;
     mode = (enum mode)pick(&s, "mode", MODES);
     survival->what = words[mode];

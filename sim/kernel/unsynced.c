@@ -131,6 +131,24 @@ void tdw__sizes_drop(struct tdw_inode *inode, uint64_t change)
     }
 }
 
+void tdw__version_keep(struct tdw_inode *inode, struct tdw_page *page,
+                       const struct tdw_version *version)
+{
+    struct tdw_block *block = tdw__block_ref(inode->disk, version->block);
+
+    tdw__versions_drop(inode->disk, page, version->change);
+    tdw__page_set_kept(inode, page, block);
+    tdw__block_put(inode->disk, block);
+}
+
+void tdw__size_keep(struct tdw_inode *inode, const struct tdw_size *size)
+{
+    inode->kept.size = size->bytes;
+    for (; size; size = size->older)
+        if (size->bytes < inode->pages.pattern_kept)
+            inode->pages.pattern_kept = size->bytes;
+}
+
 /* All of a file up to `change`: pages as they were then, and the size. */
 void tdw__inode_keep_upto(struct tdw_inode *inode, uint64_t change)
 {
@@ -140,24 +158,16 @@ void tdw__inode_keep_upto(struct tdw_inode *inode, uint64_t change)
         return;
     for (struct tdw_page *page = inode->pages.dirty, *next; page; page = next) {
         const struct tdw_version *version = tdw__version_at(page, change);
-        struct tdw_block *block = version ? version->block : NULL;
 
         next = page->next;
-        if (!version)
-            continue;
-        tdw__block_ref(inode->disk, block);
-        tdw__versions_drop(inode->disk, page, change);
-        tdw__page_set_kept(inode, page, block);
-        tdw__block_put(inode->disk, block);
+        if (version)
+            tdw__version_keep(inode, page, version);
     }
     while (size && size->change > change)
         size = size->older;
     if (!size)
         return;
-    inode->kept.size = size->bytes;
-    for (const struct tdw_size *at = size; at; at = at->older)
-        if (at->bytes < inode->pages.pattern_kept)
-            inode->pages.pattern_kept = at->bytes;
+    tdw__size_keep(inode, size);
     tdw__sizes_drop(inode, change);
 }
 

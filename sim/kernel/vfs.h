@@ -449,7 +449,12 @@ void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t se
 void tdw__versions_drop(struct tdw_disk *disk, struct tdw_page *page, uint64_t change);
 /* The newest up to `change`; NULL. */
 const struct tdw_version *tdw__version_at(const struct tdw_page *page, uint64_t change);
+/* The page is after a power cut as that version of it, and those up to it are not needed any more. */
+void tdw__version_keep(struct tdw_inode *inode, struct tdw_page *page,
+                       const struct tdw_version *version);
 void tdw__size_add(struct tdw_inode *inode); /* the size is now as it is */
+/* The kept size is that one; what was seeded reaches no farther than it and those before it. */
+void tdw__size_keep(struct tdw_inode *inode, const struct tdw_size *size);
 void tdw__sizes_drop(struct tdw_inode *inode, uint64_t change);
 /* An operation on names begins, lets names lead elsewhere, ends. */
 void tdw__name_op_begin(struct tdw_disk *disk);

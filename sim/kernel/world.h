@@ -160,6 +160,9 @@ struct tdw_process *tdw__process_find(const struct tdw_host *host, int pid);
 struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*main)(void *),
                               void *arg);
 void tdw__hosts_free(struct tdw_world *world);
+/* What a power cut of the host leaves: a choice of kind crash, in its name and its boot's. */
+uint32_t tdw__choose_cut(const struct tdw_host *host, uint64_t point, uint32_t ordinal,
+                         uint32_t bound);
 
 /* recovery.c: from now on `shown` is called, between two items, whenever something happened to the
  * disk of `host` that a power cut could show; NULL: no more. */

@@ -385,7 +385,7 @@ static uint64_t jitter_ns(struct tdw_world *world, const struct tdw_link *link, 
 bool tdw__way_hit(const struct tdw_way *way, enum tdw_kernel_point point, uint64_t bytes,
                   uint64_t actor, uint32_t ordinal, uint32_t bound, struct tdw_blow *blow)
 {
-    struct tdw_gate *gate = way->from->world->loop.gate;
+    const struct tdw_loop *loop = &way->from->world->loop;
     const struct tdw_hit hit = {.point = point,
                                 .host = way->from->name,
                                 .peer = way->to->name,
@@ -394,8 +394,8 @@ bool tdw__way_hit(const struct tdw_way *way, enum tdw_kernel_point point, uint64
                                 .bytes = bytes,
                                 .bound = bound};
 
-    return TDW_UNLIKELY(gate != NULL) && gate->points >> point & 1 && way->from != way->to &&
-           gate->hit(gate, &hit, blow);
+    return tdw__point_asked(loop, point) && way->from != way->to &&
+           tdw__point_hit(loop, &hit, blow);
 }
 
 /* What a plan adds to a packet's time. */
