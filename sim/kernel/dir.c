@@ -11,8 +11,8 @@
  * What a rename changed becomes durable in one piece, whichever of its directories is synced: its
  * names form a ring, and a ring is kept as a whole. A rename that would become durable in a place
  * without a durable path makes the names on that path durable too, since otherwise syncing could
- * lose what was durable before, or close a circle of directories. Nothing else is kept that was not
- * asked for.
+ * lose what was durable before, or close a circle of directories; and a removal of a directory
+ * makes durable what emptied it. Nothing else is kept that was not asked for.
  *
  * Invariants: a name is in its directory's dirty list exactly while now and kept differ, and only
  * then in a ring of more than itself. links_now and links_kept count names. `now` of a directory
@@ -290,6 +290,8 @@ void tdw__name_remove(struct tdw_name *name, uint64_t now_ns)
     touch(dir, now_ns);
     tdw__name_op_begin(dir->disk);
     set_now(name, NULL);
+    if (tdw__is_dir(inode))
+        tdw__name_op_removes(dir->disk, inode);
     tdw__name_op_end(dir->disk);
     name_settle(name);
     tdw__inode_settle(inode);
@@ -316,7 +318,9 @@ int tdw__name_move(struct tdw_name *from, struct tdw_inode *dir, const char *tex
     tdw__name_op_begin(dir->disk);
     set_now(to, inode);
     set_now(from, NULL);
-    if (old)
+    if (old && tdw__is_dir(old))
+        tdw__name_op_removes(dir->disk, old);
+    else if (old)
         tdw__name_op_flushes(dir->disk, inode);
     tdw__name_op_end(dir->disk);
     dirty_add(from);
@@ -434,6 +438,13 @@ void tdw__names_unpin(struct tdw_inode *lost)
     }
 }
 
+/* What was done in a directory before it was removed: moved files have their other name by that. */
+static void batch_add_below(struct batch *batch, const struct tdw_inode *removed)
+{
+    while (removed->names.dirty)
+        batch_add(batch, removed->names.dirty);
+}
+
 void tdw__names_keep(struct tdw_inode *dir, uint64_t upto)
 {
     struct batch batch = {.tail = &batch.head};
@@ -446,9 +457,12 @@ void tdw__names_keep(struct tdw_inode *dir, uint64_t upto)
         if (next && !next->dirty) /* it was of the same ring: begin anew */
             next = dir->names.dirty;
     }
-    for (struct tdw_name *name = batch.head; name; name = name->dirty_next)
+    for (struct tdw_name *name = batch.head; name; name = name->dirty_next) {
         if (name->renamed && name->now)
             batch_add_path(&batch, name->dir);
+        if (name->kept && tdw__is_dir(name->kept) && name->kept->links_now == 0)
+            batch_add_below(&batch, name->kept);
+    }
     tdw__names_unpin(batch_keep(&batch));
 }
 

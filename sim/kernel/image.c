@@ -108,6 +108,8 @@ static bool image_ops(struct tdw_disk *to, const struct tdw_disk *from)
             return false;
         to->op_open->flushed = op->flushed;
         to->op_open->flushes = op->flushes ? op->flushes->image : NULL;
+        if (op->removes)
+            tdw__name_op_removes(to, op->removes->image);
         for (const struct tdw_name_change *change = op->changes; change; change = change->next)
             tdw__name_op_change(change->name->image, change->inode ? change->inode->image : NULL);
         to->op_open->moves_dir = op->moves_dir;

@@ -203,6 +203,8 @@ static void op_free(struct tdw_disk *disk, struct tdw_name_op *op, bool settle)
             tdw__inode_settle(dir);
         tdw__pool_put(&disk->name_changes, change);
     }
+    if (op->removes && --op->removes->log_pins == 0 && settle)
+        tdw__inode_settle(op->removes);
     tdw__pool_put(&disk->name_ops, op);
 }
 
@@ -239,6 +241,14 @@ void tdw__name_op_flushes(struct tdw_disk *disk, struct tdw_inode *inode)
 {
     if (disk->op_open && (disk->profile == TDW_EXT4 || disk->profile == TDW_NO_BARRIERS))
         disk->op_open->flushes = inode;
+}
+
+void tdw__name_op_removes(struct tdw_disk *disk, struct tdw_inode *dir)
+{
+    if (!disk->op_open)
+        return;
+    disk->op_open->removes = dir;
+    dir->log_pins++;
 }
 
 void tdw__name_op_end(struct tdw_disk *disk)
@@ -279,11 +289,12 @@ void tdw__names_commit(struct tdw_disk *disk, uint64_t upto)
 }
 
 /* An operation stands on those before it that changed one of its names, or gave a directory in
- * which one is its place; and a move of a directory on all such moves before it, so that no circle
- * can be left. Whatever becomes durable does so with all that it stands on. */
+ * which one is its place; a removal of a directory on those that emptied it; and a move of a
+ * directory on all such moves before it, so that no circle can be left. Whatever becomes durable
+ * does so with all that it stands on. */
 static bool is_blocked(const struct tdw_name_op *op, bool moves)
 {
-    bool blocked = op->moves_dir && moves;
+    bool blocked = (op->moves_dir && moves) || (op->removes && op->removes->blocked_below);
 
     for (const struct tdw_name_change *change = op->changes; change; change = change->next)
         blocked |= change->name->blocked || change->name->dir->blocked;
@@ -292,12 +303,16 @@ static bool is_blocked(const struct tdw_name_op *op, bool moves)
 
 static void unblock(struct tdw_disk *disk)
 {
-    for (struct tdw_name_op *op = disk->op_first; op; op = op->next)
+    for (struct tdw_name_op *op = disk->op_first; op; op = op->next) {
+        if (op->removes)
+            op->removes->blocked_below = false;
         for (struct tdw_name_change *change = op->changes; change; change = change->next) {
             change->name->blocked = change->name->dir->blocked = false;
+            change->name->dir->blocked_below = false;
             if (change->inode)
                 change->inode->blocked = false;
         }
+    }
 }
 
 void tdw__names_commit_some(struct tdw_disk *disk, bool (*picked)(void *arg), void *arg)
@@ -312,7 +327,7 @@ void tdw__names_commit_some(struct tdw_disk *disk, bool (*picked)(void *arg), vo
         }
         moves |= op->moves_dir;
         for (struct tdw_name_change *change = op->changes; change; change = change->next) {
-            change->name->blocked = true;
+            change->name->blocked = change->name->dir->blocked_below = true;
             if (change->inode)
                 change->inode->blocked = true;
         }
@@ -328,7 +343,8 @@ static bool is_needed(const struct tdw_name_op *op, const struct tdw_inode *dir,
 
     for (const struct tdw_name_change *change = op->changes; change; change = change->next)
         needed |= change->name->dir == dir || (inode && change->inode == inode) ||
-                  change->name->blocked || (change->inode && change->inode->blocked);
+                  change->name->blocked || change->name->dir->blocked_below ||
+                  (change->inode && change->inode->blocked);
     return needed;
 }
 
@@ -344,6 +360,8 @@ void tdw__names_commit_of(struct tdw_disk *disk, uint64_t upto, const struct tdw
         moves |= op->moves_dir;
         for (struct tdw_name_change *change = op->changes; change; change = change->next)
             change->name->blocked = change->name->dir->blocked = true;
+        if (op->removes)
+            op->removes->blocked_below = true;
     }
     unblock(disk);
     for (struct tdw_name_op *op = disk->op_first, *next; op; op = next) {

@@ -177,8 +177,8 @@ void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **recor
 /* The power went: the content is what was kept. */
 void tdw__pages_revert(struct tdw_inode *inode);
 void tdw__pages_free(struct tdw_inode *inode);
-/* `to`, on an image, has the content of `from`: its tree as long as nothing is dirty, or a copy, the
- * log included. 0 or -ENOMEM. */
+/* `to`, on an image, has the content of `from`: its tree as long as nothing is dirty, or a copy,
+ * the log included. 0 or -ENOMEM. */
 int tdw__pages_image(struct tdw_inode *to, const struct tdw_inode *from);
 /* The file takes no space any more, though its content is there; it takes space again. */
 void tdw__pages_uncount(struct tdw_inode *inode);
@@ -242,10 +242,11 @@ struct tdw_inode {
     uint32_t sizes_count;
     uint32_t links_now, links_kept; /* names that lead here */
     uint32_t pins, log_pins;        /* log_pins: operations on names that may come back */
-    bool linkable;  /* made by O_TMPFILE without O_EXCL: may be given a first name */
-    bool marked;    /* reached, while the disk looks for what survived */
-    bool forgotten; /* only a kept name leads here; takes no space now */
-    bool blocked;   /* unsynced.c: an operation that names it is left out */
+    bool linkable;      /* made by O_TMPFILE without O_EXCL: may be given a first name */
+    bool marked;        /* reached, while the disk looks for what survived */
+    bool forgotten;     /* only a kept name leads here; takes no space now */
+    bool blocked;       /* unsynced.c: an operation that names it is left out */
+    bool blocked_below; /* … or one on the names in it */
 
     struct tdw_lock *locks, *flocks; /* lock.c: record locks by owner and start; whole-file locks */
     struct tdw_waitq lock_queue;
@@ -372,8 +373,8 @@ int tdw__name_move(struct tdw_name *from, struct tdw_inode *dir, const char *tex
 void tdw__name_exchange(struct tdw_name *a, struct tdw_name *b, uint64_t now_ns);
 /* Its memory, when all of the disk goes. */
 void tdw__name_drop(struct tdw_disk *disk, struct tdw_name *name);
-/* The name `from` of another disk, on the image of `dir`, leading to the images of what it leads to.
- * false: no memory. */
+/* The name `from` of another disk, on the image of `dir`, leading to the images of what it leads
+ * to. false: no memory. */
 bool tdw__name_image(struct tdw_inode *dir, struct tdw_name *from);
 /* The names of `dir` that have been dirty since change `upto` or longer become durable, as they are
  * now. */
@@ -431,6 +432,7 @@ struct tdw_name_op { /* an operation on names: what it changed, changes in one p
     uint64_t change;
     struct tdw_name_change *changes;
     struct tdw_inode *flushes; /* whose data come with it (replace by rename); or NULL */
+    struct tdw_inode *removes; /* the directory that is no more; or NULL */
     bool moves_dir;            /* a directory gets another place */
     bool flushed, needed;
 };
@@ -449,7 +451,8 @@ void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t se
 void tdw__versions_drop(struct tdw_disk *disk, struct tdw_page *page, uint64_t change);
 /* The newest up to `change`; NULL. */
 const struct tdw_version *tdw__version_at(const struct tdw_page *page, uint64_t change);
-/* The page is after a power cut as that version of it, and those up to it are not needed any more. */
+/* The page is after a power cut as that version of it, and those up to it are not needed any more.
+ */
 void tdw__version_keep(struct tdw_inode *inode, struct tdw_page *page,
                        const struct tdw_version *version);
 void tdw__size_add(struct tdw_inode *inode); /* the size is now as it is */
@@ -460,6 +463,7 @@ void tdw__sizes_drop(struct tdw_inode *inode, uint64_t change);
 void tdw__name_op_begin(struct tdw_disk *disk);
 void tdw__name_op_change(struct tdw_name *name, struct tdw_inode *inode);
 void tdw__name_op_flushes(struct tdw_disk *disk, struct tdw_inode *inode);
+void tdw__name_op_removes(struct tdw_disk *disk, struct tdw_inode *dir);
 void tdw__name_op_end(struct tdw_disk *disk);
 /* The operations on names up to `change` become durable, in order: a journal is committed. */
 void tdw__names_commit(struct tdw_disk *disk, uint64_t change);

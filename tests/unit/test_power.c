@@ -497,6 +497,94 @@ static void a_sync_commits_the_journal_where_there_is_one(void **state)
     }
 }
 
+/* ── Directories that go ───────────────────────────────────────────────────────────────────── */
+
+/* Every file has one name, whatever happens: files are moved, and never over one another. */
+static void files_are_all_there(struct tdw_disk *disk, const char *where)
+{
+    int files = 0;
+
+    for (const struct tdw_inode *inode = disk->inodes_all; inode; inode = inode->next) {
+        if (!tdw__is_reg(inode))
+            continue;
+        files++;
+        if (inode->links_now != 1)
+            fail_msg("%s: a file has %u names", where, inode->links_now);
+    }
+    if (files != FILES)
+        fail_msg("%s: %d files are left", where, files);
+}
+
+static void move_files_and_directories(void)
+{
+    static const char *const dirs[] = {"/a", "/b", "/c", "/a/d", "/b/d"};
+    char from[16], to[16];
+
+    snprintf(from, sizeof from, "%s/%u", dirs[below(&dice, 5)], below(&dice, FILES));
+    snprintf(to, sizeof to, "%s/%u", dirs[below(&dice, 5)], below(&dice, FILES));
+    switch (below(&dice, 8)) {
+    case 0:
+        RIG(&rig, unlinkat, AT_FDCWD, dirs[below(&dice, 5)], AT_REMOVEDIR);
+        break;
+    case 1:
+        RIG(&rig, mkdirat, AT_FDCWD, dirs[below(&dice, 5)], 0755);
+        break;
+    case 2:
+        RIG(&rig, renameat, AT_FDCWD, dirs[below(&dice, 5)], AT_FDCWD, dirs[below(&dice, 5)], 0);
+        break;
+    case 3: {
+        const int fd = open_at(below(&dice, 2) ? dirs[below(&dice, 5)] : "/", O_RDONLY);
+
+        if (fd >= 0) {
+            RIG(&rig, fsync, fd, 0);
+            RIG(&rig, close, fd);
+        }
+        break;
+    }
+    default:
+        RIG(&rig, renameat, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    }
+}
+
+/* A power cut on an image of the disk, which goes on. */
+static void cut_image(const char *where)
+{
+    struct answers answers = {.survival = {.choose = answer}, .mode = -1};
+    struct tdw_memory *memory = tdw__memory_new();
+    struct tdw_disk *image = tdw__disk_image(rig.disk, memory, &answers.survival);
+
+    assert_non_null(image);
+    files_are_all_there(image, where);
+    tdw__disk_free(image);
+    tdw__memory_free(memory);
+}
+
+static void moved_files_outlive_the_directories_they_came_from(void **state)
+{
+    (void)state;
+    for (int p = 0; p < TDW_PERSISTENCES; p++)
+        for (int run = 0; run < 500; run++) {
+            const char *where = tdw_persistence_name((enum tdw_persistence)p);
+
+            teardown(NULL);
+            rig_init(&rig, NULL);
+            for (unsigned i = 0; i < FILES; i++) {
+                char path[16];
+
+                snprintf(path, sizeof path, "/%c/%u", 'a' + (int)(i % 3), i);
+                tdw__disk_seed_file(rig.disk, path, 1, i);
+            }
+            tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
+            for (int step = (int)below(&dice, 30); step >= 0; step--) {
+                move_files_and_directories();
+                if (below(&dice, 8) == 0)
+                    cut_image(where);
+            }
+            cut_power(-1, below(&dice, 4) == 0);
+            files_are_all_there(rig.disk, where);
+        }
+}
+
 int tests_power(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -508,6 +596,7 @@ int tests_power(void)
         TEST(names_are_left_in_order_or_not),
         TEST(replace_by_rename_is_helped_by_one_file_system),
         TEST(a_sync_commits_the_journal_where_there_is_one),
+        TEST(moved_files_outlive_the_directories_they_came_from),
     };
 #undef TEST
 
