@@ -30,7 +30,8 @@ struct fated { /* a host, and until when what is done to it lasts; 0: nothing is
     struct tdw_host *host;
     const char *name;
     uint64_t crashed, paused, cut, deaf;
-    bool own; /* the test's */
+    size_t peers; /* how many hosts there were when it was cut off */
+    bool own;     /* the test's */
 };
 
 struct tdw_fate {
@@ -93,10 +94,13 @@ bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule
 
 /* ── What happens, and ends ────────────────────────────────────────────────────────────────── */
 
-/* Every way into the host and, `out`, out of it, too: is cut, or mended. */
+/* Every way into the host and, `out`, out of it, too: is cut, or mended. Hosts that are new since
+ * it was cut have ways of their own. */
 static void cut(struct tdw_fate *fate, struct fated *f, bool out, bool on)
 {
-    for (size_t i = 0; i < fate->count; i++) {
+    if (on)
+        f->peers = fate->count;
+    for (size_t i = 0; i < f->peers; i++) {
         const struct fated *peer = &fate->hosts[i];
 
         if (peer == f)

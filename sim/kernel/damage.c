@@ -7,8 +7,8 @@
  *     fsync  ─▶ points sync/error, sync/lie      ─▶ what was to be kept is not
  *
  * The content itself stays as it was written: damage is an overlay, so a second read sees the same,
- * and a write repairs it, as a drive does that puts a sector elsewhere. Pages that were written and
- * not synced are in memory; reading them does not meet the disk.
+ * and a write that reaches the disk repairs it, as a drive does that puts a sector elsewhere. Pages
+ * that were written and not synced are in memory; reading them does not meet the disk.
  *
  * A page whose write was lost, or dropped by a failed sync, has the bit TDW_PAGE_LOST: what
  * programs read is right, what a power cut leaves is not, and no sync changes that until it is
@@ -22,6 +22,8 @@
 #include <sim/kernel/world.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { SECTORS_PER_PAGE = TDW_PAGE_BYTES / TDW_SECTOR_BYTES };
 
 /* ── Points ────────────────────────────────────────────────────────────────────────────────── */
 
@@ -66,6 +68,12 @@ static bool hits(struct tdw_process *process, const struct tdw_op *op, enum tdw_
 
 /* ── Sectors ───────────────────────────────────────────────────────────────────────────────── */
 
+/* Its page was written, and has not reached the disk. */
+static bool is_in_memory(struct tdw_inode *inode, uint64_t sector)
+{
+    return tdw__page_is_dirty(inode, sector / SECTORS_PER_PAGE);
+}
+
 static struct tdw_damage **damage_at(struct tdw_inode *inode, uint64_t sector)
 {
     struct tdw_damage **at = &inode->damage;
@@ -79,7 +87,7 @@ static void damage_add(struct tdw_inode *inode, uint64_t sector, bool rot)
 {
     struct tdw_damage **at = damage_at(inode, sector);
 
-    if (*at || tdw__page_is_dirty(inode, sector / (TDW_PAGE_BYTES / TDW_SECTOR_BYTES)))
+    if (*at || is_in_memory(inode, sector))
         return;
     *at = tdw__memory_get(inode->disk->memory, sizeof **at);
     if (*at)
@@ -98,6 +106,25 @@ void tdw__damage_free(struct tdw_inode *inode)
 {
     while (inode->damage)
         damage_take(inode, &inode->damage);
+}
+
+static void damage_take_sectors(struct tdw_inode *inode, uint64_t first, uint64_t end)
+{
+    for (struct tdw_damage **at = &inode->damage; *at;)
+        if ((*at)->sector >= first && (*at)->sector < end)
+            damage_take(inode, at);
+        else
+            at = &(*at)->next;
+}
+
+void tdw__damage_heal(struct tdw_inode *inode, uint64_t index)
+{
+    damage_take_sectors(inode, index * SECTORS_PER_PAGE, (index + 1) * SECTORS_PER_PAGE);
+}
+
+void tdw__damage_cut(struct tdw_inode *inode, uint64_t size)
+{
+    damage_take_sectors(inode, (size + TDW_SECTOR_BYTES - 1) / TDW_SECTOR_BYTES, UINT64_MAX);
 }
 
 bool tdw__damage_copy(struct tdw_inode *to, const struct tdw_inode *from)
@@ -133,7 +160,8 @@ int64_t tdw__damage_read(struct tdw_process *process, const struct tdw_op *op,
     for (const struct tdw_damage *damage = inode->damage; damage; damage = damage->next) {
         const uint64_t start = damage->sector * TDW_SECTOR_BYTES;
 
-        if (damage->rot || start + TDW_SECTOR_BYTES <= pos || start >= pos + left)
+        if (damage->rot || is_in_memory(inode, damage->sector) || start + TDW_SECTOR_BYTES <= pos ||
+            start >= pos + left)
             continue;
         if (start <= pos)
             return -EIO;
@@ -142,13 +170,13 @@ int64_t tdw__damage_read(struct tdw_process *process, const struct tdw_op *op,
     return (int64_t)left;
 }
 
-void tdw__damage_rot(const struct tdw_inode *inode, uint64_t pos, void *to, size_t bytes)
+void tdw__damage_rot(struct tdw_inode *inode, uint64_t pos, void *to, size_t bytes)
 {
     for (const struct tdw_damage *damage = inode->damage; damage; damage = damage->next) {
         const uint64_t bit = tdw__mix(damage->sector, TDW_K2) % (TDW_SECTOR_BYTES * 8);
         const uint64_t at = damage->sector * TDW_SECTOR_BYTES + bit / 8;
 
-        if (damage->rot && at >= pos && at < pos + bytes)
+        if (damage->rot && at >= pos && at < pos + bytes && !is_in_memory(inode, damage->sector))
             ((uint8_t *)to)[at - pos] ^= (uint8_t)(1 << bit % 8);
     }
 }
@@ -164,14 +192,6 @@ void tdw__damage_write(struct tdw_process *process, const struct tdw_op *op, str
     const uint64_t there = inode->now.size / TDW_PAGE_BYTES;
     struct tdw_blow blow;
 
-    for (struct tdw_damage **at = &inode->damage; *at;) {
-        const uint64_t start = (*at)->sector * TDW_SECTOR_BYTES;
-
-        if (start < pos + bytes && start + TDW_SECTOR_BYTES > pos)
-            damage_take(inode, at);
-        else
-            at = &(*at)->next;
-    }
     if (hits(process, op, TDW_AT_WRITE_LOST, file, bytes, pages, &blow))
         tdw__page_lose(inode, first + blow.way);
     if (there > 0 && hits(process, op, TDW_AT_WRITE_MISDIRECTED, file, bytes, there, &blow))

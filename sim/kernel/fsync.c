@@ -102,9 +102,9 @@ static bool under_way(const struct tdw_fsync *sync)
     return other != NULL;
 }
 
-void tdw__syncs_apply(struct tdw_inode *inode)
+void tdw__syncs_apply(struct tdw_inode *inode, uint64_t change)
 {
-    while (inode->syncs)
+    while (inode->syncs && inode->syncs->change <= change)
         apply_first(inode);
 }
 

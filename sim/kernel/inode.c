@@ -156,7 +156,7 @@ void tdw__inode_set_size(struct tdw_inode *inode, uint64_t size)
 void tdw__inode_keep(struct tdw_inode *inode, uint64_t off, uint64_t end, bool data_only)
 {
     inode->disk->shown++;
-    tdw__syncs_apply(inode);
+    tdw__syncs_apply(inode, UINT64_MAX);
     tdw__pages_keep(inode, off, end);
     tdw__names_sync(inode, inode->now.size, inode->disk->changes, data_only);
     tdw__inode_keep_attributes(inode, &inode->now, inode->disk->changes, data_only);

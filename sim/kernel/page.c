@@ -290,6 +290,8 @@ static void page_keep(struct tdw_inode *inode, struct tdw_page *page)
 {
     if (TDW_UNLIKELY(page->bits & TDW_PAGE_LOST))
         return;
+    if (TDW_UNLIKELY(inode->damage != NULL))
+        tdw__damage_heal(inode, page->index);
     if (page->kept != page->now) {
         tdw__block_put(inode->disk, page->kept);
         page->kept = tdw__block_ref(inode->disk, page->now);
@@ -363,6 +365,7 @@ static void page_drop(struct tdw_inode *inode, struct tdw_page *page, bool cut)
         count_space(inode, -1);
     tdw__block_put(inode->disk, page->now);
     page->now = TDW_HOLE;
+    page->bits &= ~(uint32_t)TDW_PAGE_LOST;
     if (inode->disk->log)
         tdw__version_add(inode, page, 0xff, cut);
     if (inode->syncs || inode->disk->log) /* what was before may be kept yet, or come back */
@@ -466,6 +469,7 @@ static int zero_part(struct tdw_inode *inode, uint64_t off, uint64_t end, bool c
         return err;
     }
     memset(page->now->bytes + off % TDW_PAGE_BYTES, 0, (size_t)(end - off));
+    page->bits &= ~(uint32_t)TDW_PAGE_LOST;
     if (inode->disk->log)
         tdw__version_add(inode, page, tdw__sectors(off % TDW_PAGE_BYTES, (size_t)(end - off)), cut);
     page_dirty(&inode->pages, page, TDW_PAGE_WHOLE);
@@ -481,6 +485,8 @@ int tdw__pages_cut(struct tdw_inode *inode, uint64_t size)
 
     if (tree_own(inode))
         return -ENOMEM;
+    if (TDW_UNLIKELY(inode->damage != NULL))
+        tdw__damage_cut(inode, size);
     page = page_find(pages, size / TDW_PAGE_BYTES);
 
     /* A pristine page needs no zeros: the pattern will end here. */
@@ -659,6 +665,8 @@ static void page_apply(struct tdw_inode *inode, struct tdw_page *page, struct td
         page_keep(inode, page);
         return;
     }
+    if (TDW_UNLIKELY(inode->damage != NULL))
+        tdw__damage_heal(inode, page->index);
     tdw__block_put(inode->disk, page->kept);
     page->kept = block;
     page_dirty(&inode->pages, page, page->now == TDW_HOLE ? TDW_PAGE_CUT : 0);
@@ -689,6 +697,8 @@ void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records,
 
 void tdw__page_set_kept(struct tdw_inode *inode, struct tdw_page *page, struct tdw_block *block)
 {
+    if (TDW_UNLIKELY(inode->damage != NULL))
+        tdw__damage_heal(inode, page->index);
     tdw__block_ref(inode->disk, block);
     tdw__block_put(inode->disk, page->kept);
     page->kept = block;
@@ -706,7 +716,7 @@ bool tdw__page_is_dirty(struct tdw_inode *inode, uint64_t index)
 static void lose(struct tdw_inode *inode, struct tdw_page *page)
 {
     page->bits |= TDW_PAGE_LOST;
-    tdw__versions_drop(inode->disk, page, UINT64_MAX);
+    tdw__versions_lose(inode->disk, page);
 }
 
 void tdw__page_lose(struct tdw_inode *inode, uint64_t index)

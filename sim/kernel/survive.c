@@ -238,8 +238,9 @@ static void names_in_any_order(struct survivors *s)
     }
 }
 
-/* One of the sizes that the file had; up to which change that reaches. */
-static uint64_t pick_size(struct survivors *s, struct tdw_inode *inode)
+/* One of the sizes that the file had; up to which change that reaches. What the file had before and
+ * still has lies below `*old`. */
+static uint64_t pick_size(struct survivors *s, struct tdw_inode *inode, uint64_t *old)
 {
     const struct tdw_size *size = inode->sizes;
     uint32_t back = pick(s, "size", (uint64_t)inode->sizes_count + 1);
@@ -249,6 +250,9 @@ static uint64_t pick_size(struct survivors *s, struct tdw_inode *inode)
     while (--back && size->older)
         size = size->older;
     tdw__size_keep(inode, size);
+    for (const struct tdw_size *at = size; at; at = at->older)
+        if (at->least < *old)
+            *old = at->least;
     return size->change;
 }
 
@@ -263,25 +267,34 @@ static uint8_t shown(const struct survivors *s, const struct tdw_inode *inode,
     return old <= start ? 0xff : tdw__sectors(old - start, start + TDW_PAGE_BYTES - old);
 }
 
+/* The `n`th before the newest. */
+static const struct tdw_version *nth(const struct tdw_page *page, uint32_t n)
+{
+    const struct tdw_version *version = page->newest;
+
+    while (n-- > 0)
+        version = version->older;
+    return version;
+}
+
 /* Some sectors of each version, from the oldest on. What a truncation did is there if it is older
- * than the size that survives, and only then; the sectors `must` are those of the newest. */
+ * than the size that survives, and only then; if it is not, nothing is that was written after it,
+ * among its zeros. The sectors `must` are those of the newest. */
 static void keep_page(struct survivors *s, struct tdw_inode *inode, struct tdw_page *page,
                       uint64_t size_change, uint8_t must)
 {
-    const struct tdw_version *versions[TDW_VERSIONS_MAX + 1];
     const uint32_t how = pick(s, "page", must == 0xff ? 1 : 3);
-    uint32_t count = 0;
     uint8_t bytes[TDW_PAGE_BYTES];
 
-    for (const struct tdw_version *at = page->newest; at; at = at->older)
-        versions[count++] = at;
     tdw__page_copy(inode, page->index, page->kept, inode->pages.pattern_kept, bytes);
-    while (count-- > 0) {
-        const struct tdw_version *version = versions[count];
+    for (uint32_t n = page->versions; n-- > 0;) {
+        const struct tdw_version *version = nth(page, n);
         uint8_t mask = how == 1 ? 0xff : must;
 
+        if (version->cut && version->change > size_change)
+            break;
         if (version->cut)
-            mask = version->change <= size_change ? 0xff : 0;
+            mask = 0xff;
         else if (how == 2)
             mask |= s->tears ? (uint8_t)pick(s, "sectors", 256) : pick(s, "block", 2) ? 0xff : 0;
         if (s->tears)
@@ -295,8 +308,8 @@ static void keep_page(struct survivors *s, struct tdw_inode *inode, struct tdw_p
 
 static void keep_parts_of(struct survivors *s, struct tdw_inode *inode)
 {
-    const uint64_t old = inode->kept.size;
-    const uint64_t size_change = pick_size(s, inode);
+    uint64_t old = inode->kept.size;
+    const uint64_t size_change = pick_size(s, inode, &old);
 
     for (struct tdw_page *page = inode->pages.dirty, *next; page; page = next) {
         next = page->next;
@@ -350,7 +363,7 @@ static void keep_flushed(struct survivors *s)
         while (size && !size->flushed)
             size = size->older;
         if (size) {
-            inode->kept.size = size->bytes;
+            tdw__size_keep(inode, size);
             tdw__sizes_drop(inode, size->change);
         }
         trim(inode);

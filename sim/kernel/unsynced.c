@@ -17,10 +17,13 @@
  *
  * Syncs drop what they cover. With a drive that has no barriers they do not, they only mark it.
  *
- * Bounds: a page and a size have 16 versions, of which the two oldest are merged when there would
- * be more: one possible state less. Of operations on names 1,024 are kept; beyond that the oldest
- * becomes durable, as a journal that is full is written. Without memory for a version the state is
- * not one that a power cut may leave.
+ * Bounds: a page and a size have 16 versions. When there would be more the oldest are merged: the
+ * newer of two takes the number of the older one, as if what is done by then had been done sooner,
+ * in one piece. That is a state less, and none that could not be, as long as a truncation stays
+ * together with the size that it made: so only writes to a page are merged alone, and anything else
+ * with all that happened to the file meanwhile. Of operations on names 1,024 are kept; beyond that
+ * the oldest becomes durable, as a journal that is full is written. Without memory for a version
+ * the state is not one that a power cut may leave.
  *
  * Cost, where disk->log: a copied block and a version for each page that is written. Called by
  * page.c, inode.c, dir.c, fsync.c; survive.c reads it.
@@ -36,20 +39,83 @@ static void version_free(struct tdw_disk *disk, struct tdw_version *version)
     tdw__pool_put(&disk->versions, version);
 }
 
-/* The oldest of too many goes. One that the drive has acknowledged has been drained to the disk. */
-static void versions_merge(struct tdw_inode *inode, struct tdw_page *page)
+/* `newer` and the one before it become one. What only the older one was acknowledged for by the
+ * drive has been drained to the disk. */
+static void versions_merge(struct tdw_inode *inode, struct tdw_page *page,
+                           struct tdw_version *newer)
 {
-    struct tdw_version *second = page->newest;
+    struct tdw_version *older = newer->older;
 
-    while (second->older->older)
-        second = second->older;
-    second->sectors |= second->older->sectors;
-    second->cut |= second->older->cut;
-    if (second->older->flushed)
-        tdw__page_set_kept(inode, page, second->older->block);
-    version_free(inode->disk, second->older);
-    second->older = NULL;
+    if (older->flushed && !newer->flushed)
+        tdw__page_set_kept(inode, page, older->block);
+    newer->change = older->change;
+    newer->sectors |= older->sectors;
+    newer->cut |= older->cut;
+    newer->older = older->older;
+    version_free(inode->disk, older);
     page->versions--;
+}
+
+static void sizes_merge(struct tdw_inode *inode, struct tdw_size *newer)
+{
+    struct tdw_size *older = newer->older;
+
+    if (older->flushed && !newer->flushed)
+        tdw__size_keep(inode, older);
+    newer->change = older->change;
+    newer->least = older->least < newer->least ? older->least : newer->least;
+    newer->older = older->older;
+    tdw__pool_put(&inode->disk->sizes, older);
+    inode->sizes_count--;
+}
+
+/* What happened to the file from `first` to `last` happened in one piece. */
+static void collapse(struct tdw_inode *inode, uint64_t first, uint64_t last)
+{
+    for (struct tdw_page *page = inode->pages.dirty; page; page = page->next)
+        for (struct tdw_version *at = page->newest; at; at = at->older) {
+            if (at->change < first || at->change > last)
+                continue;
+            while (at->older && at->older->change >= first)
+                versions_merge(inode, page, at);
+            at->change = first;
+        }
+    for (struct tdw_size *at = inode->sizes; at; at = at->older) {
+        if (at->change < first || at->change > last)
+            continue;
+        while (at->older && at->older->change >= first)
+            sizes_merge(inode, at);
+        at->change = first;
+    }
+}
+
+/* Not while a sync is under way: what it covers has to stay apart from what it does not. */
+static void versions_bound(struct tdw_inode *inode, struct tdw_page *page)
+{
+    while (page->versions > TDW_VERSIONS_MAX && !inode->syncs) {
+        struct tdw_version *second = page->newest;
+
+        while (second->older->older)
+            second = second->older;
+        if (second->cut)
+            collapse(inode, second->older->change, second->change);
+        else
+            versions_merge(inode, page, second);
+    }
+}
+
+/* Half of them at once: each time costs a look at all that is dirty. */
+static void sizes_bound(struct tdw_inode *inode)
+{
+    const struct tdw_size *middle = inode->sizes, *oldest;
+
+    if (inode->sizes_count <= TDW_SIZES_MAX || inode->syncs)
+        return;
+    for (uint32_t i = 0; i < TDW_SIZES_MAX / 2; i++)
+        middle = middle->older;
+    for (oldest = middle; oldest->older;)
+        oldest = oldest->older;
+    collapse(inode, oldest->change, middle->change);
 }
 
 void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t sectors, bool cut)
@@ -66,8 +132,8 @@ void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t se
     *version = (struct tdw_version){
         page->newest, tdw__block_ref(disk, page->now), disk->changes + cut, sectors, cut, false};
     page->newest = version;
-    if (++page->versions > TDW_VERSIONS_MAX)
-        versions_merge(inode, page);
+    page->versions++;
+    versions_bound(inode, page);
 }
 
 void tdw__versions_drop(struct tdw_disk *disk, struct tdw_page *page, uint64_t change)
@@ -80,6 +146,17 @@ void tdw__versions_drop(struct tdw_disk *disk, struct tdw_page *page, uint64_t c
         struct tdw_version *version = *at;
 
         *at = version->older;
+        version_free(disk, version);
+        page->versions--;
+    }
+}
+
+void tdw__versions_lose(struct tdw_disk *disk, struct tdw_page *page)
+{
+    while (page->newest && !page->newest->flushed) {
+        struct tdw_version *version = page->newest;
+
+        page->newest = version->older;
         version_free(disk, version);
         page->versions--;
     }
@@ -99,21 +176,16 @@ const struct tdw_version *tdw__version_at(const struct tdw_page *page, uint64_t 
 void tdw__size_add(struct tdw_inode *inode)
 {
     struct tdw_disk *disk = inode->disk;
-    struct tdw_size *size = tdw__pool_get(&disk->sizes), *second;
+    struct tdw_size *size = tdw__pool_get(&disk->sizes);
 
     disk->changes++;
     disk->shown++;
     if (!size)
         return;
-    *size = (struct tdw_size){inode->sizes, disk->changes, inode->now.size, false};
+    *size = (struct tdw_size){inode->sizes, disk->changes, inode->now.size, inode->now.size, false};
     inode->sizes = size;
-    if (++inode->sizes_count <= TDW_SIZES_MAX)
-        return;
-    for (second = inode->sizes; second->older->older; second = second->older)
-        ;
-    if (second->older->flushed)
-        inode->kept.size = second->older->bytes;
-    tdw__sizes_drop(inode, second->older->change);
+    inode->sizes_count++;
+    sizes_bound(inode);
 }
 
 void tdw__sizes_drop(struct tdw_inode *inode, uint64_t change)
@@ -145,8 +217,8 @@ void tdw__size_keep(struct tdw_inode *inode, const struct tdw_size *size)
 {
     inode->kept.size = size->bytes;
     for (; size; size = size->older)
-        if (size->bytes < inode->pages.pattern_kept)
-            inode->pages.pattern_kept = size->bytes;
+        if (size->least < inode->pages.pattern_kept)
+            inode->pages.pattern_kept = size->least;
 }
 
 /* All of a file up to `change`: pages as they were then, and the size. */
@@ -274,8 +346,10 @@ static void op_commit(struct tdw_disk *disk, struct tdw_name_op *op)
 {
     struct tdw_inode *lost = NULL;
 
-    if (op->flushes)
+    if (op->flushes) {
+        tdw__syncs_apply(op->flushes, op->change); /* else they take it back when they end */
         tdw__inode_keep_upto(op->flushes, op->change);
+    }
     for (struct tdw_name_change *change = op->changes; change; change = change->next)
         tdw__name_keep_as(change->name, change->inode, &lost);
     op_free(disk, op, true);
@@ -445,6 +519,8 @@ static void keep_everything(struct tdw_disk *disk)
     for (inode = disk->inodes_all; inode; inode = inode->next)
         if (tdw__is_reg(inode))
             tdw__inode_keep(inode, 0, (uint64_t)TDW_FILE_BYTES_MAX, false);
+        else
+            inode->kept = inode->now, tdw__xattrs_keep(inode);
 }
 
 void tdw__disk_persistence(struct tdw_disk *disk, enum tdw_persistence profile)

@@ -326,8 +326,8 @@ struct tdw_fsync {
     uint64_t off, end;
     bool data_only;
 };
-/* All that are under way take effect: somebody keeps what is newer. */
-void tdw__syncs_apply(struct tdw_inode *inode);
+/* Those under way that began by `change` take effect: somebody keeps what is newer. */
+void tdw__syncs_apply(struct tdw_inode *inode, uint64_t change);
 
 /* ── Damage (damage.c) ─────────────────────────────────────────────────────────────────────── */
 
@@ -342,10 +342,13 @@ bool tdw__damage_copy(struct tdw_inode *to, const struct tdw_inode *from); /* fa
  * -EIO. What was read is then as rotten as the disk. */
 int64_t tdw__damage_read(struct tdw_process *process, const struct tdw_op *op,
                          struct tdw_file *file, uint64_t pos, size_t left);
-void tdw__damage_rot(const struct tdw_inode *inode, uint64_t pos, void *to, size_t bytes);
+void tdw__damage_rot(struct tdw_inode *inode, uint64_t pos, void *to, size_t bytes);
 /* [pos, pos + bytes) has been written. */
 void tdw__damage_write(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
                        uint64_t pos, size_t bytes);
+/* A page has been written to the disk; what lies at or behind `size` is of no file any more. */
+void tdw__damage_heal(struct tdw_inode *inode, uint64_t index);
+void tdw__damage_cut(struct tdw_inode *inode, uint64_t size);
 /* An fsync is about to take effect: does it keep what it was for, say so without, fail and leave it
  * as it is, or fail and drop it? */
 enum tdw_sync_fate { TDW_SYNC_KEEPS, TDW_SYNC_LIES, TDW_SYNC_FAILS, TDW_SYNC_DROPS };
@@ -418,6 +421,7 @@ struct tdw_version { /* a page, as a change left it */
 struct tdw_size { /* a file's size, as a change left it */
     struct tdw_size *older;
     uint64_t change, bytes;
+    uint64_t least; /* of it, and of those that were merged into it */
     bool flushed;
 };
 
@@ -449,6 +453,8 @@ static inline uint8_t tdw__sectors(size_t skip, size_t bytes)
 void tdw__version_add(struct tdw_inode *inode, struct tdw_page *page, uint8_t sectors, bool cut);
 /* Those up to `change` are not needed any more. */
 void tdw__versions_drop(struct tdw_disk *disk, struct tdw_page *page, uint64_t change);
+/* Those that no drive has acknowledged are never going to be durable. */
+void tdw__versions_lose(struct tdw_disk *disk, struct tdw_page *page);
 /* The newest up to `change`; NULL. */
 const struct tdw_version *tdw__version_at(const struct tdw_page *page, uint64_t change);
 /* The page is after a power cut as that version of it, and those up to it are not needed any more.

@@ -166,6 +166,40 @@ static void rot_stays_until_it_is_written(void **state)
     SEEN(0, 0, 0, 'b');
 }
 
+static void reads_again(void)
+{
+    const int fd = open_file();
+
+    note(filled(fd, 0));
+    tdw_close(fd);
+}
+
+/* What was written over it went with the power. */
+static void rot_is_back_when_the_write_was_not_durable(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/disk/read/rot, nth: 1}]", reads_twice, reads_again, 1);
+    SEEN(0, 0, 0, 'b', 0);
+}
+
+static void reads_and_syncs(void)
+{
+    const int fd = old_file();
+
+    note(filled(fd, 0));
+    fill(fd, 0, 'b');
+    tdw_fsync(fd);
+    note(filled(fd, 0));
+    tdw_close(fd);
+}
+
+static void rot_is_gone_when_it_was(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/disk/read/rot, nth: 1}]", reads_and_syncs, reads_again, 1);
+    SEEN(0, 0, 'b', 'b');
+}
+
 /* ── Writing ───────────────────────────────────────────────────────────────────────────────── */
 
 static void writes_a_page(void)
@@ -324,6 +358,8 @@ int tests_damage(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_read_cannot_until_it_is_written),
         cmocka_unit_test(rot_stays_until_it_is_written),
+        cmocka_unit_test(rot_is_back_when_the_write_was_not_durable),
+        cmocka_unit_test(rot_is_gone_when_it_was),
         cmocka_unit_test(a_lost_write_is_seen_after_a_crash),
         cmocka_unit_test(a_misdirected_write_is_another_pages),
         cmocka_unit_test(a_failed_sync_drops_what_it_was_for),

@@ -106,9 +106,8 @@ static void two_hosts(void (*server)(void *), void (*client)(void *))
     tdw_faults_begin();
     test.server = tdw_host("server", server, NULL);
     test.client = tdw_host("client", client, NULL);
-    test.address = (struct sockaddr_in){.sin_family = AF_INET,
-                                        .sin_port = htons(PORT),
-                                        .sin_addr = tdw_host_ipv4(test.server)};
+    test.address = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = tdw_host_ipv4(test.server)};
     tdw_host_boot(test.server);
     tdw_host_boot(test.client);
 }
@@ -256,6 +255,29 @@ static void a_partition_keeps_packets_away(void **state)
     assert_int_equal(test.got, DATAGRAMS); /* who is deaf reaches others */
 }
 
+static void latecomer(void *unused)
+{
+    (void)unused;
+    two_hosts(receiver, sender);
+    tdw_sleep(70 * MS);
+    tdw_host_boot(tdw_host("late", waiter, NULL));
+}
+
+static void latecomers(void *unused)
+{
+    (void)unused;
+    tdw_spawn_stackful("late", latecomer, NULL);
+}
+
+static void who_comes_during_a_partition_is_not_part_of_it(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/partition, match: {host: server}, at: 50ms,"
+        "         action: {down: 50ms}}]",
+        latecomers);
+    assert_in_range(test.got, DATAGRAMS - 52, DATAGRAMS - 48);
+}
+
 static void healed(void *unused)
 {
     (void)unused;
@@ -384,6 +406,7 @@ int tests_fate(void)
         cmocka_unit_test(a_paused_host_goes_on_behind),
         cmocka_unit_test(some_of_a_group_are_spared),
         cmocka_unit_test(a_partition_keeps_packets_away),
+        cmocka_unit_test(who_comes_during_a_partition_is_not_part_of_it),
         cmocka_unit_test(healing_ends_it_all),
         cmocka_unit_test(clocks_jump_and_drift),
         cmocka_unit_test(memory_may_be_refused),

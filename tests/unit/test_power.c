@@ -87,6 +87,11 @@ static void sync_path(const char *path)
     RIG(&rig, close, fd);
 }
 
+static void cut_off(int fd, int bytes)
+{
+    assert_int_equal(rig_raw(&rig, TDW_OP_FTRUNCATE, fd, NULL, 0, (uint64_t)bytes), 0);
+}
+
 /* ── Data ──────────────────────────────────────────────────────────────────────────────────── */
 
 /* What the file may be after a cut: each sector any of these writes (0: zeros), the size, in
@@ -316,6 +321,243 @@ static void what_was_cut_off_does_not_come_back_with_a_later_size(void **state)
                 for (int i = 3; i < 21; i++)
                     assert_int_equal(found[i], 0);
             RIG(&rig, close, fd);
+        }
+}
+
+/* ── Many changes, none of them synced ─────────────────────────────────────────────────────── */
+
+enum { CHANGES = 90 };
+
+/* All that the file was, oldest first. */
+static struct {
+    uint8_t sectors[CHANGES + 1][SECTORS];
+    int sizes[CHANGES + 1];
+    int count;
+} past;
+
+static void remember(void)
+{
+    memcpy(past.sectors[past.count], model.now, SECTORS);
+    past.sizes[past.count++] = model.size_now;
+}
+
+static bool was_so(const uint8_t found[SECTORS], int size)
+{
+    for (int i = 0; i < past.count; i++)
+        if (past.sizes[i] == size && memcmp(past.sectors[i], found, (size_t)size) == 0)
+            return true;
+    return false;
+}
+
+static void append_or_cut_off(int fd)
+{
+    if (model.size_now > 0 && below(&dice, 6) == 0) {
+        model.size_now = (uint8_t)below(&dice, model.size_now);
+        memset(model.now + model.size_now, 0, (size_t)(SECTORS - model.size_now));
+        cut_off(fd, model.size_now * SECTOR);
+    } else if (model.size_now < SECTORS) {
+        write_sectors(fd, model.size_now, 1, (uint8_t)past.count);
+    } else {
+        return;
+    }
+    remember();
+}
+
+/* However many states there were, a file that grows and is cut off is left as it was once. */
+static void a_moment_is_a_state_that_there_was(void **state)
+{
+    (void)state;
+    for (int p = TDW_STRICT; p < TDW_NO_BARRIERS; p++) {
+        unsigned early = 0;
+
+        for (int run = 0; run < 400; run++) {
+            uint8_t found[SECTORS];
+            int fd, size;
+
+            memset(&model, 0, sizeof model);
+            past.count = 0;
+            remember();
+            tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
+            fd = must_open("/file", O_RDWR | O_CREAT | O_TRUNC);
+            sync_path("/file");
+            sync_path("/");
+            for (uint32_t steps = below(&dice, CHANGES); steps > 0; steps--)
+                append_or_cut_off(fd);
+            cut_power(2, false);
+            fd = must_open("/file", O_RDWR);
+            size = read_sectors(fd, found);
+            assert_true(was_so(found, size));
+            early += size != model.size_now;
+            RIG(&rig, close, fd);
+        }
+        assert_true(early > 100);
+    }
+}
+
+/* A second sector is there from the second write on, and the first is written many times more. */
+static void data_is_there_with_the_size_that_shows_it(void **state)
+{
+    (void)state;
+    for (int p = TDW_EXT4; p < TDW_NO_BARRIERS; p++)
+        for (int run = 0; run < 200; run++) {
+            uint8_t found[SECTORS];
+            int fd;
+
+            memset(&model, 0, sizeof model);
+            tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
+            fd = must_open("/file", O_RDWR | O_CREAT | O_TRUNC);
+            sync_path("/file");
+            sync_path("/");
+            write_sectors(fd, 0, 1, 1);
+            write_sectors(fd, 1, 1, 2);
+            for (uint8_t i = 3; i < 40; i++)
+                write_sectors(fd, 0, 1, i);
+            cut_power(2, false);
+            fd = must_open("/file", O_RDWR);
+            if (read_sectors(fd, found) == 2)
+                assert_int_equal(found[1], 2);
+            RIG(&rig, close, fd);
+        }
+}
+
+/* 512 times "A" were durable; the file was cut off, and ten times "B" written. */
+static void what_came_after_a_truncation_is_not_there_without_it(void **state)
+{
+    (void)state;
+    for (int p = TDW_STRICT; p < TDW_NO_BARRIERS; p++)
+        for (int run = 0; run < 200; run++) {
+            uint8_t bytes[SECTOR];
+            int fd, n;
+
+            tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
+            fd = must_open("/file", O_RDWR | O_CREAT | O_TRUNC);
+            memset(bytes, 'A', sizeof bytes);
+            RIG(&rig, write, fd, bytes, SECTOR, 0);
+            sync_path("/file");
+            sync_path("/");
+            cut_off(fd, 0);
+            RIG(&rig, write, fd, "BBBBBBBBBB", 10, 0);
+            cut_power(-1, false);
+            fd = must_open("/file", O_RDWR);
+            n = RIG(&rig, read, fd, bytes, SECTOR, 0);
+            assert_true(n == 0 || n == 10 || n == SECTOR);
+            for (int i = 0; i < n; i++)
+                assert_true(bytes[i] == (n == SECTOR ? 'A' : 'B') ||
+                            (p == TDW_STRICT && n == 10 && bytes[i] == 0));
+            RIG(&rig, close, fd);
+        }
+}
+
+/* ── Syncs and what comes between ──────────────────────────────────────────────────────────── */
+
+static void write_byte(int fd, char byte)
+{
+    assert_int_equal(RIG(&rig, write, fd, &byte, 1, 0), 1);
+}
+
+static int first_byte(const char *path)
+{
+    const int fd = open_at(path, O_RDONLY);
+    uint8_t byte = 0;
+
+    if (fd < 0)
+        return fd;
+    RIG(&rig, read, fd, &byte, 1, 0);
+    RIG(&rig, close, fd);
+    return byte;
+}
+
+/* ext4 brings the data along with a rename over a file: newer data than what a sync under way is
+ * about to keep. */
+static void a_sync_that_ends_late_takes_nothing_back(void **state)
+{
+    struct io_uring_sqe sqe = {0};
+    struct rig_flight flight;
+    int fd;
+
+    (void)state;
+    tdw__disk_persistence(rig.disk, TDW_EXT4);
+    fd = must_open("/old", O_RDWR | O_CREAT);
+    write_byte(fd, 'o');
+    RIG(&rig, close, fd);
+    fd = must_open("/new", O_RDWR | O_CREAT);
+    write_byte(fd, '1');
+    io_uring_prep_fsync(&sqe, fd, 0);
+    assert_int_equal(rig_start(&rig, &flight, &sqe), 0);
+    write_byte(fd, '2');
+    assert_int_equal(RIG(&rig, renameat, AT_FDCWD, "/new", AT_FDCWD, "/old", 0), 0);
+    sync_path("/");
+    assert_int_equal(rig_land(&rig, &flight, true), 0);
+    cut_power(-1, true);
+    assert_int_equal(first_byte("/old"), '2');
+}
+
+static void a_lost_write_takes_no_older_one_along(void **state)
+{
+    (void)state;
+    for (int p = 0; p < TDW_PERSISTENCES; p++) {
+        int fd;
+
+        tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
+        fd = must_open("/file", O_RDWR | O_CREAT);
+        write_byte(fd, 'a');
+        sync_path("/file");
+        sync_path("/");
+        write_byte(fd, 'b');
+        tdw__page_lose(tdw__name_find(rig.disk->root, "file", 4)->now, 0);
+        RIG(&rig, fsync, fd, 0);
+        cut_power(-1, true);
+        assert_int_equal(first_byte("/file"), 'a');
+        RIG(&rig, unlinkat, AT_FDCWD, "/file", 0);
+    }
+}
+
+static void a_lost_page_that_is_cut_off_is_cut_off(void **state)
+{
+    (void)state;
+    for (int p = 0; p < TDW_PERSISTENCES; p++) {
+        int fd;
+
+        tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
+        fd = must_open("/file", O_RDWR | O_CREAT);
+        write_byte(fd, 'a');
+        sync_path("/file");
+        sync_path("/");
+        write_byte(fd, 'b');
+        tdw__page_lose(tdw__name_find(rig.disk->root, "file", 4)->now, 0);
+        cut_off(fd, 0);
+        cut_off(fd, 1);
+        RIG(&rig, fsync, fd, 0);
+        cut_power(-1, true);
+        assert_int_equal(first_byte("/file"), 0);
+        RIG(&rig, unlinkat, AT_FDCWD, "/file", 0);
+    }
+}
+
+/* A file that came with the disk is cut off, and grows: in many steps, or few. */
+static void what_was_seeded_does_not_come_back(void **state)
+{
+    (void)state;
+    for (int p = 0; p < TDW_PERSISTENCES; p++)
+        for (int more = 0; more < 40; more += 39) {
+            uint8_t byte = 1;
+            int fd;
+
+            tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
+            tdw__disk_seed_file(rig.disk, "/seeded", 3 * TDW_PAGE_BYTES, 7);
+            fd = must_open("/seeded", O_RDWR);
+            cut_off(fd, 0);
+            for (int i = 0; i <= more; i++)
+                cut_off(fd, 2 * TDW_PAGE_BYTES + i);
+            RIG(&rig, fsync, fd, 0);
+            cut_power(-1, true);
+            fd = must_open("/seeded", O_RDWR);
+            for (uint64_t at = 0; at < 2 * TDW_PAGE_BYTES; at += 100) {
+                assert_int_equal(RIG(&rig, read, fd, &byte, 1, at), 1);
+                assert_int_equal(byte, 0);
+            }
+            RIG(&rig, close, fd);
+            RIG(&rig, unlinkat, AT_FDCWD, "/seeded", 0);
         }
 }
 
@@ -593,6 +835,13 @@ int tests_power(void)
         TEST(calm_is_what_was_synced),
         TEST(only_a_drive_without_barriers_loses_what_was_synced),
         TEST(what_was_cut_off_does_not_come_back_with_a_later_size),
+        TEST(a_moment_is_a_state_that_there_was),
+        TEST(data_is_there_with_the_size_that_shows_it),
+        TEST(what_came_after_a_truncation_is_not_there_without_it),
+        TEST(a_sync_that_ends_late_takes_nothing_back),
+        TEST(a_lost_write_takes_no_older_one_along),
+        TEST(a_lost_page_that_is_cut_off_is_cut_off),
+        TEST(what_was_seeded_does_not_come_back),
         TEST(names_are_left_in_order_or_not),
         TEST(replace_by_rename_is_helped_by_one_file_system),
         TEST(a_sync_commits_the_journal_where_there_is_one),
