@@ -90,7 +90,7 @@ struct tdw_rule {
     char *point; /* a pattern */
     unsigned line, column;
     struct { /* for whom: NULL, 0: for everybody */
-        char *host, *process, *task, *path, *peer;
+        char *host, *process, *task, *path, *peer, *fd;
         uint8_t opcodes[32]; /* bits; all 0: any */
         bool by_opcode, by_size;
         uint64_t size_min, size_max;

@@ -94,7 +94,7 @@ static bool matches_task(const struct tdw_rule *rule, const struct tdw_task *tas
 }
 
 /* By the names in the entry. */
-static bool matches_path(const struct tdw_rule *rule, const struct tdw_op *op)
+static bool names_path(const struct tdw_rule *rule, const struct tdw_op *op)
 {
     const struct tdw_opcode *row = &tdw__opcodes[op->sqe.opcode];
     const char *first = (const char *)(uintptr_t)op->sqe.addr;
@@ -102,6 +102,21 @@ static bool matches_path(const struct tdw_rule *rule, const struct tdw_op *op)
 
     return (row->addr == TDW_W_PATH && first && tdw__glob(rule->match.path, first)) ||
            (row->off == TDW_W_PATH && second && tdw__glob(rule->match.path, second));
+}
+
+/* By what the entry's descriptor leads to. Asked for last, since it costs the most. */
+static bool matches_file(const struct tdw_rule *rule, const struct tdw_op *op)
+{
+    const bool by_entry = rule->match.path && names_path(rule, op);
+    struct tdw_described about;
+
+    if (!rule->match.fd && !rule->match.peer && (!rule->match.path || by_entry))
+        return true;
+    tdw_describe(op, &about);
+    return (!rule->match.fd || (about.kind && tdw__glob(rule->match.fd, about.kind))) &&
+           (!rule->match.peer || (about.peer[0] && tdw__glob(rule->match.peer, about.peer))) &&
+           (!rule->match.path || by_entry ||
+            (about.path[0] && tdw__glob(rule->match.path, about.path)));
 }
 
 static bool names_opcode(const struct tdw_rule *rule, uint8_t opcode)
@@ -119,9 +134,8 @@ static bool matches(const struct tdw_rule *rule, const struct tdw_op *op)
         (!tdw__point_is(opcode, TDW_POINT_SHORT) || op->sqe.len < rule->match.size_min ||
          op->sqe.len > rule->match.size_max))
         return false;
-    if (rule->match.path && !matches_path(rule, op))
-        return false;
-    return matches_ring(rule, op->task->ring) && matches_task(rule, op->task);
+    return matches_ring(rule, op->task->ring) && matches_task(rule, op->task) &&
+           matches_file(rule, op);
 }
 
 /* ── Does it fire? ─────────────────────────────────────────────────────────────────────────── */
@@ -347,6 +361,8 @@ static bool matches_hit(const struct tdw_rule *rule, const struct tdw_hit *hit)
     if (rule->match.path &&
         (!hit->path || !tdw__glob(rule->match.path, hit->path(hit->file, path, sizeof path))))
         return false;
+    if (rule->match.fd && (!hit->path || !tdw__glob(rule->match.fd, "file")))
+        return false;
     if (!hit->op)
         return !rule->match.process && !rule->match.task && !rule->match.by_opcode;
     if (rule->match.by_opcode && !names_opcode(rule, hit->op->sqe.opcode))
@@ -501,6 +517,11 @@ static struct tdw_place *place_named(struct tdw_faults *f, const char *name)
 /* libfiu does not say where it is asked from. */
 static const struct tdw_site by_libfiu = {"(libfiu)", "", "fault", 0};
 
+static bool is_about_files(const struct tdw_rule *rule)
+{
+    return rule->match.path || rule->match.fd || rule->match.peer;
+}
+
 static bool fails(struct tdw_faults *f, const struct tdw_place *place, const struct tdw_site *site)
 {
     struct tdw_task *task = tdw__self;
@@ -511,9 +532,9 @@ static bool fails(struct tdw_faults *f, const struct tdw_place *place, const str
     for (size_t i = 0; i < f->plan->rules_count && !yes; i++) {
         const struct tdw_rule *rule = &f->plan->rules[i];
 
-        if (!(place->rules[i / 64] >> i % 64 & 1) || !is_active(f, i, now) || rule->match.path ||
-            rule->match.by_opcode || rule->match.by_size || !matches_ring(rule, task->ring) ||
-            !matches_task(rule, task))
+        if (!(place->rules[i / 64] >> i % 64 & 1) || !is_active(f, i, now) ||
+            is_about_files(rule) || rule->match.by_opcode || rule->match.by_size ||
+            !matches_ring(rule, task->ring) || !matches_task(rule, task))
             continue;
         if (!counted)
             ordinal = tdw__count(f->loop, tdw__mix(task->actor ^ TDW_CHOOSE_FAULT, place->hash));

@@ -137,6 +137,24 @@ READ_TEXT(point, point)
 READ_TEXT(while, during_name)
 READ_TEXT(after, after)
 
+static void read_fd(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                    struct fy_node *value)
+{
+    static const char *const kinds[] = {"file",    "directory", "device", "pipe",
+                                        "tcp",     "udp",       "unix",   "socket",
+                                        "eventfd", "timerfd",   "epoll",  "io_uring"};
+    bool any = false;
+
+    keep_text(r, &rule->match.fd, key, value);
+    for (size_t i = 0; rule->match.fd && i < sizeof kinds / sizeof *kinds; i++)
+        any |= tdw__glob(rule->match.fd, kinds[i]);
+    if (rule->match.fd && !any)
+        tdw__read_wrong(r, value,
+                        "no descriptor is a '%.40s': file, directory, device, pipe, tcp, udp, "
+                        "unix, socket, eventfd, timerfd, epoll, io_uring",
+                        rule->match.fd);
+}
+
 static void read_one_opcode(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                             struct fy_node *value)
 {
@@ -208,7 +226,7 @@ static const struct key match_keys[] = {
     {"host", read_host, "a pattern"}, {"process", read_process, "a pattern"},
     {"task", read_task, "a pattern"}, {"peer", read_peer, "a pattern"},
     {"path", read_path, "a pattern"}, {"opcode", read_opcode, "read, write, …"},
-    {"size", read_size, ">=4k"},      {"peer", read_peer, "a pattern"},
+    {"size", read_size, ">=4k"},      {"fd", read_fd, "file, tcp, …"},
 };
 
 static void read_match(struct reader *r, struct tdw_rule *rule, struct fy_node *key,

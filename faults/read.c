@@ -306,7 +306,7 @@ void tdw_plan_free(struct tdw_plan *plan)
         char *const texts[] = {rule->name,          rule->point,      rule->match.host,
                                rule->match.process, rule->match.task, rule->match.path,
                                rule->during_name,   rule->after,      rule->match.peer,
-                               rule->spare.group};
+                               rule->match.fd,      rule->spare.group};
 
         for (size_t j = 0; j < sizeof texts / sizeof *texts; j++)
             free(texts[j]);

@@ -82,7 +82,7 @@ static void show_match(FILE *to, const struct tdw_rule *rule)
     const char *indent = "      ";
 
     if (!rule->match.host && !rule->match.process && !rule->match.task && !rule->match.path &&
-        !rule->match.peer && !rule->match.by_opcode && !rule->match.by_size)
+        !rule->match.peer && !rule->match.fd && !rule->match.by_opcode && !rule->match.by_size)
         return;
     fprintf(to, "    match:\n");
     show_text(to, "host", rule->match.host, indent);
@@ -90,6 +90,7 @@ static void show_match(FILE *to, const struct tdw_rule *rule)
     show_text(to, "task", rule->match.task, indent);
     show_text(to, "peer", rule->match.peer, indent);
     show_text(to, "path", rule->match.path, indent);
+    show_text(to, "fd", rule->match.fd, indent);
     if (rule->match.by_opcode)
         show_opcodes(to, rule);
     if (rule->match.by_size && rule->match.size_max == UINT64_MAX)

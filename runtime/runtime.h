@@ -61,9 +61,14 @@ struct tdw_backend_ops {
     void (*wake)(struct tdw_loop *loop);
     /* The op is final: drop what was taken for it at its start. */
     void (*release)(struct tdw_ring *ring, struct tdw_op *op, void *object);
+    /* What the op's descriptor leads to, for a gate; `to` says that it leads nowhere (gate.h). */
+    void (*describe)(const struct tdw_op *op, struct tdw_described *to);
     /* What a program asks of this kernel without waiting (calls.h). */
     const struct tdw_calls *calls;
 };
+
+/* The address that an entry itself says it goes to; NULL: it says none (describe.c). */
+const struct sockaddr *tdw__op_peer(const struct io_uring_sqe *sqe, socklen_t *bytes);
 
 /* ── Slots: the ops in flight ──────────────────────────────────────────────────────────────────
  * An op's user_data is its slot's index and generation, so an old cancel never hits a re-used or

@@ -104,6 +104,18 @@ struct tdw_gate {
     void (*host_made)(struct tdw_gate *gate, struct tdw_host *host, const char *name);
 };
 
+/* What an op is about: the open file that its descriptor leads to. */
+struct tdw_described {
+    const char *kind; /* "file", "directory", "device", "pipe", "tcp", "udp", "unix", "socket" (any
+                       * other), "eventfd", "timerfd", "epoll", "io_uring"; NULL: there is none */
+    char path[1024];  /* a path that leads to it, from its host's root; "": none is known */
+    char peer[128];   /* the host that it is connected to, or that the op itself names; its address,
+                       * where no host has that; "": none */
+};
+/* Of an op of a process that runs, by the kernel that it is for. Not for every op: a walk through
+ * the names of a disk, or several system calls. */
+void tdw_describe(const struct tdw_op *op, struct tdw_described *to);
+
 /* From now on `gate` is asked; NULL: everything passes. The gate is the caller's. */
 void tdw_gate_set(struct tdw_loop *loop, struct tdw_gate *gate);
 

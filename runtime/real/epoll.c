@@ -716,6 +716,7 @@ static const struct tdw_backend_ops epoll_backend = {
     .ended = tdw__real_ended,
     .wake = tdw__real_loop_wake,
     .release = tdw__real_release,
+    .describe = tdw__real_describe,
     .calls = &tdw__real_calls,
 };
 

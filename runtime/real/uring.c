@@ -704,6 +704,7 @@ static const struct tdw_backend_ops uring_backend = {
     .ended = tdw__real_ended,
     .wake = tdw__real_loop_wake,
     .release = tdw__real_release,
+    .describe = tdw__real_describe,
     .calls = &tdw__real_calls,
 };
 

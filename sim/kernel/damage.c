@@ -20,34 +20,11 @@
  */
 #include <sim/kernel/vfs.h>
 #include <sim/kernel/world.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { SECTORS_PER_PAGE = TDW_PAGE_BYTES / TDW_SECTOR_BYTES };
 
 /* ── Points ────────────────────────────────────────────────────────────────────────────────── */
-
-/* One of the paths that lead to an open file; only rules that ask for a path pay for the search. */
-static const char *path_of(const void *object, char *to, size_t bytes)
-{
-    const struct tdw_file *file = object;
-    const struct tdw_disk *disk = file->disk;
-
-    for (uint32_t i = 0; i <= disk->bucket_mask; i++)
-        for (const struct tdw_name *name = disk->buckets[i]; name; name = name->hash_next) {
-            int length;
-
-            if (name->now != file->inode)
-                continue;
-            length = tdw__names_path(name->dir, disk->root, to, bytes);
-            if (length > 0 && (size_t)length + name->bytes < bytes)
-                snprintf(to + length - 1, bytes - (size_t)length + 1, "%s%s", length > 2 ? "/" : "",
-                         name->text);
-            return to;
-        }
-    *to = '\0';
-    return to;
-}
 
 static bool hits(struct tdw_process *process, const struct tdw_op *op, enum tdw_kernel_point point,
                  const struct tdw_file *file, uint64_t bytes, uint64_t bound, struct tdw_blow *blow)
@@ -60,7 +37,7 @@ static bool hits(struct tdw_process *process, const struct tdw_op *op, enum tdw_
                                 .ordinal = op->ordinal,
                                 .bytes = bytes,
                                 .bound = bound < UINT32_MAX ? (uint32_t)bound : UINT32_MAX,
-                                .path = path_of,
+                                .path = tdw__file_path,
                                 .file = file};
 
     return tdw__point_asked(loop, point) && tdw__point_hit(loop, &hit, blow);

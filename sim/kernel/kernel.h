@@ -168,6 +168,8 @@ TDW_CALLS_TABLE(TDW_SIM_CALL, TDW_SIM_CALL_VOID)
 int tdw__sim_sys_fcntl(int fd, int cmd, uintptr_t arg);
 extern const struct tdw_calls tdw__sim_calls;
 
+void tdw__sim_describe(const struct tdw_op *op, struct tdw_described *to); /* describe.c */
+
 /* ── Points of a plan (gate.h) ─────────────────────────────────────────────────────────────── */
 
 /* Does some rule name the point? Asked first: without a plan that is all it costs. */

@@ -696,6 +696,9 @@ void tdw__file_accessed(struct tdw_file *file, uint64_t now_ns);
 void tdw__io_fill(struct tdw_io *io, const void *from, size_t bytes); /* into the program's */
 void tdw__io_take(struct tdw_io *io, void *to, size_t bytes);         /* out of the program's */
 
+/* One of the paths that lead to an open file, in `to`; "" if none does (describe.c). */
+const char *tdw__file_path(const void *file, char *to, size_t bytes);
+
 /* ── Paths (path.c) ────────────────────────────────────────────────────────────────────────── */
 
 enum tdw_walk_flags {

@@ -618,6 +618,7 @@ const struct tdw_backend_ops tdw__sim_backend = {
     .ended = tdw__process_ended,
     .release = sim_release,
     .wake = sim_wake,
+    .describe = tdw__sim_describe,
     .calls = &tdw__sim_calls,
 };
 

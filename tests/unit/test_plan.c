@@ -248,7 +248,8 @@ static void what_is_shown_is_the_same_plan(void **state)
         "- {point: app/*, every: 9, while: \"rule 3\", between: [1ms, 2s]}\n"
         "- {point: tdw/op/recv/delay, once: true, action: {delay: 1500us}, match: {size: '>9'}}\n"
         "- {point: app/each, exhaustive: true, spare: {group: 'r*', keep: 2}}\n"
-        "- {point: tdw/clock/step, match: {host: x, peer: y}, action: {step: -5ms, ppm: -7}}\n"
+        "- {point: tdw/clock/step, match: {host: x, peer: y, fd: 't*'}, action: {step: -5ms, ppm: "
+        "-7}}\n"
         "- {point: app/never, p: 0}\n";
     struct tdw_plan *plan, *again;
     char *first, *second;
@@ -449,6 +450,71 @@ static void rules_say_at_which_op_and_what(void **state)
     under("rules: [{point: tdw/op/write/error, match: {host: other}}]", writes, host_judge);
     under("rules: [{point: tdw/op/fsync/cancel, match: {process: 'main#*', task: '*/test#0'}}]",
           writes, cancel_judge);
+}
+
+/* What the descriptors lead to: two files, a pipe, an eventfd, a socket on its way to main. */
+static void reaches(void *unused)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof to;
+    const int file = tdw_open("file", O_RDWR | O_CREAT | O_TRUNC, 0644);
+    const int other = tdw_open("other", O_RDWR | O_CREAT | O_TRUNC, 0644);
+    const int socket = tdw_sys_socket(AF_INET, SOCK_DGRAM, 0);
+    const int counter = tdw_sys_eventfd(0, 0);
+    const uint64_t one = 1;
+    int ends[2];
+
+    (void)unused;
+    tdw_sys_pipe2(ends, 0);
+    tdw_sys_bind(socket, (struct sockaddr *)&to, sizeof to);
+    tdw_sys_getsockname(socket, (struct sockaddr *)&to, &bytes);
+    seen[0] = tdw_pwrite(file, "0123", 4, 0);
+    seen[1] = tdw_pwrite(other, "0123", 4, 0);
+    seen[2] = tdw_write(ends[1], "01", 2);
+    seen[3] = tdw_write(counter, &one, sizeof one);
+    seen[4] = tdw_sendto(socket, "0", 1, 0, (struct sockaddr *)&to, sizeof to);
+    seen[5] = tdw_connect(socket, (struct sockaddr *)&to, sizeof to);
+    seen[6] = tdw_send(socket, "0", 1, 0);
+    seen[7] = tdw_unlink("other");
+    seen[8] = tdw_unlink("file");
+    for (int i = 0; i < 2; i++)
+        tdw_close(ends[i]);
+    tdw_close(socket);
+    tdw_close(counter);
+    tdw_close(file);
+    tdw_close(other);
+}
+
+static void kind_judge(void)
+{
+    SAW(4, 4, -EIO, -EBUSY, 1, 0, 1, 0, 0);
+}
+
+static void open_path_judge(void)
+{
+    SAW(4, -EIO, 2, 8, 1, 0, 1, 0, 0);
+}
+
+static void peer_judge(void)
+{
+    SAW(4, 4, 2, 8, -ENOBUFS, 0, -ENOBUFS, 0, 0);
+}
+
+static void rules_say_which_files_and_peers(void **state)
+{
+    (void)state;
+    under("rules: [{point: tdw/op/write/error, match: {fd: pipe}, action: {error: EIO}},"
+          "        {point: tdw/op/*/error, match: {fd: event*, opcode: write},"
+          "         action: {error: EBUSY}}]",
+          reaches, kind_judge);
+    under("rules: [{point: tdw/op/*/error, match: {path: '/*other', opcode: write},"
+          "         action: {error: EIO}}]",
+          reaches, open_path_judge);
+    under("rules: [{point: tdw/op/send/error, match: {peer: main, fd: udp},"
+          "         action: {error: ENOBUFS}},"
+          "        {point: tdw/op/connect/error, match: {peer: main, fd: tcp}},"
+          "        {point: tdw/op/*/error, match: {peer: nobody}}]",
+          reaches, peer_judge);
 }
 
 /* The entry is as it was before, so that it can be used again. */
@@ -670,6 +736,7 @@ int tests_plan(void)
         TEST(what_is_shown_is_the_same_plan),
         TEST(keys_can_be_set),
         TEST(rules_say_at_which_op_and_what),
+        TEST(rules_say_which_files_and_peers),
         TEST(a_short_op_leaves_its_entry),
         TEST(a_delay_is_waited_for),
         TEST(rules_say_when),
