@@ -2,8 +2,8 @@
 /*
  * Fate: what a plan does to hosts, links and clocks as time goes by.
  *
- *     every millisecond of virtual time, for each host: what ended, ends: it boots, goes on, hears
- * again else the points of ticks are asked
+ *     every millisecond of virtual time, for each host:
+ *         what is over ends: it boots, goes on, hears again; else the points of ticks are asked
  *
  * Ops and packets have a moment at which something may go wrong with them; a machine has not. So a
  * task of the plan's own, `plan`, asks once a tick, keyed by the host's name and the number of the
@@ -25,13 +25,16 @@
 #include <tidewheel/world.h>
 
 enum { TICK_NS = 1000000, DOWN_NS = 10000000, STEPS = 2001, PPMS = 1001 };
+enum { TIMES = 10, BANDWIDTH = 10000 }; /* of what is slow, if the rule does not say */
 
-struct fated { /* a host, and until when what is done to it lasts; 0: nothing is */
+/* A host, and until when what is done to it lasts; 0: nothing is. */
+struct fated {
     struct tdw_host *host;
     const char *name;
-    uint64_t crashed, paused, cut, deaf;
-    size_t peers; /* how many hosts there were when it was cut off */
-    bool own;     /* the test's */
+    uint64_t crashed, paused, slow, hung, choked, cut, deaf;
+    const char *peers; /* from whom it is cut off; NULL: everybody … */
+    size_t peers_end;  /* … there was then */
+    bool own;          /* the test's */
 };
 
 struct tdw_fate {
@@ -73,11 +76,20 @@ void tdw__fate_host(struct tdw_fate *fate, struct tdw_host *host, const char *na
         (struct fated){.host = host, .name = name, .own = strcmp(name, "main") == 0};
 }
 
+struct tdw_host *tdw__fate_nth(const struct tdw_fate *fate, size_t n, const char **name)
+{
+    if (n >= fate->count)
+        return NULL;
+    *name = fate->hosts[n].name;
+    return fate->hosts[n].host;
+}
+
 /* ── Spare ─────────────────────────────────────────────────────────────────────────────────── */
 
 static bool is_whole(const struct fated *f)
 {
-    return tdw_host_running(f->host) && !f->crashed && !f->paused && !f->cut && !f->deaf;
+    return tdw_host_running(f->host) && !f->crashed && !f->paused && !f->slow && !f->hung &&
+           !f->choked && !f->cut && !f->deaf;
 }
 
 bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule, const char *host)
@@ -94,21 +106,26 @@ bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule
 
 /* ── What happens, and ends ────────────────────────────────────────────────────────────────── */
 
-/* Every way into the host and, `out`, out of it, too: is cut, or mended. Hosts that are new since
- * it was cut have ways of their own. */
-static void cut(struct tdw_fate *fate, struct fated *f, bool out, bool on)
+/* Every way into the host and, `out`, out of it, too: is cut, or mended. */
+static void cut_ways(struct tdw_fate *fate, const struct fated *f, bool out, bool on)
 {
-    if (on)
-        f->peers = fate->count;
-    for (size_t i = 0; i < f->peers; i++) {
+    for (size_t i = 0; i < f->peers_end; i++) {
         const struct fated *peer = &fate->hosts[i];
 
-        if (peer == f)
+        if (peer == f || (f->peers && !tdw__glob(f->peers, peer->name)))
             continue;
         tdw_link_cut(peer->host, f->host, on);
         if (out)
             tdw_link_cut(f->host, peer->host, on);
     }
+}
+
+/* Hosts that are made later have ways of their own. */
+static void cut_off(struct tdw_fate *fate, struct fated *f, bool out, const char *peers)
+{
+    f->peers = peers;
+    f->peers_end = fate->count;
+    cut_ways(fate, f, out, true);
 }
 
 static void undo(struct tdw_fate *fate, struct fated *f, uint64_t now)
@@ -121,13 +138,23 @@ static void undo(struct tdw_fate *fate, struct fated *f, uint64_t now)
         f->paused = 0;
         tdw_host_resume(f->host);
     }
+    if (f->slow && now >= f->slow) {
+        f->slow = 0;
+        tdw_host_slow(f->host, 1);
+    }
+    if (f->hung && now >= f->hung)
+        f->hung = 0;
+    if (f->choked && now >= f->choked) {
+        f->choked = 0;
+        tdw_host_bandwidth(f->host, 0);
+    }
     if (f->cut && now >= f->cut) {
         f->cut = 0;
-        cut(fate, f, true, false);
+        cut_ways(fate, f, true, false);
     }
     if (f->deaf && now >= f->deaf) {
         f->deaf = 0;
-        cut(fate, f, false, false);
+        cut_ways(fate, f, false, false);
     }
 }
 
@@ -149,13 +176,28 @@ static void act(struct tdw_fate *fate, struct fated *f, enum tdw_kernel_point po
         if (tdw_host_pause(f->host) == 0)
             f->paused = until;
         break;
+    case TDW_AT_HOST_SLOW:
+        f->slow = until;
+        tdw_host_slow(f->host, blow->times ? blow->times : TIMES);
+        break;
+    case TDW_AT_DISK_HANG:
+        f->hung = until;
+        tdw_host_disk_stall(f->host, until - now);
+        break;
+    case TDW_AT_DISK_READ_ONLY:
+        tdw_host_disk_read_only(f->host);
+        break;
     case TDW_AT_NET_PARTITION:
         f->cut = until;
-        cut(fate, f, true, true);
+        cut_off(fate, f, true, blow->peers);
         break;
     case TDW_AT_NET_DEAF:
         f->deaf = until;
-        cut(fate, f, false, true);
+        cut_off(fate, f, false, blow->peers);
+        break;
+    case TDW_AT_NET_SLOW:
+        f->choked = until;
+        tdw_host_bandwidth(f->host, blow->bandwidth ? blow->bandwidth : BANDWIDTH);
         break;
     case TDW_AT_CLOCK_STEP:
         tdw_host_step(f->host, blow->step_ns ? blow->step_ns : step * 1000000);
@@ -202,7 +244,8 @@ static void ask(struct tdw_fate *fate, struct fated *f, uint64_t now)
 static bool owes(const struct tdw_fate *fate)
 {
     for (size_t i = 0; i < fate->count; i++)
-        if (fate->hosts[i].crashed || fate->hosts[i].paused || fate->hosts[i].cut ||
+        if (fate->hosts[i].crashed || fate->hosts[i].paused || fate->hosts[i].slow ||
+            fate->hosts[i].hung || fate->hosts[i].choked || fate->hosts[i].cut ||
             fate->hosts[i].deaf)
             return true;
     return false;
@@ -219,7 +262,7 @@ static void ticked(struct tdw_op *op)
     struct tdw_fate *fate = tdw_of(op, struct ticking, op)->fate;
     struct tdw_loop *loop = tdw_loop();
     const uint64_t now = tdw_now();
-    const bool healed = tdw__faults_healed(fate->faults);
+    const bool healed = tdw__faults_healed(fate->faults, NULL);
 
     if (op->res == -ECANCELED) { /* the run ends: who stands still has to end, too */
         for (size_t i = 0; i < fate->count; i++)
@@ -229,8 +272,10 @@ static void ticked(struct tdw_op *op)
     }
     fate->tick++;
     for (size_t i = 0; i < fate->count; i++) {
-        undo(fate, &fate->hosts[i], healed ? UINT64_MAX : now);
-        if (!healed)
+        const bool spared = healed || tdw__faults_healed(fate->faults, fate->hosts[i].name);
+
+        undo(fate, &fate->hosts[i], spared ? UINT64_MAX : now);
+        if (!spared)
             ask(fate, &fate->hosts[i], now);
     }
     if (healed || (now >= fate->begins_ns && !owes(fate) && loop->backend->idle(loop)))

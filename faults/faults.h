@@ -5,7 +5,9 @@
  *     points.c    the names of the library's points, from the table of opcodes
  *     presets.c   plans that come with the library, as text
  *     read.c      YAML ─▶ document, and all that is wrong with it, in order
- *     keys.c      document ─▶ plan: what each mapping may have
+ *     mapping.c   mappings and values, whatever they are about
+ *     keys.c      document ─▶ rules: what each mapping may have
+ *     machines.c  document ─▶ what hosts, disks, clocks and links are; and they are made so
  *     set.c       --set: values put into the document
  *     value.c     durations, sizes, probabilities, error names, as people write them
  *     show.c      plan ─▶ YAML
@@ -23,6 +25,7 @@
 #include <tidewheel/disk.h>
 #include <tidewheel/fault.h>
 #include <tidewheel/gate.h>
+#include <tidewheel/net.h>
 
 /* ── Points (points.c) ─────────────────────────────────────────────────────────────────────── */
 
@@ -101,13 +104,15 @@ struct tdw_rule {
     int32_t during;            /* only while that rule is active; -1: always */
     char *during_name, *after; /* after: a mark */
     struct {
-        int error;         /* 0: one of the opcode's, by choice */
-        uint64_t bytes;    /* of a short op; 0: by choice */
-        uint64_t delay_ns; /* 0: by choice, up to 100 ms */
-        bool keep;         /* of a failed sync: what it was for */
-        uint64_t down_ns;  /* of what ends by itself; 0: 10 ms */
-        int64_t step_ns;   /* of a clock; 0: by choice, up to 1 s to either side */
-        int32_t ppm;       /* of a clock; 0: by choice, up to 500 to either side */
+        int error;          /* 0: one of the opcode's, by choice */
+        uint64_t bytes;     /* of a short op; 0: by choice */
+        uint64_t delay_ns;  /* 0: by choice, up to 100 ms */
+        bool keep;          /* of a failed sync: what it was for */
+        uint64_t down_ns;   /* of what ends by itself; 0: 10 ms */
+        int64_t step_ns;    /* of a clock; 0: by choice, up to 1 s to either side */
+        int32_t ppm;        /* of a clock; 0: by choice, up to 500 to either side */
+        uint64_t times;     /* of what is slow; 0: 10 */
+        uint64_t bandwidth; /* bytes a second; 0: 10,000 */
     } action;
     struct { /* hosts are only hurt as long as `keep` of those that match are whole */
         char *group;
@@ -131,14 +136,39 @@ struct tdw_disk_plan { /* what the disks of some hosts are */
     bool by_persistence;
     char *device; /* the name of a preset; NULL: as it is */
     uint64_t capacity, file_max;
+    int full;        /* what a full one answers; 0: ENOSPC */
+    uint64_t sector; /* what is written whole; 0: 512 */
 };
 
-enum { TDW_DISKS_MAX = 64, TDW_PLACES = 256 + TDW_KERNEL_POINTS_COUNT };
+struct tdw_host_plan { /* what some hosts are */
+    char *hosts;
+    uint64_t slow;        /* their ops take so many times as long; 0: once */
+    uint64_t descriptors; /* that a process may have; 0: as the kernel says */
+};
+
+struct tdw_clock_plan { /* what the clocks of some hosts are from the beginning */
+    char *hosts;
+    int64_t step_ns;
+    int32_t ppm;
+};
+
+struct tdw_link_plan { /* what the links between some hosts are */
+    char *ways;        /* "client -> server", "a* <-> b*" */
+    char *from, *to;   /* patterns */
+    bool both;
+    struct tdw_link link;
+};
+
+enum { TDW_SECTIONS_MAX = 64, TDW_PLACES = 256 + TDW_KERNEL_POINTS_COUNT };
 
 struct tdw_plan {
-    char *name;                  /* its file or preset */
-    struct tdw_disk_plan *disks; /* the first that matches says */
-    size_t disks_count;
+    char *name; /* its file or preset */
+    /* What machines are: of each kind the first that matches says. */
+    struct tdw_host_plan *hosts;
+    struct tdw_disk_plan *disks;
+    struct tdw_clock_plan *clocks;
+    struct tdw_link_plan *links;
+    size_t hosts_count, disks_count, clocks_count, links_count;
     struct tdw_rule *rules;
     size_t rules_count;
     struct tdw_concern *concerns;
@@ -179,17 +209,26 @@ struct tdw_faults;
 
 /* The plan at work on the running task's loop; NULL (judge.c). */
 struct tdw_faults *tdw__faults_here(void);
-bool tdw__faults_healed(const struct tdw_faults *faults);
+/* Does nothing go wrong any more with `host`? NULL: with anybody. */
+bool tdw__faults_healed(const struct tdw_faults *faults, const char *host);
 const struct tdw_plan *tdw__faults_plan(const struct tdw_faults *faults);
 /* Does a rule fire at a kernel's point? */
 bool tdw__faults_hit(struct tdw_faults *faults, const struct tdw_hit *hit, struct tdw_blow *blow);
 
-/* fate.c: what the plan knows of hosts, and does to them. NULL: no memory. */
+/* machines.c: `host` was made: it, its disk, clock and links to the hosts of `fate` are as the plan
+ * says. */
 struct tdw_fate;
+void tdw__machine_made(const struct tdw_plan *plan, const struct tdw_fate *fate,
+                       struct tdw_host *host, const char *name);
+void tdw__machines_free(struct tdw_plan *plan);
+
+/* fate.c: what the plan knows of hosts, and does to them. NULL: no memory. */
 struct tdw_fate *tdw__fate_new(struct tdw_faults *faults);
 void tdw__fate_free(struct tdw_fate *fate);
 void tdw__fate_host(struct tdw_fate *fate, struct tdw_host *host, const char *name);
 struct tdw_fate *tdw__faults_fate(struct tdw_faults *faults);
+/* The `n`th host that was made, and its name; NULL: there are fewer. */
+struct tdw_host *tdw__fate_nth(const struct tdw_fate *fate, size_t n, const char **name);
 /* May the rule hurt the host, and leave as many of its group as it says? */
 bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule, const char *host);
 

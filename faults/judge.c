@@ -22,7 +22,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tidewheel/device.h>
 #include <tidewheel/world.h>
 
 enum { DRAW_BOUND = 1u << 31, DELAY_STEPS = 1024, DELAY_MAX_MS = 100 };
@@ -53,7 +52,9 @@ struct tdw_faults {
     bool begun, own_counts;
     uint64_t nth;                  /* the hit that exhaustive rules make fail in this run */
     const struct tdw_site *struck; /* where that was; NULL: not yet */
-    bool healed;                   /* nothing goes wrong any more */
+    bool healed;                   /* nothing goes wrong any more … */
+    char **healed_hosts;           /* … or not with hosts that match one of these */
+    size_t healed_count;
     struct tdw_fate *fate;
 };
 
@@ -69,18 +70,42 @@ static bool is_active(const struct tdw_faults *f, size_t which, uint64_t now_ns)
            (rule->during < 0 || is_active(f, (size_t)rule->during, now_ns));
 }
 
-/* The parts of "host/process#0". */
+enum { HOST_NAME = 160 };
+
+/* Of "host/process#0". */
+static const char *host_of(const struct tdw_ring *ring, char to[HOST_NAME])
+{
+    const char *slash = strchr(ring->path, '/');
+
+    snprintf(to, HOST_NAME, "%.*s", slash ? (int)(slash - ring->path) : HOST_NAME - 1, ring->path);
+    return to;
+}
+
 static bool matches_ring(const struct tdw_rule *rule, const struct tdw_ring *ring)
 {
     const char *slash = strchr(ring->path, '/');
-    char host[160];
+    char host[HOST_NAME];
 
-    if (!rule->match.host && !rule->match.process)
-        return true;
-    snprintf(host, sizeof host, "%.*s", slash ? (int)(slash - ring->path) : 159, ring->path);
-    if (rule->match.host && !tdw__glob(rule->match.host, host))
+    if (rule->match.host && !tdw__glob(rule->match.host, host_of(ring, host)))
         return false;
     return !rule->match.process || (slash && tdw__glob(rule->match.process, slash + 1));
+}
+
+bool tdw__faults_healed(const struct tdw_faults *f, const char *host)
+{
+    bool healed = f->healed;
+
+    for (size_t i = 0; host && i < f->healed_count; i++)
+        healed |= tdw__glob(f->healed_hosts[i], host);
+    return healed;
+}
+
+/* Does nothing go wrong with what the ring's process does? */
+static bool is_spared(const struct tdw_faults *f, const struct tdw_ring *ring)
+{
+    char host[HOST_NAME];
+
+    return f->healed_count > 0 && tdw__faults_healed(f, host_of(ring, host));
 }
 
 static bool matches_task(const struct tdw_rule *rule, const struct tdw_task *task)
@@ -332,7 +357,7 @@ static struct tdw_verdict judge(struct tdw_gate *gate, struct tdw_op *op)
 
     if (TDW_UNLIKELY(!f->begun))
         begin(f);
-    if (f->plan->first[op->sqe.opcode] == end)
+    if (f->plan->first[op->sqe.opcode] == end || is_spared(f, op->task->ring))
         return verdict;
     now = now_of(f->loop);
     for (uint32_t i = f->plan->first[op->sqe.opcode]; i < end && !verdict.error; i++) {
@@ -347,13 +372,28 @@ static struct tdw_verdict judge(struct tdw_gate *gate, struct tdw_op *op)
 
 /* ── Points of the kernel ──────────────────────────────────────────────────────────────────── */
 
+/* Between two hosts that are healed nothing goes wrong; nor with one alone. */
+static bool is_spared_hit(const struct tdw_faults *f, const struct tdw_hit *hit)
+{
+    return f->healed_count > 0 && tdw__faults_healed(f, hit->host) &&
+           (!hit->peer || tdw__faults_healed(f, hit->peer));
+}
+
+/* A partition has no one peer: the rule's says who is on the other side. */
+static bool matches_peer(const struct tdw_rule *rule, const struct tdw_hit *hit)
+{
+    if (!rule->match.peer || hit->point == TDW_AT_NET_PARTITION || hit->point == TDW_AT_NET_DEAF)
+        return true;
+    return hit->peer && tdw__glob(rule->match.peer, hit->peer);
+}
+
 static bool matches_hit(const struct tdw_rule *rule, const struct tdw_hit *hit)
 {
     char path[PATH_MAX];
 
     if (rule->match.host && !tdw__glob(rule->match.host, hit->host))
         return false;
-    if (rule->match.peer && (!hit->peer || !tdw__glob(rule->match.peer, hit->peer)))
+    if (!matches_peer(rule, hit))
         return false;
     if (rule->match.by_size &&
         (hit->bytes < rule->match.size_min || hit->bytes > rule->match.size_max))
@@ -377,6 +417,8 @@ bool tdw__faults_hit(struct tdw_faults *f, const struct tdw_hit *hit, struct tdw
 
     if (TDW_UNLIKELY(!f->begun))
         begin(f);
+    if (is_spared_hit(f, hit))
+        return false;
     for (uint32_t i = first[0]; i < first[1]; i++) {
         const struct tdw_concern *concern = &f->plan->concerns[i];
         const struct tdw_rule *rule = &f->plan->rules[concern->rule];
@@ -390,6 +432,9 @@ bool tdw__faults_hit(struct tdw_faults *f, const struct tdw_hit *hit, struct tdw
                                   .down_ns = rule->action.down_ns,
                                   .step_ns = rule->action.step_ns,
                                   .ppm = rule->action.ppm,
+                                  .times = (uint32_t)rule->action.times,
+                                  .bandwidth = rule->action.bandwidth,
+                                  .peers = rule->match.peer,
                                   .keep = rule->action.keep};
         note_struck(f, rule, hit->op ? hit->op->site : NULL);
         if (hit->bound > 1)
@@ -427,40 +472,30 @@ struct tdw_fate *tdw__faults_fate(struct tdw_faults *faults)
     return faults->fate;
 }
 
-void tdw_heal(void)
+void tdw_heal(const char *hosts)
 {
     struct tdw_faults *f = tdw__faults_here();
+    char **more =
+        f && hosts ? realloc(f->healed_hosts, (f->healed_count + 1) * sizeof *more) : NULL;
+    char *copy = more ? strdup(hosts) : NULL;
 
-    if (f) {
+    if (more)
+        f->healed_hosts = more;
+    if (copy) {
+        f->healed_hosts[f->healed_count++] = copy;
+    } else if (f) { /* all are; or there is no memory to say which */
         f->healed = true;
         f->gate.points = 0;
     }
+    tdw_schedule_fair();
 }
 
-bool tdw__faults_healed(const struct tdw_faults *f)
-{
-    return f->healed;
-}
-
-/* The first entry that matches says all. */
 static void host_made(struct tdw_gate *gate, struct tdw_host *host, const char *name)
 {
-    const struct tdw_plan *plan = ((struct tdw_faults *)gate)->plan;
+    const struct tdw_faults *f = (const struct tdw_faults *)gate;
 
-    tdw__fate_host(((struct tdw_faults *)gate)->fate, host, name);
-    for (size_t i = 0; i < plan->disks_count; i++) {
-        const struct tdw_disk_plan *disk = &plan->disks[i];
-
-        if (!tdw__glob(disk->hosts, name))
-            continue;
-        if (disk->by_persistence)
-            tdw_host_persistence(host, disk->persistence);
-        if (disk->device)
-            tdw_host_device(host, tdw_device_preset(disk->device));
-        if (disk->capacity || disk->file_max)
-            tdw_host_disk_limits(host, disk->capacity, disk->file_max);
-        return;
-    }
+    tdw__fate_host(f->fate, host, name);
+    tdw__machine_made(f->plan, f->fate, host, name);
 }
 
 /* ── Points of the program's own ───────────────────────────────────────────────────────────── */
@@ -529,6 +564,8 @@ static bool fails(struct tdw_faults *f, const struct tdw_place *place, const str
     bool yes = false, counted = false;
     uint32_t ordinal = 0;
 
+    if (is_spared(f, task->ring))
+        return false;
     for (size_t i = 0; i < f->plan->rules_count && !yes; i++) {
         const struct tdw_rule *rule = &f->plan->rules[i];
 
@@ -718,7 +755,9 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
         return NULL;
     }
     tdw__fiu_stands_in();
-    if (plan->rules_count > 0 || plan->disks_count > 0) /* a plan of nothing costs nothing */
+    if (plan->rules_count + plan->hosts_count + plan->disks_count + plan->clocks_count +
+            plan->links_count >
+        0) /* a plan of nothing costs nothing */
         tdw_gate_set(loop, &f->gate);
     if (plan->sees_marks)
         tdw_tap_add(loop, &f->tap);
@@ -758,6 +797,9 @@ void tdw_faults_end(struct tdw_faults *f)
     tdw__fate_free(f->fate);
     for (uint32_t i = 0; i < f->places_count; i++)
         free(f->places[i]);
+    for (size_t i = 0; i < f->healed_count; i++)
+        free(f->healed_hosts[i]);
+    free(f->healed_hosts);
     free(f->shorts);
     free(f->places);
     free(f);

@@ -2,121 +2,12 @@
 /*
  * The keys of a plan: what each mapping may have, and what is wrong with a value.
  *
- * Each mapping has a table of its keys; what is not in the table is told with the nearest that is.
+ * The sections that say what machines are, are in machines.c.
  * `tdw plan show` (show.c) prints the same keys in the same order.
  */
 #include <faults/read.h>
-#include <tidewheel/device.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ── Mappings ──────────────────────────────────────────────────────────────────────────────── */
-
-typedef void key_fn(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
-                    struct fy_node *value);
-struct key {
-    const char *name;
-    key_fn *read;
-    const char *help; /* what a value looks like */
-};
-
-/* Where a value that is no scalar is, is told by its key, unless it came by --set. */
-static struct fy_node *place_of(const struct reader *r, struct fy_node *key, struct fy_node *value)
-{
-    return value && (fy_node_is_scalar(value) || tdw__read_set_of(r, value)) ? value : key;
-}
-
-static void unknown_key(struct reader *r, struct fy_node *at, const char *name, const char *where,
-                        const struct key *keys, size_t count)
-{
-    const char *names[32], *near;
-
-    for (size_t i = 0; i < count; i++)
-        names[i] = keys[i].name;
-    near = tdw__nearest(name, names, count);
-    tdw__read_wrong(r, at, "there is no key '%.40s' in %s%s%s%s", name, where,
-                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-}
-
-static void read_mapping(struct reader *r, struct tdw_rule *rule, struct fy_node *at,
-                         struct fy_node *mapping, const char *where, const struct key *keys,
-                         size_t count)
-{
-    struct fy_node_pair *pair;
-    void *iterator = NULL;
-
-    if (!mapping || !fy_node_is_mapping(mapping)) {
-        tdw__read_wrong(r, place_of(r, at, mapping), "%s has keys and values", where);
-        return;
-    }
-    while ((pair = fy_node_mapping_iterate(mapping, &iterator)) != NULL) {
-        struct fy_node *key = fy_node_pair_key(pair), *value = fy_node_pair_value(pair);
-        const char *name = key ? fy_node_get_scalar0(key) : NULL;
-        size_t i = 0;
-
-        while (name && i < count && strcmp(keys[i].name, name) != 0)
-            i++;
-        if (!name)
-            tdw__read_wrong(r, at, "a key of %s is no word", where);
-        else if (i == count)
-            unknown_key(r, tdw__read_set_of(r, value) ? value : key, name, where, keys, count);
-        else
-            keys[i].read(r, rule, key, value);
-    }
-}
-
-#define READ_MAPPING(r, rule, at, mapping, where, keys)                                            \
-    read_mapping((r), (rule), (at), (mapping), (where), (keys), sizeof(keys) / sizeof *(keys))
-
-/* ── Scalars ───────────────────────────────────────────────────────────────────────────────── */
-
-/* NULL: told that it is none. */
-static const char *scalar(struct reader *r, struct fy_node *key, struct fy_node *value)
-{
-    const char *text = value && fy_node_is_scalar(value) ? fy_node_get_scalar0(value) : NULL;
-
-    if (!text)
-        tdw__read_wrong(r, key, "'%s' has one value", fy_node_get_scalar0(key));
-    return text;
-}
-
-static void keep_text(struct reader *r, char **to, struct fy_node *key, struct fy_node *value)
-{
-    const char *text = scalar(r, key, value);
-
-    if (!text)
-        return;
-    free(*to);
-    *to = strdup(text);
-    r->no_memory |= !*to;
-}
-
-static bool keep_value(struct reader *r, uint64_t *to, struct fy_node *key, struct fy_node *value,
-                       bool (*read)(const char *text, uint64_t *to), const char *kind)
-{
-    const char *text = scalar(r, key, value);
-
-    if (text && !read(text, to)) {
-        tdw__read_wrong(r, value, "'%.40s' is no %s", text, kind);
-        return false;
-    }
-    return text != NULL;
-}
-
-static bool read_bool(struct reader *r, bool *to, struct fy_node *key, struct fy_node *value)
-{
-    const char *text = scalar(r, key, value);
-
-    *to = text && strcmp(text, "true") == 0;
-    if (text && !*to && strcmp(text, "false") != 0)
-        tdw__read_wrong(r, value, "'%s' is true or false", fy_node_get_scalar0(key));
-    return *to;
-}
-
-static const char chance_kind[] = "probability: 0.01, 1%, 1/100, from 0 to 1";
-static const char time_kind[] = "time: 10us, 1.5ms, 2s";
-static const char size_kind[] = "size: 512, 4k, 1M";
-static const char count_kind[] = "count: 1, 2, …";
 
 /* ── Match ─────────────────────────────────────────────────────────────────────────────────── */
 
@@ -124,7 +15,7 @@ static const char count_kind[] = "count: 1, 2, …";
     static void read_##name(struct reader *r, struct tdw_rule *rule, struct fy_node *key,          \
                             struct fy_node *value)                                                 \
     {                                                                                              \
-        keep_text(r, &rule->member, key, value);                                                   \
+        tdw__read_text(r, &rule->member, key, value);                                              \
     }
 READ_TEXT(host, match.host)
 READ_TEXT(process, match.process)
@@ -145,7 +36,7 @@ static void read_fd(struct reader *r, struct tdw_rule *rule, struct fy_node *key
                                         "eventfd", "timerfd",   "epoll",  "io_uring"};
     bool any = false;
 
-    keep_text(r, &rule->match.fd, key, value);
+    tdw__read_text(r, &rule->match.fd, key, value);
     for (size_t i = 0; rule->match.fd && i < sizeof kinds / sizeof *kinds; i++)
         any |= tdw__glob(rule->match.fd, kinds[i]);
     if (rule->match.fd && !any)
@@ -158,7 +49,7 @@ static void read_fd(struct reader *r, struct tdw_rule *rule, struct fy_node *key
 static void read_one_opcode(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                             struct fy_node *value)
 {
-    const char *text = scalar(r, key, value);
+    const char *text = tdw__read_scalar(r, key, value);
     bool any = false;
 
     for (int opcode = 0; text && opcode < 256; opcode++) {
@@ -195,7 +86,7 @@ static void read_opcode(struct reader *r, struct tdw_rule *rule, struct fy_node 
 static void read_size(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                       struct fy_node *value)
 {
-    const char *text = scalar(r, key, value), *range = text ? strstr(text, "..") : NULL;
+    const char *text = tdw__read_scalar(r, key, value), *range = text ? strstr(text, "..") : NULL;
     const bool least = text && *text == '>', most = text && *text == '<';
     const bool equal = text && *text && text[1] == '=';
     char first[32];
@@ -249,14 +140,14 @@ static void read_p(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                    struct fy_node *value)
 {
     set_trigger(r, rule, key, TDW_TRIGGER_CHANCE);
-    keep_value(r, &rule->chance, key, value, tdw__value_chance, chance_kind);
+    tdw__read_value(r, &rule->chance, key, value, tdw__value_chance, tdw__chance_kind);
 }
 
 static void read_number(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                         struct fy_node *value, enum tdw_trigger trigger)
 {
     set_trigger(r, rule, key, trigger);
-    if (keep_value(r, &rule->n, key, value, tdw__value_count, count_kind) && rule->n == 0)
+    if (tdw__read_value(r, &rule->n, key, value, tdw__value_count, tdw__count_kind) && rule->n == 0)
         tdw__read_wrong(r, value, "'%s' counts from 1", fy_node_get_scalar0(key));
 }
 
@@ -277,7 +168,7 @@ static void read_exhaustive(struct reader *r, struct tdw_rule *rule, struct fy_n
 {
     bool yes;
 
-    if (read_bool(r, &yes, key, value))
+    if (tdw__read_bool(r, &yes, key, value))
         set_trigger(r, rule, key, TDW_TRIGGER_SWEEP);
 }
 
@@ -287,21 +178,22 @@ static void read_once(struct reader *r, struct tdw_rule *rule, struct fy_node *k
 {
     bool once;
 
-    if (read_bool(r, &once, key, value))
+    if (tdw__read_bool(r, &once, key, value))
         rule->budget = 1;
 }
 
 static void read_from(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                       struct fy_node *value)
 {
-    keep_value(r, &rule->from_ns, key, value, tdw__value_time, time_kind);
+    tdw__read_value(r, &rule->from_ns, key, value, tdw__value_time, tdw__time_kind);
 }
 
 /* The first hit from then on. */
 static void read_at(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                     struct fy_node *value)
 {
-    if (keep_value(r, &rule->from_ns, key, value, tdw__value_time, time_kind) && rule->budget > 1)
+    if (tdw__read_value(r, &rule->from_ns, key, value, tdw__value_time, tdw__time_kind) &&
+        rule->budget > 1)
         rule->budget = 1;
 }
 
@@ -316,7 +208,7 @@ static void read_between(struct reader *r, struct tdw_rule *rule, struct fy_node
     while (value && fy_node_is_sequence(value) &&
            (item = fy_node_sequence_iterate(value, &iterator)) != NULL && count < 3)
         if (count++ < 2)
-            keep_value(r, to[count - 1], key, item, tdw__value_time, time_kind);
+            tdw__read_value(r, to[count - 1], key, item, tdw__value_time, tdw__time_kind);
     if (count != 2)
         tdw__read_wrong(r, key, "'between' has two times: [10ms, 1s]");
     else if (rule->from_ns >= rule->end_ns)
@@ -328,7 +220,7 @@ static void read_between(struct reader *r, struct tdw_rule *rule, struct fy_node
 static void read_error(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                        struct fy_node *value)
 {
-    const char *text = scalar(r, key, value);
+    const char *text = tdw__read_scalar(r, key, value);
 
     if (!text)
         return;
@@ -340,7 +232,7 @@ static void read_error(struct reader *r, struct tdw_rule *rule, struct fy_node *
 static void read_short(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                        struct fy_node *value)
 {
-    if (keep_value(r, &rule->action.bytes, key, value, tdw__value_size, size_kind) &&
+    if (tdw__read_value(r, &rule->action.bytes, key, value, tdw__value_size, tdw__size_kind) &&
         (rule->action.bytes == 0 || rule->action.bytes > INT32_MAX))
         tdw__read_wrong(r, value, "a short op moves something: 1 to 2G");
 }
@@ -348,46 +240,59 @@ static void read_short(struct reader *r, struct tdw_rule *rule, struct fy_node *
 static void read_delay(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                        struct fy_node *value)
 {
-    keep_value(r, &rule->action.delay_ns, key, value, tdw__value_time, time_kind);
+    tdw__read_value(r, &rule->action.delay_ns, key, value, tdw__value_time, tdw__time_kind);
 }
 
 static void read_keep(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                       struct fy_node *value)
 {
-    read_bool(r, &rule->action.keep, key, value);
+    tdw__read_bool(r, &rule->action.keep, key, value);
 }
 
 static void read_down(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                       struct fy_node *value)
 {
-    keep_value(r, &rule->action.down_ns, key, value, tdw__value_time, time_kind);
+    tdw__read_value(r, &rule->action.down_ns, key, value, tdw__value_time, tdw__time_kind);
 }
 
 static void read_step(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                       struct fy_node *value)
 {
-    const char *text = scalar(r, key, value);
-
-    if (text && !tdw__value_step(text, &rule->action.step_ns))
-        tdw__read_wrong(r, value, "'%.40s' is no step: 5s, -10ms", text);
+    tdw__read_step(r, &rule->action.step_ns, key, value);
 }
 
 static void read_ppm(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                      struct fy_node *value)
 {
-    const char *text = scalar(r, key, value);
-    uint64_t ppm = 0;
+    tdw__read_ppm(r, &rule->action.ppm, key, value);
+}
 
-    if (text && (!tdw__value_count(text + (*text == '-'), &ppm) || ppm == 0 || ppm > 500000))
-        tdw__read_wrong(r, value, "'%.40s' is no drift: 200, -50, up to 500000", text);
-    else if (text)
-        rule->action.ppm = *text == '-' ? -(int32_t)ppm : (int32_t)ppm;
+static void read_times(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                       struct fy_node *value)
+{
+    tdw__read_times(r, &rule->action.times, key, value);
+}
+
+static void read_bandwidth(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
+                           struct fy_node *value)
+{
+    if (tdw__read_value(r, &rule->action.bandwidth, key, value, tdw__value_size, tdw__size_kind) &&
+        rule->action.bandwidth == 0)
+        tdw__read_wrong(r, value,
+                        "a bandwidth is 1 byte a second at least; tdw/net/partition is "
+                        "none at all");
 }
 
 static const struct key action_keys[] = {
-    {"error", read_error, "EIO"}, {"short", read_short, "512"}, {"delay", read_delay, "10ms"},
-    {"keep", read_keep, "true"},  {"down", read_down, "10ms"},  {"step", read_step, "-5s"},
+    {"error", read_error, "EIO"},
+    {"short", read_short, "512"},
+    {"delay", read_delay, "10ms"},
+    {"keep", read_keep, "true"},
+    {"down", read_down, "10ms"},
+    {"step", read_step, "-5s"},
     {"ppm", read_ppm, "-200"},
+    {"times", read_times, "10"},
+    {"bandwidth", read_bandwidth, "10k"},
 };
 
 static void read_action(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
@@ -401,7 +306,7 @@ static void read_action(struct reader *r, struct tdw_rule *rule, struct fy_node 
 static void read_spare_keep(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                             struct fy_node *value)
 {
-    keep_value(r, &rule->spare.keep, key, value, tdw__value_count, count_kind);
+    tdw__read_value(r, &rule->spare.keep, key, value, tdw__value_count, tdw__count_kind);
 }
 
 static const struct key spare_keys[] = {
@@ -422,19 +327,19 @@ static void read_spare(struct reader *r, struct tdw_rule *rule, struct fy_node *
 static void read_budget(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                         struct fy_node *value)
 {
-    keep_value(r, &rule->budget, key, value, tdw__value_count, count_kind);
+    tdw__read_value(r, &rule->budget, key, value, tdw__value_count, tdw__count_kind);
 }
 
 static void read_cooldown(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                           struct fy_node *value)
 {
-    keep_value(r, &rule->cooldown_ns, key, value, tdw__value_time, time_kind);
+    tdw__read_value(r, &rule->cooldown_ns, key, value, tdw__value_time, tdw__time_kind);
 }
 
 static void read_enable(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                         struct fy_node *value)
 {
-    keep_value(r, &rule->enable, key, value, tdw__value_chance, chance_kind);
+    tdw__read_value(r, &rule->enable, key, value, tdw__value_chance, tdw__chance_kind);
 }
 
 static const struct key rule_keys[] = {
@@ -543,7 +448,7 @@ static void read_rules(struct reader *r, struct tdw_rule *unused, struct fy_node
     if (value && fy_node_is_scalar(value) && *fy_node_get_scalar0(value) == '\0')
         return; /* none */
     if (!value || !fy_node_is_sequence(value)) {
-        tdw__read_wrong(r, place_of(r, key, value), "'rules' is a list");
+        tdw__read_wrong(r, tdw__read_place(r, key, value), "'rules' is a list");
         return;
     }
     while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL) {
@@ -555,106 +460,11 @@ static void read_rules(struct reader *r, struct tdw_rule *unused, struct fy_node
     }
 }
 
-/* ── Disks ─────────────────────────────────────────────────────────────────────────────────── */
-
-/* The entry that is being read is the last. */
-static struct tdw_disk_plan *disk_of(const struct reader *r)
-{
-    return &r->plan->disks[r->plan->disks_count - 1];
-}
-
-static void read_persistence(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
-                             struct fy_node *value)
-{
-    const char *text = scalar(r, key, value), *names[TDW_PERSISTENCES], *near;
-    struct tdw_disk_plan *disk = disk_of(r);
-
-    (void)unused;
-    for (int i = 0; i < TDW_PERSISTENCES; i++)
-        names[i] = tdw_persistence_name((enum tdw_persistence)i);
-    if (!text)
-        return;
-    disk->by_persistence = true;
-    if (tdw_persistence_named(text, &disk->persistence) == 0)
-        return;
-    near = tdw__nearest(text, names, TDW_PERSISTENCES);
-    tdw__read_wrong(r, value, "no profile is called '%.40s'%s%s%s", text,
-                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-}
-
-static void read_device(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
-                        struct fy_node *value)
-{
-    (void)unused;
-    keep_text(r, &disk_of(r)->device, key, value);
-    if (disk_of(r)->device && !tdw_device_preset(disk_of(r)->device))
-        tdw__read_wrong(r, value, "no device is called '%.40s': nvme, sata-ssd, hdd, ebs-like",
-                        disk_of(r)->device);
-}
-
-static void read_capacity(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
-                          struct fy_node *value)
-{
-    (void)unused;
-    keep_value(r, &disk_of(r)->capacity, key, value, tdw__value_size, size_kind);
-}
-
-static void read_file_max(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
-                          struct fy_node *value)
-{
-    (void)unused;
-    keep_value(r, &disk_of(r)->file_max, key, value, tdw__value_size, size_kind);
-}
-
-static const struct key disk_keys[] = {
-    {"persistence", read_persistence, "ext4-ordered"},
-    {"device", read_device, "nvme"},
-    {"capacity", read_capacity, "10M"},
-    {"file_max", read_file_max, "1M"},
-};
-
-static void read_disk(struct reader *r, struct fy_node *key, struct fy_node *value)
-{
-    struct tdw_plan *plan = r->plan;
-    struct tdw_disk_plan *disks =
-        realloc(plan->disks, (plan->disks_count + 1) * sizeof *plan->disks);
-
-    if (!disks) {
-        r->no_memory = true;
-        return;
-    }
-    plan->disks = disks;
-    disks[plan->disks_count++] = (struct tdw_disk_plan){.hosts = strdup(fy_node_get_scalar0(key))};
-    r->no_memory |= !disk_of(r)->hosts;
-    READ_MAPPING(r, NULL, key, value, "a disk", disk_keys);
-}
-
-/* Patterns of hosts, and what their disks are. */
-static void read_disks(struct reader *r, struct tdw_rule *unused, struct fy_node *key,
-                       struct fy_node *value)
-{
-    struct fy_node_pair *pair;
-    void *iterator = NULL;
-
-    (void)unused;
-    if (!value || !fy_node_is_mapping(value)) {
-        tdw__read_wrong(r, place_of(r, key, value), "'disks' has hosts, and what their disks are");
-        return;
-    }
-    while ((pair = fy_node_mapping_iterate(value, &iterator)) != NULL) {
-        struct fy_node *host = fy_node_pair_key(pair);
-
-        if (!host || !fy_node_get_scalar0(host))
-            tdw__read_wrong(r, key, "a key of 'disks' is no word");
-        else if (r->plan->disks_count == TDW_DISKS_MAX)
-            tdw__read_wrong(r, host, "a plan has at most %d entries for disks", TDW_DISKS_MAX);
-        else
-            read_disk(r, host, fy_node_pair_value(pair));
-    }
-}
+/* ── The plan ──────────────────────────────────────────────────────────────────────────────── */
 
 static const struct key plan_keys[] = {
-    {"disks", read_disks, "hosts"},
+    {"hosts", tdw__read_hosts, "hosts"},   {"disks", tdw__read_disks, "hosts"},
+    {"clocks", tdw__read_clocks, "hosts"}, {"links", tdw__read_links, "client -> server"},
     {"rules", read_rules, "a list"},
 };
 

@@ -311,11 +311,7 @@ void tdw_plan_free(struct tdw_plan *plan)
         for (size_t j = 0; j < sizeof texts / sizeof *texts; j++)
             free(texts[j]);
     }
-    for (size_t i = 0; i < plan->disks_count; i++) {
-        free(plan->disks[i].hosts);
-        free(plan->disks[i].device);
-    }
-    free(plan->disks);
+    tdw__machines_free(plan);
     free(plan->rules);
     free(plan->concerns);
     free(plan->name);

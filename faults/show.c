@@ -135,8 +135,9 @@ static void show_trigger(FILE *to, const struct tdw_rule *rule)
 
 static void show_action(FILE *to, const struct tdw_rule *rule)
 {
-    const bool any =
-        rule->action.error || rule->action.bytes || rule->action.delay_ns || rule->action.keep;
+    const bool any = rule->action.error || rule->action.bytes || rule->action.delay_ns ||
+                     rule->action.keep || rule->action.down_ns || rule->action.step_ns ||
+                     rule->action.ppm || rule->action.times || rule->action.bandwidth;
 
     if (!any)
         return;
@@ -164,6 +165,43 @@ static void show_action(FILE *to, const struct tdw_rule *rule)
     }
     if (rule->action.ppm)
         fprintf(to, "      ppm: %d\n", rule->action.ppm);
+    if (rule->action.times)
+        fprintf(to, "      times: %" PRIu64 "\n", rule->action.times);
+    if (rule->action.bandwidth)
+        fprintf(to, "      bandwidth: %" PRIu64 "\n", rule->action.bandwidth);
+}
+
+/* An entry of a section; `empty`: nothing is said of it. */
+static void show_entry(FILE *to, const char *name, bool empty)
+{
+    fprintf(to, "  ");
+    show_quoted(to, name);
+    fprintf(to, empty ? ": {}\n" : ":\n");
+}
+
+static void show_number(FILE *to, const char *key, uint64_t number)
+{
+    if (number)
+        fprintf(to, "    %s: %" PRIu64 "\n", key, number);
+}
+
+static void show_span(FILE *to, const char *key, uint64_t ns)
+{
+    fprintf(to, "    %s: ", key);
+    show_time(to, ns);
+    fprintf(to, "\n");
+}
+
+static void show_hosts(FILE *to, const struct tdw_plan *plan)
+{
+    fprintf(to, plan->hosts_count ? "hosts:\n" : "");
+    for (size_t i = 0; i < plan->hosts_count; i++) {
+        const struct tdw_host_plan *host = &plan->hosts[i];
+
+        show_entry(to, host->hosts, !host->slow && !host->descriptors);
+        show_number(to, "slow", host->slow);
+        show_number(to, "descriptors", host->descriptors);
+    }
 }
 
 static void show_disks(FILE *to, const struct tdw_plan *plan)
@@ -172,25 +210,61 @@ static void show_disks(FILE *to, const struct tdw_plan *plan)
     for (size_t i = 0; i < plan->disks_count; i++) {
         const struct tdw_disk_plan *disk = &plan->disks[i];
 
-        fprintf(to, "  ");
-        show_quoted(to, disk->hosts);
-        fprintf(to, ":");
-        if (!disk->by_persistence && !disk->device && !disk->capacity && !disk->file_max)
-            fprintf(to, " {}");
-        fprintf(to, "\n");
+        show_entry(to, disk->hosts,
+                   !disk->by_persistence && !disk->device && !disk->capacity && !disk->file_max &&
+                       !disk->full && !disk->sector);
         if (disk->by_persistence)
             fprintf(to, "    persistence: %s\n", tdw_persistence_name(disk->persistence));
         show_text(to, "device", disk->device, "    ");
-        if (disk->capacity)
-            fprintf(to, "    capacity: %" PRIu64 "\n", disk->capacity);
-        if (disk->file_max)
-            fprintf(to, "    file_max: %" PRIu64 "\n", disk->file_max);
+        show_number(to, "capacity", disk->capacity);
+        show_number(to, "file_max", disk->file_max);
+        if (disk->full)
+            fprintf(to, "    full: %s\n", strerrorname_np(disk->full));
+        show_number(to, "sector", disk->sector);
+    }
+}
+
+static void show_clocks(FILE *to, const struct tdw_plan *plan)
+{
+    fprintf(to, plan->clocks_count ? "clocks:\n" : "");
+    for (size_t i = 0; i < plan->clocks_count; i++) {
+        const struct tdw_clock_plan *clock = &plan->clocks[i];
+
+        show_entry(to, clock->hosts, !clock->step_ns && !clock->ppm);
+        if (clock->step_ns) {
+            fprintf(to, "    step: %s", clock->step_ns < 0 ? "-" : "");
+            show_time(to, (uint64_t)llabs(clock->step_ns));
+            fprintf(to, "\n");
+        }
+        if (clock->ppm)
+            fprintf(to, "    ppm: %d\n", clock->ppm);
+    }
+}
+
+/* All of it, whatever preset it began with. */
+static void show_links(FILE *to, const struct tdw_plan *plan)
+{
+    fprintf(to, plan->links_count ? "links:\n" : "");
+    for (size_t i = 0; i < plan->links_count; i++) {
+        const struct tdw_link *link = &plan->links[i].link;
+
+        show_entry(to, plan->links[i].ways, false);
+        show_span(to, "latency", link->latency_ns);
+        show_span(to, "jitter", link->jitter_ns);
+        fprintf(to, "    bandwidth: %" PRIu64 "\n", link->bytes_per_s);
+        fprintf(to, "    queue: %" PRIu64 "\n", link->queue_bytes);
+        fprintf(to, "    drop: %s\n", link->drop == TDW_DROP_TAIL ? "true" : "false");
+        if (link->down)
+            fprintf(to, "    down: true\n");
     }
 }
 
 int tdw_plan_show(const struct tdw_plan *plan, FILE *to)
 {
+    show_hosts(to, plan);
     show_disks(to, plan);
+    show_clocks(to, plan);
+    show_links(to, plan);
     fprintf(to, plan->rules_count ? "rules:\n" : "rules: []\n");
     for (size_t i = 0; i < plan->rules_count; i++) {
         const struct tdw_rule *rule = &plan->rules[i];

@@ -118,6 +118,7 @@
     X(free, (void *block), (block))                                                                \
     X(proc_exit, (int status), (status))                                                           \
     X(proc_sigpipe, (bool kills), (kills))                                                         \
+    X(schedule_fair, (void), ())                                                                   \
     X(link_default, (const struct tdw_link *link), (link))
 
 /* HOST(result, name, parameters, arguments): the first parameter is the host. */
@@ -138,6 +139,13 @@
     X(struct in6_addr, host_ipv6, (const struct tdw_host *host), (host))                           \
     X(int, host_alias, (struct tdw_host *host, const char *name), (host, name))                    \
     X(int, host_restart, (struct tdw_host *host), (host))                                          \
+    X(int, host_slow, (struct tdw_host *host, uint32_t times), (host, times))                      \
+    X(int, host_descriptors, (struct tdw_host *host, uint32_t count), (host, count))               \
+    X(int, host_disk_kind, (struct tdw_host *host, int full, uint32_t sector),                     \
+      (host, full, sector))                                                                        \
+    X(int, host_bandwidth, (struct tdw_host *host, uint64_t bytes_per_s), (host, bytes_per_s))     \
+    X(int, host_disk_stall, (struct tdw_host *host, uint64_t ns), (host, ns))                      \
+    X(int, host_disk_read_only, (struct tdw_host *host), (host))                                   \
     X(int, link_cut, (struct tdw_host *host, struct tdw_host *to, bool cut), (host, to, cut))      \
     X(int, link_set,                                                                               \
       (struct tdw_host *host, struct tdw_host *to, const struct tdw_link *link), (host, to, link))

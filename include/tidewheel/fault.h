@@ -77,10 +77,11 @@ void tdw_faults_end(struct tdw_faults *faults);
  * begins (fate.c). tdw_main does that. */
 void tdw_faults_begin(void);
 
-/* Nothing goes wrong by the plan from here on: hosts that are down boot, paused ones go on, links
- * are mended. What must come about once the storm is over can be checked from then on. From a task.
- */
-void tdw_heal(void);
+/* Nothing goes wrong by the plan from here on with the hosts that match the pattern (NULL: with any),
+ * and between them: those that are down boot, paused ones go on, links are mended. The schedule is
+ * fair from here on (tdw_schedule_fair). So what must come about once the storm is over, or with a
+ * majority alone, can be checked from then on. From a task. Several patterns add up. */
+void tdw_heal(const char *hosts);
 
 /* Has the plan rules that are `exhaustive`? In the run in hand these make hit `nth` fail, and no other:
  * so runs 1, 2, 3, … fail each hit once. Where that was, so far; NULL: nothing was hit so often. */

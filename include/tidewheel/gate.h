@@ -42,17 +42,23 @@ struct tdw_verdict {
     X(SYNC_ERROR, "tdw/disk/sync/error", "fsync fails (EIO) once, and what it was for is dropped") \
     X(SYNC_LIE, "tdw/disk/sync/lie", "fsync answers 0 and makes nothing durable")                  \
     X(DISK_WIPED, "tdw/disk/wiped", "a host boots with an empty disk")                             \
+    X(DISK_SWAPPED, "tdw/disk/swapped", "a host boots with the disk of another that is down")      \
     X(NET_DROP, "tdw/net/drop", "a packet is lost; a stream sends it again")                       \
     X(NET_DELAY, "tdw/net/delay", "a packet takes longer; datagrams overtake each other")          \
     X(NET_DUPLICATE, "tdw/net/duplicate", "a datagram arrives twice")                              \
     X(NET_CORRUPT, "tdw/net/corrupt", "a bit of a datagram is wrong")                              \
     X(NET_RESET, "tdw/net/reset", "a connection is reset, at both ends")                           \
+    X(NET_BACKLOG, "tdw/net/backlog", "a listener is full: a connection request is not heard")     \
     X(MEMORY, "tdw/memory/malloc", "tdw_malloc answers NULL")                                      \
     X(HOST_CRASH, "tdw/host/crash", "tick: a host loses power, and boots after `down`")            \
     X(HOST_RESTART, "tdw/host/restart", "tick: a host's processes are killed, and start anew")     \
     X(HOST_PAUSE, "tdw/host/pause", "tick: a host stands still for `down`")                        \
+    X(HOST_SLOW, "tdw/host/slow", "tick: a host's ops take `times` as long, for `down`")           \
+    X(DISK_HANG, "tdw/disk/hang", "tick: no request to a host's disk ends for `down`")             \
+    X(DISK_READ_ONLY, "tdw/disk/read-only", "tick: a host's disk refuses changes until it boots")  \
     X(NET_PARTITION, "tdw/net/partition", "tick: a host hears and reaches no peer for `down`")     \
     X(NET_DEAF, "tdw/net/deaf", "tick: a host hears no peer for `down`, and reaches all")          \
+    X(NET_SLOW, "tdw/net/slow", "tick: a host's links carry `bandwidth` a second, for `down`")     \
     X(CLOCK_STEP, "tdw/clock/step", "tick: a host's CLOCK_REALTIME jumps by `step`")               \
     X(CLOCK_DRIFT, "tdw/clock/drift", "tick: a host's clocks run fast by `ppm`, or slow")
 /* clang-format on */
@@ -88,6 +94,9 @@ struct tdw_blow {
     uint64_t down_ns;  /* 0: the point's own */
     int64_t step_ns;   /* 0: the point's own */
     int32_t ppm;       /* 0: the point's own */
+    uint32_t times;    /* 0: the point's own */
+    uint64_t bandwidth; /* bytes a second; 0: the point's own */
+    const char *peers; /* of links: only those to hosts that match; NULL: all */
     uint32_t way;      /* below the hit's bound */
     bool keep;         /* of SYNC_ERROR: what it was for is not dropped */
 };

@@ -102,6 +102,21 @@ int tdw_host_pause(struct tdw_host *host);
 int tdw_host_resume(struct tdw_host *host);
 /* The disk, for setting up files before a boot. */
 struct tdw_disk *tdw_host_disk(struct tdw_host *host);
+/* Its ops take so many times as long from now on: an overloaded machine. 1: as before. 0; -EINVAL: 0
+ * times, or more than a million. */
+int tdw_host_slow(struct tdw_host *host, uint32_t times);
+/* A process that it starts from now on has room for so many descriptors (RLIMIT_NOFILE, which it may
+ * not raise): -EMFILE beyond. 0; -EINVAL: fewer than 3, which it has open at first. */
+int tdw_host_descriptors(struct tdw_host *host, uint32_t count);
+/* What writes answer when the disk is full (ENOSPC, EDQUOT; 0: as it is), and how many bytes it
+ * writes whole: 512, or 4096, below which a power cut tears nothing (0: as it is). 0, -EINVAL. */
+int tdw_host_disk_kind(struct tdw_host *host, int full, uint32_t sector);
+/* No request that begins in the next `ns` reaches the disk's end before they are over: a disk that
+ * hangs. Writes that stay in the page cache go on. 0. */
+int tdw_host_disk_stall(struct tdw_host *host, uint64_t ns);
+/* Until the next boot nothing on the disk can be changed, and nothing made durable (-EROFS): a file
+ * system that has met an error it cannot go on after (errors=remount-ro). 0. */
+int tdw_host_disk_read_only(struct tdw_host *host);
 /* How many bytes the disk holds (-ENOSPC beyond), and one file of it (-EFBIG); 0: no end. */
 void tdw_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t file_bytes);
 
@@ -120,6 +135,11 @@ uint64_t tdw_host_clock(const struct tdw_host *host, int clock);
 /* Memory of the running process: gone when its host crashes, without a free. */
 void *tdw_malloc(size_t bytes);
 void tdw_free(void *block);
+
+/* From now on what is due first runs first, and among equals what came first, whatever the schedule
+ * and the strategy: nobody is passed over for ever. No more choices of kind *next* are asked in this
+ * run. On a real kernel nothing happens. */
+void tdw_schedule_fair(void);
 
 /* Something worth comparing happened: an event with a name and a value. */
 void tdw_mark(const char *name, uint64_t value);

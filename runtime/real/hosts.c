@@ -388,6 +388,43 @@ int tdw__real_link_cut(struct tdw_host *host, struct tdw_host *to, bool cut)
     return refuse(host, "links");
 }
 
+int tdw__real_host_slow(struct tdw_host *host, uint32_t times)
+{
+    return times == 1 ? 0 : refuse(host, "hosts that are slow");
+}
+
+int tdw__real_host_descriptors(struct tdw_host *host, uint32_t count)
+{
+    (void)count;
+    return refuse(host, "limits of one host");
+}
+
+int tdw__real_host_disk_kind(struct tdw_host *host, int full, uint32_t sector)
+{
+    (void)full, (void)sector;
+    return refuse(host, "simulated disk");
+}
+
+int tdw__real_host_bandwidth(struct tdw_host *host, uint64_t bytes_per_s)
+{
+    return bytes_per_s == 0 ? 0 : refuse(host, "links");
+}
+
+int tdw__real_host_disk_stall(struct tdw_host *host, uint64_t ns)
+{
+    (void)ns;
+    return refuse(host, "simulated disk");
+}
+
+int tdw__real_host_disk_read_only(struct tdw_host *host)
+{
+    return refuse(host, "simulated disk");
+}
+
+void tdw__real_schedule_fair(void)
+{
+}
+
 int tdw__real_host_pause(struct tdw_host *host)
 {
     return host->up ? refuse(host, "pauses of a host") : -ESRCH;

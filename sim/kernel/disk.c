@@ -87,6 +87,7 @@ struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory)
     disk->buckets = tdw__memory_get(memory, BUCKETS_FIRST * sizeof(struct tdw_name *));
     disk->bucket_mask = BUCKETS_FIRST - 1;
     disk->inode_next = 2;
+    disk->full_error = ENOSPC;
     disk->file_bytes_max = TDW_FILE_BYTES_MAX;
     if (!disk->buckets) {
         tdw__disk_free(disk);
@@ -352,4 +353,5 @@ void tdw__disk_crash(struct tdw_disk *disk, struct tdw_survival *survival)
     disk->root->links_now = 1;
     sweep(disk);
     disk->lock_waits = NULL;
+    disk->read_only = false;
 }

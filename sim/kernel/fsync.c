@@ -131,15 +131,51 @@ static int start_fsync(struct tdw_process *process, struct tdw_op *op, void **ob
     return err;
 }
 
+static enum tdw_sync_fate fate_of(struct tdw_process *process, const struct tdw_op *op,
+                                  struct tdw_file *file)
+{
+    return TDW_UNLIKELY(process->ring.loop->gate != NULL) ? tdw__damage_sync(process, op, file)
+                                                          : TDW_SYNC_KEEPS;
+}
+
+/* Each open file is told once of what failed. */
+static int32_t told(struct tdw_file *file)
+{
+    if (TDW_LIKELY(file->sync_errors == file->inode->sync_errors))
+        return 0;
+    file->sync_errors = file->inode->sync_errors;
+    return -EIO;
+}
+
+int32_t tdw__sync_write(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
+                        uint64_t off, uint64_t end, bool data_only)
+{
+    switch (fate_of(process, op, file)) {
+    case TDW_SYNC_KEEPS:
+        tdw__inode_keep(file->inode, off, end, data_only);
+        break;
+    case TDW_SYNC_DROPS:
+        for (uint64_t at = off / TDW_PAGE_BYTES; at * TDW_PAGE_BYTES < end; at++)
+            tdw__page_lose(file->inode, at);
+        file->inode->sync_errors++;
+        break;
+    case TDW_SYNC_FAILS:
+        file->inode->sync_errors++;
+        break;
+    case TDW_SYNC_LIES:
+        break;
+    }
+    return told(file);
+}
+
 static int32_t effect_fsync(struct tdw_process *process, struct tdw_op *op, void *object)
 {
     struct tdw_fsync *sync = object;
     struct tdw_file *file = sync->file;
-    const enum tdw_sync_fate fate = TDW_UNLIKELY(process->ring.loop->gate != NULL)
-                                        ? tdw__damage_sync(process, op, file)
-                                        : TDW_SYNC_KEEPS;
 
-    switch (fate) {
+    if (tdw__disk_writable(file->disk))
+        return -EROFS;
+    switch (fate_of(process, op, file)) {
     case TDW_SYNC_KEEPS:
         while (under_way(sync))
             apply_first(file->inode);
@@ -155,10 +191,7 @@ static int32_t effect_fsync(struct tdw_process *process, struct tdw_op *op, void
     case TDW_SYNC_LIES:
         break;
     }
-    if (TDW_LIKELY(file->sync_errors == file->inode->sync_errors))
-        return 0;
-    file->sync_errors = file->inode->sync_errors;
-    return -EIO;
+    return told(file);
 }
 
 static void release_fsync(struct tdw_process *process, void *object)

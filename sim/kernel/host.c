@@ -37,6 +37,7 @@ struct tdw_host *tdw__host_in(struct tdw_world *world, const char *name, void (*
             tdw__net_host_fini(host);
             return NULL; /* its block stays: an address may have been entered for it */
         }
+        host->slowdown = world->options.slowdown;
         tdw__clock_init(host);
         host->disk->seed = tdw__mix(world->options.seed, tdw__hash_text(name));
         *world->hosts_tail = host;
@@ -66,24 +67,61 @@ static void show(const struct tdw_host *host, uint8_t kind)
                                    });
 }
 
-/* By a plan a host may find another disk than it had: an empty one of the same kind. */
-static int wipe_if_hit(struct tdw_host *host)
+/* A point of a host that is about to boot. */
+static bool hits(const struct tdw_host *host, enum tdw_kernel_point point, uint32_t bound,
+                 struct tdw_blow *blow)
 {
     const struct tdw_loop *loop = &host->world->loop;
-    const struct tdw_hit hit = {.point = TDW_AT_DISK_WIPED,
+    const struct tdw_hit hit = {.point = point,
                                 .host = host->name,
                                 .actor = tdw__hash_text(host->name),
-                                .ordinal = host->boots};
+                                .ordinal = host->boots,
+                                .bound = bound};
+
+    return tdw__point_asked(loop, point) && tdw__point_hit(loop, &hit, blow);
+}
+
+/* Is it a host whose disk somebody may have taken out? */
+static bool is_down(const struct tdw_host *host, const struct tdw_host *but)
+{
+    return host != but && !host->up && host->main;
+}
+
+/* By a plan a host may find another disk than it had: that of a host that is down, which has its
+ * own from now on. */
+static void swap_if_hit(struct tdw_host *host)
+{
+    struct tdw_host *other;
+    struct tdw_disk *disk;
+    struct tdw_blow blow;
+    uint32_t count = 0;
+
+    for (other = host->world->hosts; other; other = other->next)
+        count += is_down(other, host);
+    if (count == 0 || !hits(host, TDW_AT_DISK_SWAPPED, count, &blow))
+        return;
+    for (other = host->world->hosts; !is_down(other, host) || blow.way-- > 0; other = other->next)
+        ;
+    disk = other->disk;
+    other->disk = host->disk;
+    host->disk = disk;
+}
+
+/* … or an empty one of the same kind. */
+static int wipe_if_hit(struct tdw_host *host)
+{
     struct tdw_disk *disk;
     struct tdw_blow blow;
 
-    if (!tdw__point_asked(loop, hit.point) || !tdw__point_hit(loop, &hit, &blow))
+    if (!hits(host, TDW_AT_DISK_WIPED, 1, &blow))
         return 0;
     disk = tdw__disk_new(host->world->loop.memory);
     if (!disk)
         return -ENOMEM;
     tdw__disk_persistence(disk, host->disk->profile);
     disk->seed = host->disk->seed;
+    disk->full_error = host->disk->full_error;
+    disk->whole_blocks = host->disk->whole_blocks;
     disk->bytes_max = host->disk->bytes_max;
     disk->file_bytes_max = host->disk->file_bytes_max;
     tdw__disk_free(host->disk);
@@ -101,6 +139,8 @@ static int start_main(struct tdw_host *host)
     process = tdw__process_new(host, path, tdw__files_new(host->disk));
     if (!process)
         return -ENOMEM;
+    if (host->descriptors)
+        tdw__files_limit(process->files, host->descriptors, host->descriptors);
     process->ring.ends = true;
     show(host, TDW_E_BOOT);
     host->boots++;
@@ -113,6 +153,7 @@ int tdw__sim_host_boot(struct tdw_host *host)
         return -EALREADY;
     if (!host->main)
         return -EINVAL;
+    swap_if_hit(host);
     if (wipe_if_hit(host) < 0)
         return -ENOMEM;
     tdw__clock_boot(host);
@@ -240,6 +281,49 @@ void tdw__sim_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t f
 {
     host->disk->bytes_max = bytes;
     host->disk->file_bytes_max = file_bytes ? file_bytes : TDW_FILE_BYTES_MAX;
+}
+
+int tdw__sim_host_slow(struct tdw_host *host, uint32_t times)
+{
+    if (times == 0 || times > 1000000)
+        return -EINVAL;
+    host->slowdown = host->world->options.slowdown * times;
+    return 0;
+}
+
+int tdw__sim_host_descriptors(struct tdw_host *host, uint32_t count)
+{
+    if (count < 3)
+        return -EINVAL;
+    host->descriptors = count;
+    return 0;
+}
+
+int tdw__sim_host_disk_kind(struct tdw_host *host, int full, uint32_t sector)
+{
+    if ((full && full != ENOSPC && full != EDQUOT) ||
+        (sector && sector != TDW_SECTOR_BYTES && sector != TDW_PAGE_BYTES))
+        return -EINVAL;
+    if (full)
+        host->disk->full_error = full;
+    if (sector)
+        host->disk->whole_blocks = sector == TDW_PAGE_BYTES;
+    return 0;
+}
+
+int tdw__sim_host_disk_stall(struct tdw_host *host, uint64_t ns)
+{
+    const uint64_t until = host->world->loop.now_ns + ns;
+
+    if (until > host->stalled_until_ns)
+        host->stalled_until_ns = until;
+    return 0;
+}
+
+int tdw__sim_host_disk_read_only(struct tdw_host *host)
+{
+    host->disk->read_only = true;
+    return 0;
 }
 
 int tdw__sim_host_persistence(struct tdw_host *host, enum tdw_persistence profile)

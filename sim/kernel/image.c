@@ -132,6 +132,8 @@ struct tdw_disk *tdw__disk_image(struct tdw_disk *disk, struct tdw_memory *memor
     to->inode_next = disk->inode_next;
     to->names_changed = disk->names_changed;
     to->seed = disk->seed;
+    to->full_error = disk->full_error;
+    to->whole_blocks = disk->whole_blocks;
     to->bytes_max = disk->bytes_max;
     to->file_bytes_max = disk->file_bytes_max;
     to->pages_used = disk->pages_used;

@@ -135,6 +135,8 @@ int tdw__inode_resize(struct tdw_inode *inode, uint64_t size, uint64_t now_ns)
 {
     if (size > inode->disk->file_bytes_max)
         return -EFBIG;
+    if (tdw__disk_writable(inode->disk))
+        return -EROFS;
     if (size < inode->now.size) {
         const int err = tdw__pages_cut(inode, size);
 

@@ -126,6 +126,8 @@ static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, str
         left = (size_t)(max - pos);
     if (misaligned(file, io, pos))
         return -EINVAL;
+    if (tdw__disk_writable(inode->disk))
+        return -EROFS;
     done = write_vectors(inode, pos, io->iov, left);
     if (done < 0)
         return (int32_t)done;
@@ -140,7 +142,8 @@ static int32_t reg_write(struct tdw_process *process, struct tdw_file *file, str
     if (TDW_UNLIKELY(file->flags & O_DSYNC || io->rw_flags & (RWF_DSYNC | RWF_SYNC))) {
         const bool all = (file->flags & O_SYNC) == O_SYNC || io->rw_flags & RWF_SYNC;
 
-        tdw__inode_keep(inode, pos - (uint64_t)done, pos, !all);
+        return tdw__sync_write(process, op, file, pos - (uint64_t)done, pos, !all) ? -EIO
+                                                                                   : (int32_t)done;
     }
     return (int32_t)done;
 }
@@ -501,8 +504,10 @@ static int32_t effect_fallocate(struct tdw_process *process, struct tdw_op *op, 
     struct tdw_inode *inode = ((struct tdw_file *)object)->inode;
     const uint64_t off = op->sqe.off, end = off + op->sqe.addr;
     const uint32_t mode = op->sqe.len;
-    int err = 0;
+    int err = tdw__disk_writable(inode->disk);
 
+    if (err)
+        return err;
     if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
         err = tdw__pages_punch(inode, off, end);
     if (!err && !(mode & FALLOC_FL_PUNCH_HOLE))

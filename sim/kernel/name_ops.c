@@ -130,6 +130,8 @@ static int32_t effect_unlinkat(struct tdw_process *process, struct tdw_op *op, v
     if (!err)
         err = op->sqe.unlink_flags & AT_REMOVEDIR ? check_rmdir(&walk) : check_unlink(&walk);
     if (!err)
+        err = tdw__disk_writable(files->disk);
+    if (!err)
         tdw__name_remove(walk.name, tdw__now(process));
     return err;
 }
@@ -221,6 +223,8 @@ static int32_t effect_renameat(struct tdw_process *process, struct tdw_op *op, v
         err = check_rename_kinds(&from, &to, flags);
     if (!err)
         err = check_rename_places(&from, &to, flags);
+    if (!err)
+        err = tdw__disk_writable(process->files->disk);
     if (err || from.inode == to.inode)
         return err;
     if (flags & RENAME_EXCHANGE) {
@@ -248,7 +252,7 @@ static int walk_new(const struct tdw_files *files, int dirfd, uint64_t path, boo
         return err;
     if (walk->inode)
         return -EEXIST;
-    return walk->slash && !dir ? -ENOENT : 0;
+    return walk->slash && !dir ? -ENOENT : tdw__disk_writable(files->disk);
 }
 
 int tdw__make_node(struct tdw_process *process, const char *path, uint32_t mode,

@@ -166,6 +166,8 @@ static int check_open(const struct tdw_inode *inode, int flags)
         return -EISDIR;
     if (S_ISSOCK(inode->now.mode))
         return -ENXIO;
+    if (writes && tdw__is_reg(inode) && tdw__disk_writable(inode->disk))
+        return -EROFS;
     return flags & O_DIRECT && !tdw__is_reg(inode) ? -EINVAL : 0;
 }
 
@@ -189,10 +191,12 @@ static const struct tdw_file_kind *kind_of(const struct tdw_inode *inode, int fl
 static int create(const struct tdw_files *files, const struct tdw_walk *walk, int flags,
                   uint32_t mode, uint64_t now_ns, struct tdw_inode **made)
 {
-    struct tdw_inode *inode =
-        tdw__inode_new(files->disk, S_IFREG | (mode & 07777 & ~files->umask), now_ns);
-    int err = 0;
+    struct tdw_inode *inode;
+    int err = tdw__disk_writable(files->disk);
 
+    if (err)
+        return err;
+    inode = tdw__inode_new(files->disk, S_IFREG | (mode & 07777 & ~files->umask), now_ns);
     if (!inode)
         return -ENOMEM;
     tdw__pin(inode);

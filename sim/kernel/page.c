@@ -338,7 +338,7 @@ static int page_own(struct tdw_inode *inode, struct tdw_page *page, bool whole)
     if (TDW_LIKELY(tdw__is_block(old) && old->refs == 1 && old->disk == inode->disk))
         return 0;
     if (!took && !space_left(inode->disk, 1))
-        return -ENOSPC;
+        return -inode->disk->full_error;
     block = tdw__block_new(inode->disk);
     if (!block)
         return -ENOMEM;
@@ -554,7 +554,7 @@ int tdw__pages_reserve(struct tdw_inode *inode, uint64_t off, uint64_t end)
         missing -= takes_space(pages, page->index, page->now);
     }
     if (!space_left(inode->disk, missing))
-        return -ENOSPC;
+        return -inode->disk->full_error;
     for (uint64_t at = first; at < last; at++) {
         page = page_find(pages, at);
         if (takes_space(pages, at, page ? page->now : TDW_PRISTINE))

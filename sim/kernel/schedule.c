@@ -14,6 +14,8 @@
  * The calm answer is the same item in both: of the actor that ran last if it has one due now, else
  * the smallest by (due, seq). So a calm run is the same run under both meanings.
  *
+ * In a fair schedule (tdw_schedule_fair) it is always the smallest by (due, seq), and no choice.
+ *
  * Cost, timed: with one candidate, the usual case under wide latencies, a pop of the wheel and
  * nothing else. Adversary: a removal from a heap, O(log n).
  */
@@ -167,7 +169,7 @@ static struct tdw_op *next_timed(struct tdw_world *world, uint64_t deadline_ns)
         tdw__ready_add(loop, op);
         ready_ties(world, due);
     }
-    if (loop->ready.count == 1)
+    if (loop->ready.count == 1 || TDW_UNLIKELY(world->fair))
         return tdw__ready_take(loop, 0);
     return choose_ready(world);
 }
@@ -232,7 +234,7 @@ static struct tdw_op *calm_of_all(const struct tdw_world *world)
     /* With nothing due now it is asked at the next instant at which something is, as in timed. */
     if (first->due_ns > now)
         now = first->due_ns;
-    if (loop->last) {
+    if (loop->last && !world->fair) {
         best = least(&loop->ready, loop->last, now, best);
         best = least(&world->pending, loop->last, now, best);
         best = least(&world->timers, loop->last, now, best);
@@ -254,7 +256,7 @@ static struct tdw_op *next_adversary(struct tdw_world *world, uint64_t deadline_
 {
     const struct tdw_loop *loop = &world->loop;
     const uint32_t count = loop->ready.count + world->pending.count + (world->timers.count > 0);
-    const bool needs_calm = count == 1 || deadline_ns != TDW_NEVER ||
+    const bool needs_calm = count == 1 || world->fair || deadline_ns != TDW_NEVER ||
                             world->options.strategy == TDW_CALM || tdw__choices_explicit(world);
     struct tdw_op *calm;
 
@@ -265,7 +267,7 @@ static struct tdw_op *next_adversary(struct tdw_world *world, uint64_t deadline_
         advance(world, deadline_ns);
         return NULL;
     }
-    if (count == 1)
+    if (count == 1 || world->fair)
         return take_any(world, calm);
     return take_any(world, tdw__choose_next(&(struct tdw_candidates){
                                .world = world,
@@ -313,4 +315,9 @@ struct tdw_op *tdw__schedule_next(struct tdw_loop *loop, uint64_t deadline_ns)
             return op;
         tdw__heap_add(&host_of(op)->frozen, op);
     }
+}
+
+void tdw__sim_schedule_fair(void)
+{
+    tdw__world(tdw__self->ring->loop)->fair = true;
 }

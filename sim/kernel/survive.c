@@ -397,7 +397,7 @@ void tdw__disk_survive(struct tdw_disk *disk, struct tdw_survival *survival)
                           .survival = survival,
                           .size_alone = disk->profile == TDW_STRICT,
                           .any_names = disk->profile == TDW_STRICT || disk->profile == TDW_BTRFS,
-                          .tears = disk->profile != TDW_BTRFS};
+                          .tears = disk->profile != TDW_BTRFS && !disk->whole_blocks};
     enum mode mode;
 
     survival->what = words[NOTHING];

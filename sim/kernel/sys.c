@@ -356,6 +356,8 @@ static int do_mknod(const char *path, mode_t mode, dev_t device)
         return -ENOENT;
     if ((S_ISCHR(type) || S_ISBLK(type)) && !device_of(type, device))
         return -EPERM;
+    if (tdw__disk_writable(files()->disk))
+        return -EROFS;
     inode = tdw__inode_new(files()->disk, type | (mode & 07777 & ~files()->umask), now());
     if (!inode)
         return -ENOMEM;
@@ -379,6 +381,8 @@ static int set_mode(int err, struct tdw_inode *inode, mode_t mode)
 {
     if (err || !inode)
         return err;
+    if (tdw__disk_writable(inode->disk))
+        return -EROFS;
     inode->now.mode = (inode->now.mode & S_IFMT) | (mode & 07777);
     inode->now.ctime_ns = now();
     return 0;
@@ -404,6 +408,8 @@ static int set_owner(int err, struct tdw_inode *inode, uid_t owner, gid_t group)
 {
     if (err || !inode)
         return err;
+    if (tdw__disk_writable(inode->disk))
+        return -EROFS;
     if (owner != (uid_t)-1)
         inode->now.uid = owner;
     if (group != (gid_t)-1)

@@ -326,6 +326,9 @@ struct tdw_fsync {
     uint64_t off, end;
     bool data_only;
 };
+/* What was written with O_SYNC or O_DSYNC is kept, in one go: 0, or -EIO and it may not be. */
+int32_t tdw__sync_write(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
+                        uint64_t off, uint64_t end, bool data_only);
 /* Those under way that began by `change` take effect: somebody keeps what is newer. */
 void tdw__syncs_apply(struct tdw_inode *inode, uint64_t change);
 
@@ -536,13 +539,22 @@ struct tdw_disk {
     bool log;         /* what is not durable is kept apart, change by change: */
     bool no_barriers; /* … also what was flushed */
     enum tdw_persistence profile;
-    uint64_t changes; /* so far; each has a number */
-    uint64_t shown;   /* things so far that a power cut could show: changes and syncs */
+    uint64_t changes;  /* so far; each has a number */
+    uint64_t shown;    /* things so far that a power cut could show: changes and syncs */
+    bool read_only;    /* until the next boot */
+    bool whole_blocks; /* what is torn is torn between blocks of TDW_PAGE_BYTES */
+    int full_error;    /* what a full disk answers: ENOSPC, EDQUOT */
     struct tdw_name_op *op_first, *op_last, *op_open;
     uint32_t ops;
     struct tdw_lock_wait *lock_waits; /* ops that wait for a record lock, for EDEADLK */
     uint32_t tables, opens;           /* descriptor tables and open files that refer to it */
 };
+
+/* May anything on it be changed? 0, -EROFS. */
+static inline int tdw__disk_writable(const struct tdw_disk *disk)
+{
+    return TDW_UNLIKELY(disk->read_only) ? -EROFS : 0;
+}
 
 /* An empty disk: a root directory, and /dev with null, zero, random and urandom, all durable.
  * NULL when memory is exhausted. */

@@ -352,19 +352,32 @@ static bool drive_ns(struct tdw_drive *drive, const struct tdw_op *op, const voi
     return false;
 }
 
+/* … while the disk hangs: what asks it for something, or to keep something, waits. */
+static uint64_t stalled(const struct tdw_op *op, const struct tdw_host *host, uint64_t ns)
+{
+    const uint8_t class = tdw__opcodes[op->sqe.opcode].class;
+    const uint64_t left = host->stalled_until_ns - host->world->loop.now_ns;
+    const struct tdw_file *file =
+        tdw__op_file(tdw_of(op->task->ring, struct tdw_process, ring), op);
+    const bool asks = class == TDW_C_FLUSH || (class == TDW_C_READ && file && file->inode);
+
+    return asks && ns < left ? left : ns;
+}
+
 /* How long the op takes, unless it has to wait for somebody. */
 static inline uint64_t latency_of(struct tdw_world *world, struct tdw_op *op,
                                   const struct tdw_sim_opcode *row, const void *object)
 {
     const uint32_t value = draw(world, op, TDW_CHOOSE_LATENCY, TDW_LATENCY_BOUND);
     const uint64_t delay = TDW_UNLIKELY(world->loop.gate != NULL) ? op->due_ns : 0;
+    const struct tdw_host *host = process_of(op)->host;
     uint64_t ns;
 
-    if (row->how == TDW_SPLITS && process_of(op)->host->drive && object &&
-        drive_ns(process_of(op)->host->drive, op, object, value, &ns))
-        return delay + ns * world->options.slowdown;
-    return delay +
-           tdw__latency_ns(tdw__opcodes[op->sqe.opcode].class, value) * world->options.slowdown;
+    if (row->how != TDW_SPLITS || !host->drive || !object ||
+        !drive_ns(host->drive, op, object, value, &ns))
+        ns = tdw__latency_ns(tdw__opcodes[op->sqe.opcode].class, value);
+    ns = delay + ns * host->slowdown;
+    return TDW_LIKELY(host->stalled_until_ns <= world->loop.now_ns) ? ns : stalled(op, host, ns);
 }
 
 static void start_row(struct tdw_world *world, struct tdw_op *op, const struct tdw_sim_opcode *row)
@@ -681,6 +694,7 @@ void tdw_world_reset(struct tdw_world *world, const struct tdw_world_options *op
     tdw__names_reset(loop->names);
     world->pids = 0;
     world->paused = world->watched = 0;
+    world->fair = false;
     loop->now_ns = loop->seq = loop->steps = 0;
     loop->switches = loop->frames = loop->deliveries = 0;
     loop->digest = (struct tdw_digest){0, 0};

@@ -57,6 +57,10 @@ struct tdw_host {
     tdw_disk_shown *shown;    /* recovery.c: told when a power cut could show something else */
     void *shown_arg;
     uint64_t shown_last;
+    uint64_t stalled_until_ns; /* its disk answers nothing before */
+    uint64_t bytes_per_s;      /* that its links carry at most; 0: no limit */
+    uint32_t slowdown;         /* multiplies every latency */
+    uint32_t descriptors;      /* of a process; 0: as the kernel has them */
     uint32_t boots;
 };
 
@@ -77,6 +81,7 @@ struct tdw_world {
     int32_t pids;
     uint32_t paused;    /* hosts */
     uint32_t watched;   /* hosts, too: recovery.c */
+    bool fair;          /* what is due first runs first: no more choices of what is next */
     uint64_t warned[4]; /* opcodes that the kernel was asked for and does not know */
 };
 
@@ -172,8 +177,8 @@ void tdw__watch_disks(struct tdw_world *world);
  * `survival`; NULL: no memory. Good until the host's world goes on. */
 struct tdw_disk *tdw__image_of(struct tdw_world *world, struct tdw_host *host,
                                struct tdw_survival *survival);
-/* Run main(arg) there as a host called `name` that boots from the image, which is the host's from now
- * on, to the end; the loop's answer. */
+/* Run main(arg) there as a host called `name` that boots from the image, which is the host's from
+ * now on, to the end; the loop's answer. */
 int tdw__image_run(struct tdw_world *world, const char *name, struct tdw_disk *image,
                    void (*main)(void *), void *arg);
 

@@ -194,6 +194,8 @@ static int set(struct tdw_inode *inode, uint32_t mode, const struct io_uring_sqe
         return err;
     if (!inode)
         return -EOPNOTSUPP;
+    if (tdw__disk_writable(inode->disk))
+        return -EROFS;
     if (old && sqe->xattr_flags & XATTR_CREATE)
         return -EEXIST;
     if (!old && sqe->xattr_flags & XATTR_REPLACE)
@@ -317,6 +319,8 @@ static int drop(struct tdw_inode *inode, uint32_t mode, const char *name)
         return err;
     if (!inode)
         return -EOPNOTSUPP;
+    if (tdw__disk_writable(inode->disk))
+        return -EROFS;
     old = find(inode->xattrs_now, name);
     if (!old)
         return -ENODATA;

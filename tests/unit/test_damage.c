@@ -53,8 +53,8 @@ static void root(void *unused)
     tdw_spawn_stackful("test", test_main, unused);
 }
 
-/* Two boots of a host under a plan; `fires`: how often its first rule did. */
-static void run(const char *text, void (*first)(void), void (*second)(void), uint64_t fires)
+/* `main` under a plan; `fires`: how often its first rule did. */
+static void run_root(const char *text, void (*main)(void *), uint64_t fires)
 {
     const struct tdw_world_options options = {.seed = 5, .strategy = TDW_RANDOM};
     struct tdw_world *world = tdw_world_new(&options);
@@ -62,17 +62,24 @@ static void run(const char *text, void (*first)(void), void (*second)(void), uin
     struct tdw_faults *faults;
     struct tdw_plan *plan;
 
-    memset(&test, 0, sizeof test);
-    test.boots[0] = first;
-    test.boots[1] = second;
+    test.count = 0;
     assert_int_equal(tdw_plan_text(&plan, "p", text, strlen(text), NULL, 0, NULL, NULL), 0);
     faults = tdw_plan_apply(plan, tdw_world_loop(world), counts);
     assert_non_null(faults);
-    assert_int_equal(tdw_world_run(world, root, NULL), 0);
+    assert_int_equal(tdw_world_run(world, main, NULL), 0);
     tdw_faults_end(faults);
     tdw_plan_free(plan);
     assert_int_equal(counts[0].fires, fires);
     tdw_world_free(world);
+}
+
+/* Two boots of a host. */
+static void run(const char *text, void (*first)(void), void (*second)(void), uint64_t fires)
+{
+    memset(&test, 0, sizeof test);
+    test.boots[0] = first;
+    test.boots[1] = second;
+    run_root(text, root, fires);
 }
 
 static int open_file(void)
@@ -334,6 +341,97 @@ static void a_wiped_disk_is_empty(void **state)
     SEEN(0, 0, 'b', -1);
 }
 
+/* ── Two hosts ─────────────────────────────────────────────────────────────────────────────── */
+
+static char owners[4];
+
+static void writes_its_name(void *name)
+{
+    const int fd = open_file();
+    char first = *(const char *)name;
+
+    if (tdw_pread(fd, &first, 1, 0) == 0) {
+        tdw_pwrite(fd, name, 1, 0);
+        tdw_fsync(fd);
+        sync_dir();
+    }
+    owners[test.count++] = first;
+    tdw_close(fd);
+}
+
+static void owner_main(void *name)
+{
+    tdw_spawn_stackful("owner", writes_its_name, name);
+}
+
+static void owners_main(void *unused)
+{
+    static char names[2][2] = {"a", "b"};
+    struct tdw_host *hosts[2];
+
+    (void)unused;
+    for (int i = 0; i < 4; i++) {
+        hosts[i % 2] = tdw_host(names[i % 2], owner_main, names[i % 2]);
+        tdw_host_boot(hosts[i % 2]);
+        tdw_sleep(1000000000);
+        tdw_host_crash(hosts[i % 2]);
+    }
+}
+
+static void two_roots(void *unused)
+{
+    tdw_spawn_stackful("test", owners_main, unused);
+}
+
+static void a_swapped_disk_is_anothers(void **state)
+{
+    (void)state;
+    run_root("rules: [{point: tdw/disk/swapped, match: {host: a}, nth: 1}]", two_roots, 1);
+    assert_memory_equal(owners, "abba", 4);
+    run_root("rules: [{point: tdw/disk/swapped, match: {host: x}}]", two_roots, 0);
+    assert_memory_equal(owners, "abab", 4);
+}
+
+/* ── O_SYNC ────────────────────────────────────────────────────────────────────────────────── */
+
+static void writes_synchronously(void)
+{
+    const int fd = old_file(), sync = tdw_open("file", O_RDWR | O_DSYNC, 0644);
+
+    note(tdw_pwrite(sync, "b", 1, 0));
+    note(tdw_pwrite(sync, "c", 1, PAGE));
+    note(tdw_fsync(fd));
+    note(tdw_fsync(sync));
+    tdw_close(fd);
+    tdw_close(sync);
+}
+
+static void looks_at_two_bytes(void)
+{
+    const int fd = open_file();
+    char byte = 0;
+
+    for (int i = 0; i < 2; i++) {
+        tdw_pread(fd, &byte, 1, (uint64_t)i * PAGE);
+        note(byte);
+    }
+    tdw_close(fd);
+}
+
+/* The write fails, and so does the next sync through another open file: once each. */
+static void a_synchronous_write_fails_like_a_sync(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/disk/sync/error, match: {opcode: write}, nth: 1}]",
+        writes_synchronously, looks_at_two_bytes, 1);
+    SEEN(0, -EIO, 1, -EIO, 0, 'a', 'c');
+    run("rules: [{point: tdw/disk/sync/lie, match: {opcode: write}}]", writes_synchronously,
+        looks_at_two_bytes, 2);
+    SEEN(0, 1, 1, 0, 0, 'b', 'c'); /* the honest fsync that comes after keeps both */
+}
+
+/* ── Limits ────────────────────────────────────────────────────────────────────────────────── */
+
 static void fills_the_disk(void)
 {
     static const char bytes[2 * PAGE] = "x";
@@ -351,6 +449,9 @@ static void a_disk_is_as_large_as_the_plan_says(void **state)
     run("disks: {db: {capacity: 12k}}\nrules: [{point: tdw/disk/wiped, p: 0}]", fills_the_disk,
         nothing, 0);
     SEEN(2 * PAGE, PAGE, -ENOSPC);
+    run("disks: {db: {capacity: 12k, full: EDQUOT}}\nrules: [{point: tdw/disk/wiped, p: 0}]",
+        fills_the_disk, nothing, 0);
+    SEEN(2 * PAGE, PAGE, -EDQUOT);
 }
 
 int tests_damage(void)
@@ -368,6 +469,8 @@ int tests_damage(void)
         cmocka_unit_test(a_sync_that_lies_keeps_nothing),
         cmocka_unit_test(profiles_know_damage_too),
         cmocka_unit_test(a_wiped_disk_is_empty),
+        cmocka_unit_test(a_swapped_disk_is_anothers),
+        cmocka_unit_test(a_synchronous_write_fails_like_a_sync),
         cmocka_unit_test(a_disk_is_as_large_as_the_plan_says),
     };
 

@@ -15,7 +15,7 @@ static struct {
     struct sockaddr_in address;
     struct tdw_host *server, *client;
     uint32_t got, wrong, reordered, doubled, boots, beats, broken;
-    uint64_t last, started_ns, longest_ns;
+    uint64_t last, first_ns, longest_ns;
     bool seen[DATAGRAMS];
 } test;
 
@@ -60,7 +60,8 @@ static void receive_all(void *unused)
 
     (void)unused;
     while (tdw_recv(fd, words, sizeof words, 0) == sizeof words) {
-        test.got++;
+        if (test.got++ == 0)
+            test.first_ns = tdw_now();
         if (words[0] >= DATAGRAMS || words[1] != ~words[0]) {
             test.wrong++;
             continue;
@@ -255,6 +256,37 @@ static void a_partition_keeps_packets_away(void **state)
     assert_int_equal(test.got, DATAGRAMS); /* who is deaf reaches others */
 }
 
+/* Only a third host's packets are kept away: no datagram is. And then only the client's are. */
+static void a_partition_may_be_between_some(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/partition, match: {host: server, peer: other*}, at: 50ms,"
+        "         action: {down: 50ms}}]",
+        datagrams);
+    assert_int_equal(fires[0], 1);
+    assert_int_equal(test.got, DATAGRAMS);
+    run("rules: [{point: tdw/net/deaf, match: {host: server, peer: cl*}, at: 50ms,"
+        "         action: {down: 50ms}}]",
+        datagrams);
+    assert_in_range(test.got, DATAGRAMS - 52, DATAGRAMS - 48);
+}
+
+/* 44 bytes of a packet at 1,000 bytes a second are 44 ms: what is sent each millisecond waits, for
+ * longer and longer, until the link's queue of 100 bytes is full. */
+static void a_slow_link_holds_packets_up(void **state)
+{
+    (void)state;
+    run("links: {'client -> server': {queue: 100}}\n"
+        "rules: [{point: tdw/net/slow, match: {host: client}, at: 50ms,"
+        "         action: {down: 100ms, bandwidth: 1000}}]",
+        datagrams);
+    assert_in_range(test.got, DATAGRAMS - 100, DATAGRAMS - 80);
+    run("links: {'client <-> server': {latency: 50ms, drop: false, queue: 0, jitter: 0ns}}\n",
+        datagrams);
+    assert_int_equal(test.got, DATAGRAMS);
+    assert_in_range(test.first_ns, 50 * MS, 52 * MS);
+}
+
 static void latecomer(void *unused)
 {
     (void)unused;
@@ -282,7 +314,7 @@ static void healed(void *unused)
 {
     (void)unused;
     tdw_sleep(30 * MS);
-    tdw_heal();
+    tdw_heal(NULL);
     tdw_sleep(70 * MS);
 }
 
@@ -302,6 +334,266 @@ static void healing_ends_it_all(void **state)
     assert_int_equal(test.boots, 2);
     assert_int_equal(fires[1], 0);
     assert_in_range(test.beats, 85, 90);
+}
+
+static void some_healed(void *unused)
+{
+    (void)unused;
+    tdw_sleep(30 * MS);
+    tdw_heal("ser*");
+    tdw_sleep(70 * MS);
+}
+
+static void heals_some(void *unused)
+{
+    (void)unused;
+    two_hosts(beating, waiter);
+    tdw_spawn_stackful("heal", some_healed, NULL);
+}
+
+static void healing_may_be_for_some(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/host/crash, match: {host: server}, at: 20ms, action: {down: 1h}},\n"
+        "        {point: tdw/op/timeout/delay, match: {host: server}, from: 40ms},\n"
+        "        {point: tdw/op/timeout/delay, match: {host: main}, nth: 1, from: 40ms}]",
+        heals_some);
+    assert_int_equal(test.boots, 2);
+    assert_int_equal(fires[1], 0);
+    assert_int_equal(fires[2], 1); /* the plan's own task is one of main's */
+    assert_in_range(test.beats, 85, 90);
+}
+
+/* ── Slow, and hanging ─────────────────────────────────────────────────────────────────────── */
+
+enum { CALLS = 40 };
+
+static uint64_t took_ns[CALLS];
+static int answers[CALLS];
+
+/* Reads of a file and of what is in no file, an fsync, and a write, each 5 ms. */
+static void calls(void *unused)
+{
+    const int fd = tdw_open("file", O_RDWR | O_CREAT, 0644);
+    char buffer[8];
+
+    (void)unused;
+    tdw_write(fd, "01234567", 8);
+    for (int i = 0; i < CALLS; i++) {
+        const uint64_t before = tdw_now();
+
+        switch (i % 4) {
+        case 0:
+            answers[i] = tdw_pread(fd, buffer, 8, 0);
+            break;
+        case 1:
+            answers[i] = tdw_fsync(fd);
+            break;
+        case 2:
+            answers[i] = tdw_pwrite(fd, "0", 1, 0);
+            break;
+        default:
+            answers[i] = tdw_mkdir("dir", 0755);
+        }
+        took_ns[i] = tdw_now() - before;
+        tdw_sleep(5 * MS);
+    }
+}
+
+static void calling(void *unused)
+{
+    (void)unused;
+    test.boots++;
+    tdw_spawn_stackful("calls", calls, NULL);
+}
+
+static void calling_host(void *unused)
+{
+    (void)unused;
+    two_hosts(calling, waiter);
+}
+
+static uint64_t longest(int which)
+{
+    uint64_t ns = 0;
+
+    for (int i = which; i < CALLS; i += 4)
+        ns = took_ns[i] > ns ? took_ns[i] : ns;
+    return ns;
+}
+
+static void a_slow_host_takes_its_time(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    run("rules: []", calling_host);
+    before = longest(1);
+    run("hosts: {serv*: {slow: 50}}", calling_host);
+    assert_true(longest(1) > 10 * before);
+    run("rules: [{point: tdw/host/slow, match: {host: server}, at: 20ms,"
+        "         action: {times: 1000, down: 40ms}}]",
+        calling_host);
+    assert_true(longest(1) > 50 * before || longest(0) > 5 * MS);
+    assert_true(took_ns[CALLS - 3] < 10 * before);
+}
+
+static void a_disk_that_hangs_answers_late(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/disk/hang, match: {host: server}, at: 20ms, action: {down: 70ms}}]",
+        calling_host);
+    assert_true(longest(0) > 50 * MS || longest(1) > 50 * MS);
+    assert_true(longest(2) < MS); /* into the page cache */
+    assert_true(longest(3) < MS);
+}
+
+static void a_disk_that_is_read_only_refuses_changes(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/disk/read-only, match: {host: server}, at: 50ms},"
+        "        {point: tdw/host/restart, match: {host: nobody}}]",
+        calling_host);
+    assert_int_equal(answers[2], 1);
+    assert_int_equal(answers[CALLS - 4], 8);
+    assert_int_equal(answers[CALLS - 3], -EROFS);
+    assert_int_equal(answers[CALLS - 2], -EROFS);
+    assert_int_equal(answers[CALLS - 1], -EEXIST);
+    run("rules: [{point: tdw/disk/read-only, match: {host: server}, at: 1ms},"
+        "        {point: tdw/host/crash, match: {host: server}, at: 50ms, action: {down: 1ms}}]",
+        calling_host);
+    assert_int_equal(test.boots, 2);
+    assert_int_equal(answers[2], 1);
+    assert_int_equal(answers[CALLS - 1], -EEXIST); /* made by the second boot */
+}
+
+static void opens_many(void *unused)
+{
+    (void)unused;
+    while (test.got < 100 && tdw_open("file", O_RDWR | O_CREAT, 0644) >= 0)
+        test.got++;
+}
+
+static void opening(void *unused)
+{
+    (void)unused;
+    tdw_spawn_stackful("opens", opens_many, NULL);
+}
+
+static void opening_host(void *unused)
+{
+    (void)unused;
+    two_hosts(opening, waiter);
+}
+
+static void descriptors_come_to_an_end(void **state)
+{
+    (void)state;
+    run("hosts: {server: {descriptors: 20}}", opening_host);
+    assert_int_equal(test.got, 17);
+}
+
+/* ── Connections ───────────────────────────────────────────────────────────────────────────── */
+
+static void accepts(void *unused)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)unused;
+    tdw_sys_bind(fd, (const struct sockaddr *)&any, sizeof any);
+    tdw_sys_listen(fd, 5);
+    while (tdw_accept(fd, NULL, NULL, 0) >= 0)
+        test.got++;
+}
+
+static void accepting(void *unused)
+{
+    (void)unused;
+    tdw_daemon(tdw_spawn_stackful("accept", accepts, NULL));
+}
+
+static void connects(void *unused)
+{
+    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+    const uint64_t before = tdw_now();
+
+    (void)unused;
+    tdw_connect(fd, (const struct sockaddr *)&test.address, sizeof test.address);
+    test.longest_ns = tdw_now() - before;
+    tdw_sleep(10 * MS);
+    tdw_close(fd);
+}
+
+static void connecting(void *unused)
+{
+    (void)unused;
+    tdw_spawn_stackful("connect", connects, NULL);
+}
+
+static void connections(void *unused)
+{
+    (void)unused;
+    two_hosts(accepting, connecting);
+}
+
+/* TCP asks again after a second. */
+static void a_full_backlog_hears_no_request(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/net/backlog, match: {host: client}, budget: 1}]", connections);
+    assert_int_equal(fires[0], 1);
+    assert_int_equal(test.got, 1);
+    assert_in_range(test.longest_ns, (uint64_t)1000 * MS, (uint64_t)1100 * MS);
+}
+
+/* ── The schedule when it is fair ──────────────────────────────────────────────────────────── */
+
+static bool over;
+
+static void spins(void *unused)
+{
+    (void)unused;
+    tdw_heal(NULL);
+    while (!over) {
+        tdw_yield();
+        test.beats++;
+    }
+}
+
+static void waits_its_turn(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 100; i++)
+        tdw_yield();
+    over = true;
+}
+
+static void spinning(void *unused)
+{
+    (void)unused;
+    tdw_spawn_stackful("spins", spins, NULL);
+    tdw_spawn_stackful("waits", waits_its_turn, NULL);
+}
+
+/* The calm schedule stays with who ran last. A fair one gives each its turn, to the step. */
+static void a_fair_schedule_passes_nobody_over(void **state)
+{
+    (void)state;
+    for (int schedule = TDW_TIMED; schedule <= TDW_ADVERSARY; schedule++)
+        for (int strategy = TDW_CALM; strategy <= TDW_RANDOM; strategy++) {
+            const struct tdw_world_options options = {.seed = 3,
+                                                      .schedule = (enum tdw_schedule)schedule,
+                                                      .strategy = (enum tdw_strategy)strategy,
+                                                      .steps_max = 10000};
+            struct tdw_world *world = tdw_world_new(&options);
+
+            over = false;
+            test.beats = 0;
+            assert_int_equal(tdw_world_run(world, spinning, NULL), 0);
+            assert_in_range(test.beats, 100, 202);
+            tdw_world_free(world);
+        }
 }
 
 /* ── Clocks ────────────────────────────────────────────────────────────────────────────────── */
@@ -332,6 +624,10 @@ static void clocks_jump_and_drift(void **state)
     run("rules: [{point: tdw/clock/drift, match: {host: server}, once: true,"
         "         action: {ppm: 100000}}]",
         clocks);
+    assert_in_range(realtime_ms[0] - realtime_ms[1], 8, 11);
+    run("clocks: {server: {step: 5s}, '*': {}}", clocks);
+    assert_int_equal(realtime_ms[0] - realtime_ms[1], 5000);
+    run("clocks: {s*: {ppm: 100000}, server: {step: 5s}}", clocks);
     assert_in_range(realtime_ms[0] - realtime_ms[1], 8, 11);
 }
 
@@ -407,7 +703,16 @@ int tests_fate(void)
         cmocka_unit_test(some_of_a_group_are_spared),
         cmocka_unit_test(a_partition_keeps_packets_away),
         cmocka_unit_test(who_comes_during_a_partition_is_not_part_of_it),
+        cmocka_unit_test(a_partition_may_be_between_some),
+        cmocka_unit_test(a_slow_link_holds_packets_up),
         cmocka_unit_test(healing_ends_it_all),
+        cmocka_unit_test(healing_may_be_for_some),
+        cmocka_unit_test(a_slow_host_takes_its_time),
+        cmocka_unit_test(a_disk_that_hangs_answers_late),
+        cmocka_unit_test(a_disk_that_is_read_only_refuses_changes),
+        cmocka_unit_test(descriptors_come_to_an_end),
+        cmocka_unit_test(a_full_backlog_hears_no_request),
+        cmocka_unit_test(a_fair_schedule_passes_nobody_over),
         cmocka_unit_test(clocks_jump_and_drift),
         cmocka_unit_test(memory_may_be_refused),
         cmocka_unit_test(a_deadlock_is_seen_through_a_plan),

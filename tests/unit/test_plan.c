@@ -181,6 +181,33 @@ static void what_is_wrong_with_disks_is_told(void **state)
                         "p:4:6: a disk has keys and values\n");
 }
 
+static void what_is_wrong_with_machines_is_told(void **state)
+{
+    static const char plan[] =
+        "hosts: {a: {slow: 1, descriptors: 2}}\n"
+        "clocks: {a: {step: soon, ppm: 0}}\n"
+        "links: {a: {}, a -> b: {preset: lam, latenci: 3ms}}\n"
+        "disks: {a: {full: EIO, sector: 1k}}\n"
+        "rules: [{point: tdw/host/slow, action: {times: 1, bandwidth: 0}}]\n";
+
+    (void)state;
+    heard[0] = '\0';
+    assert_int_equal(reads_as(plan, NULL, 0), -EINVAL);
+    assert_string_equal(heard,
+                        "p:1:19: what is slow takes 2 to 1000000 times as long\n"
+                        "p:1:35: a process has room for 3 to 1048576 descriptors\n"
+                        "p:2:20: 'soon' is no step: 5s, -10ms\n"
+                        "p:2:31: '0' is no drift: 200, -50, up to 500000\n"
+                        "p:3:9: 'a' is no link: client -> server, a* <-> b*\n"
+                        "p:3:33: no link is called 'lam': loopback, lan, wan\n"
+                        "p:3:38: there is no key 'latenci' in a link; did you mean latency?\n"
+                        "p:4:19: a full disk answers ENOSPC or EDQUOT, not 'EIO'\n"
+                        "p:4:32: a sector has 512 or 4096 bytes\n"
+                        "p:5:48: what is slow takes 2 to 1000000 times as long\n"
+                        "p:5:62: a bandwidth is 1 byte a second at least; tdw/net/partition is "
+                        "none at all\n");
+}
+
 static void what_is_no_plan_is_refused(void **state)
 {
     static const char *const texts[] = {
@@ -237,8 +264,11 @@ static char *shown(const struct tdw_plan *plan)
 static void what_is_shown_is_the_same_plan(void **state)
 {
     static const char text[] =
+        "hosts: {a: {slow: 3, descriptors: 64}, b: {}}\n"
+        "clocks: {a: {step: -5s, ppm: 7}, '*': {}}\n"
+        "links: {'a -> b*': {preset: wan, latency: 5ms, drop: false}, ' * <->  c ': {down: true}}\n"
         "disks: {'db*': {persistence: xfs, capacity: 1M}, '*': {device: nvme, file_max: 8k},\n"
-        "        z: {}}\n"
+        "        z: {}, y: {full: EDQUOT, sector: 4k}}\n"
         "rules:\n"
         "- {point: tdw/disk/sync/error, action: {keep: true, error: EIO}}\n"
         "- {name: \"q\\\"x\", point: tdw/op/*/error, p: 1/3, match: {host: 'a*', size: 4k..1M,\n"
@@ -250,6 +280,8 @@ static void what_is_shown_is_the_same_plan(void **state)
         "- {point: app/each, exhaustive: true, spare: {group: 'r*', keep: 2}}\n"
         "- {point: tdw/clock/step, match: {host: x, peer: y, fd: 't*'}, action: {step: -5ms, ppm: "
         "-7}}\n"
+        "- {point: tdw/host/slow, action: {down: 3ms, times: 7}}\n"
+        "- {point: tdw/net/slow, action: {bandwidth: 8k}}\n"
         "- {point: app/never, p: 0}\n";
     struct tdw_plan *plan, *again;
     char *first, *second;
@@ -270,6 +302,7 @@ static void what_is_shown_is_the_same_plan(void **state)
         assert_memory_equal(a.match.opcodes, b.match.opcodes, sizeof a.match.opcodes);
         assert_int_equal(a.cooldown_ns, b.cooldown_ns);
         assert_int_equal(a.during, b.during);
+        assert_memory_equal(&a.action, &b.action, sizeof a.action);
     }
     free(first);
     free(second);
@@ -731,6 +764,7 @@ int tests_plan(void)
         TEST(patterns_match_as_defined),
         TEST(all_that_is_wrong_is_told_with_its_place),
         TEST(what_is_wrong_with_disks_is_told),
+        TEST(what_is_wrong_with_machines_is_told),
         TEST(what_is_no_plan_is_refused),
         TEST(nothing_is_a_plan_too),
         TEST(what_is_shown_is_the_same_plan),

@@ -368,6 +368,30 @@ static uint64_t drain_ns(uint64_t bytes, uint64_t bytes_per_s)
                             bytes_per_s);
 }
 
+/* What the way carries: its link, or what a host at its ends lets pass. */
+static uint64_t rate_of(const struct tdw_way *way)
+{
+    const uint64_t ends[] = {way->from->bytes_per_s, way->to->bytes_per_s};
+    uint64_t rate = way->link.bytes_per_s;
+
+    for (int i = 0; i < 2 && way->from != way->to; i++)
+        if (ends[i] > 0 && (rate == 0 || ends[i] < rate))
+            rate = ends[i];
+    return rate;
+}
+
+int tdw__sim_host_bandwidth(struct tdw_host *host, uint64_t bytes_per_s)
+{
+    struct tdw_net *net = host->world->net;
+
+    host->bytes_per_s = bytes_per_s;
+    for (uint32_t i = 0; i < net->ways_max; i++) /* what waits has left by the old rate */
+        if (net->ways[i] && (net->ways[i]->from == host || net->ways[i]->to == host))
+            net->ways[i]->busy_until_ns = 0;
+    tdw__tcp_ways_changed(net);
+    return 0;
+}
+
 static uint64_t jitter_ns(struct tdw_world *world, const struct tdw_link *link, uint64_t actor,
                           uint32_t ordinal)
 {
@@ -416,14 +440,15 @@ uint64_t tdw__way_send(struct tdw_way *way, uint64_t bytes, uint64_t actor, uint
     const struct tdw_link *link = &way->link;
     const uint64_t now = world->loop.now_ns;
     const uint64_t start = way->busy_until_ns > now ? way->busy_until_ns : now;
+    const uint64_t rate = rate_of(way);
     struct tdw_blow blow;
 
     if (tdw__way_down(way) || tdw__way_hit(way, TDW_AT_NET_DROP, bytes, actor, ordinal, 1, &blow))
         return TDW_NEVER;
     if (link->drop == TDW_DROP_TAIL && link->queue_bytes > 0 &&
-        start - now > drain_ns(link->queue_bytes, link->bytes_per_s))
+        start - now > drain_ns(link->queue_bytes, rate))
         return TDW_NEVER;
-    way->busy_until_ns = start + drain_ns(bytes, link->bytes_per_s);
+    way->busy_until_ns = start + drain_ns(bytes, rate);
     return way->busy_until_ns + link->latency_ns + jitter_ns(world, link, actor, ordinal) +
            delay_ns(way, bytes, actor, ordinal);
 }

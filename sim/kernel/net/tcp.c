@@ -293,12 +293,22 @@ static bool is_full(const struct tdw_socket *listener)
     return listener->accept_count > listener->backlog;
 }
 
+/* The same by a plan. */
+static bool is_deaf(struct tdw_end *end)
+{
+    const struct tdw_end *client = tdw__other(end);
+    struct tdw_blow blow;
+
+    return tdw__way_hit(client->way, TDW_AT_NET_BACKLOG, 0, end->connection->actor.actor,
+                        client->out.arrival.ordinal, 1, &blow);
+}
+
 bool tdw__tcp_accepts(struct tdw_end *end, const struct tdw_segment *first)
 {
     if (first->flags & TDW_SEG_SYN && end->state == TDW_TCP_CLOSED) {
         end->listener = tdw__port_find(end->host, false, &end->address, &tdw__other(end)->address,
                                        end->connection->actor.actor);
-        if (!end->listener || !is_full(end->listener))
+        if (!end->listener || !(is_full(end->listener) || is_deaf(end)))
             return true;
         end->listener = NULL;
         return false;
