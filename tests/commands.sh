@@ -182,6 +182,8 @@ for backend in uring epoll; do
     expect 0 "deliver" "$tdw" show "$tmp/real.tdw"
     expect 5 "real kernel" "$tdw" replay "$tmp/real.tdw"
     expect 0 "stackful" "$tdw" models "$out/examples/echo" --backend $backend
+    expect 0 "examples/store/stackful.c:106 recv" "$store" agreement -m stackful -n 20 \
+        --backend $backend --set rules.0.point=tdw/op/recv/error --set rules.0.exhaustive=true
 done
 expect 0 "stackless" "$tdw" models "$out/examples/echo" --backend sim
 expect 2 "there is no option" "$tdw" models "$out/examples/echo" --bakend sim

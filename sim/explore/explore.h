@@ -125,12 +125,16 @@ int tdw__run_real(const struct tdw_options *options, const struct tdw_run *run,
 /* In `world` or, where it is NULL, on the real backend that the options name. 0 or -errno. */
 int tdw__run_on(struct tdw_world *world, const struct tdw_options *options,
                 const struct tdw_run *run, struct tdw_outcome *outcome);
+/* What both have in common: the plan is put to work on the loop, `go` runs it and answers how it
+ * ended, and what became of it is judged. */
+void tdw__run_under_plan(struct tdw_loop *loop, const struct tdw_options *options,
+                         const struct tdw_run *run, int (*go)(struct tdw_loop *loop, void *arg),
+                         void *arg, struct tdw_outcome *outcome);
 /* Of the root task: spawn the test in the model asked for. */
 void tdw__start_test(const struct tdw_run *run);
 /* The end of the loop as a finding, unless there is an earlier one; what became of the run. */
 void tdw__judge_end(struct tdw_loop *loop, int ret);
 void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome);
-void tdw__tell_struck(const struct tdw_faults *faults, struct tdw_outcome *outcome);
 void tdw__world_options(const struct tdw_options *options, const struct tdw_scenario *scenario,
                         uint64_t seed, struct tdw_world_options *to);
 
