@@ -134,8 +134,9 @@ static void show_trigger(FILE *to, const struct tdw_rule *rule)
 
 static void show_action(FILE *to, const struct tdw_rule *rule)
 {
-    const bool any =
-        rule->action.error || rule->action.bytes || rule->action.delay_ns || rule->action.keep;
+    const bool any = rule->action.error || rule->action.bytes || rule->action.delay_ns ||
+                     rule->action.keep || rule->action.down_ns || rule->action.step_ns ||
+                     rule->action.ppm;
 
     if (!any)
         return;

@@ -248,7 +248,9 @@ static void what_is_shown_is_the_same_plan(void **state)
         "- {point: app/*, every: 9, while: \"rule 3\", between: [1ms, 2s]}\n"
         "- {point: tdw/op/recv/delay, once: true, action: {delay: 1500us}, match: {size: '>9'}}\n"
         "- {point: app/each, exhaustive: true, spare: {group: 'r*', keep: 2}}\n"
-        "- {point: tdw/clock/step, match: {host: x, peer: y}, action: {step: -5ms, ppm: -7}}\n"
+        "- {point: tdw/clock/step, match: {host: x, peer: y}, action: {step: -5ms}}\n"
+        "- {point: tdw/clock/drift, action: {ppm: -7}}\n"
+        "- {point: tdw/host/restart, action: {down: 3ms}}\n"
         "- {point: app/never, p: 0}\n";
     struct tdw_plan *plan, *again;
     char *first, *second;
@@ -269,6 +271,9 @@ static void what_is_shown_is_the_same_plan(void **state)
         assert_memory_equal(a.match.opcodes, b.match.opcodes, sizeof a.match.opcodes);
         assert_int_equal(a.cooldown_ns, b.cooldown_ns);
         assert_int_equal(a.during, b.during);
+        assert_int_equal(a.action.step_ns, b.action.step_ns);
+        assert_int_equal(a.action.ppm, b.action.ppm);
+        assert_int_equal(a.action.down_ns, b.action.down_ns);
     }
     free(first);
     free(second);
