@@ -64,6 +64,21 @@ sed -i 3d "$tmp/plan"
 expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
 expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
 expect 0 '"fires": ' "$out/examples/echo" -n 30 --plan "$tmp/plan" --json
+# A plan goes into the trace of a run that fails; one that does not fit is told before any run.
+awk 'BEGIN { print "rules:"; for (i = 0; i < 256; i++)
+    printf "- {name: \"%0100d\", point: app/x}\n", i }' >"$tmp/long"
+expect 0 "256 rules" "$tdw" plan check "$tmp/long"
+shown=$("$tdw" plan show "$tmp/long" | wc -c)
+expect 2 "long is too long to be kept in a trace: $shown bytes" "$store" -n 1 --plan "$tmp/long"
+expect 2 "32768 are allowed" "$store" -n 1 --plan "$tmp/long"
+expect 2 "the plan is too long" "$store" -n 1 --set "rules.0.point=$(printf '%033000d' 0)"
+# To the byte: a name fills what is left.
+line='rules.0.point=app/x'
+bare=$("$tdw" plan show none --set 'rules=[{name: "", point: app/x}]' | wc -c)
+expect 0 "ok" "$store" agreement -n 1 --set "$line" \
+    --set "rules.0.name=$(printf "%0$((32768 - bare))d" 0)"
+expect 2 "32769 bytes" "$store" agreement -n 1 --set "$line" \
+    --set "rules.0.name=$(printf "%0$((32769 - bare))d" 0)"
 # Code that knows libfiu alone, in a shared library of its own.
 user=$out/scenarios/libfiu-user
 if [ -x "$user" ]; then

@@ -212,6 +212,9 @@ int tdw__models_of(const struct tdw_options *options, const struct tdw_scenario 
 
 /* ── Keeping and replaying ─────────────────────────────────────────────────────────────────── */
 
+/* The plan as it was understood, with what was set: all that it takes to have it again. To be
+ * freed; NULL: no memory. */
+char *tdw__plan_text(const struct tdw_plan *plan, size_t *bytes);
 /* Run again and write the trace to `path`. 0 or -errno. */
 int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, const char *program,
                   const struct tdw_run *run, const char *path);
