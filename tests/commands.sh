@@ -93,6 +93,19 @@ expect 0 "examples/store/stackful.c:106 recv" "$store" agreement --strategy calm
 expect 1 "each hit failed once" "$store" agreement --strategy calm -m stackful --trace-dir "$tmp/each" \
     --set rules.0.point=tdw/op/fsync/error --set rules.0.exhaustive=true
 expect 1 "fails as before" "$store" --replay "$(ls "$tmp"/each/*.tdw)"
+# Pairs: a sweep ends by itself, or says that it did not.
+pairs="--strategy calm -m stackful --set rules.0.exhaustive=pairs --set rules.0.point"
+expect 0 "stackful.c:106 recv, examples/store/stackful.c:151 recv " "$store" agreement $pairs=tdw/op/recv/error
+expect 0 "the sweep did not come to its end" "$store" agreement $pairs=tdw/op/recv/error -n 50
+expect 1 "each pair of hits failed once" "$out/examples/echo" -n 100000 $pairs=tdw/op/recv/error \
+    --trace-dir "$tmp/pairs"
+grep -q "did not come to its end" "$tmp/said" && { echo "commands: a sweep has no end" >&2; failed=$((failed + 1)); }
+expect 1 "with hit 1 failed, at examples/echo/stackful.c:63 recv" "$out/examples/echo" -n 9 \
+    $pairs=tdw/op/recv/error --trace-dir "$tmp/pairs"
+expect 1 "fails as before" "$out/examples/echo" --replay "$(ls "$tmp"/pairs/*.tdw)"
+expect 0 "(no line) tdw/net/delay" "$store" agreement $pairs=tdw/net/delay -n 20
+expect 2 "a plan does one of them" "$store" $pairs=app/x \
+    --set 'rules.1={point: app/y, exhaustive: true}'
 expect 0 "lost packets" "$store" durability -n 40 --plan slow-network
 expect 0 "cut off" "$store" -n 40 --plan split-brain
 expect 0 "a torn record ends the log " "$store" agreement -n 2

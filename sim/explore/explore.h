@@ -50,7 +50,9 @@ enum {
     TDW_PARAMS_MAX = 32,
     TDW_NAMES_MAX = 64,
     TDW_SETS_MAX = 64,
-    TDW_CRASH_DRAWS_MAX = 200
+    TDW_CRASH_DRAWS_MAX = 200,
+    TDW_STRUCK_MAX = 1024,
+    TDW_STRUCK_BYTES = 184,
 };
 
 struct tdw_param_value {
@@ -107,8 +109,9 @@ struct tdw_outcome {
     uint64_t steps, now_ns;
     uint64_t deliveries, switches, frames;
     struct tdw_cuts cuts;
-    size_t stack_bytes; /* the deepest of a stackful task */
-    char struck[96];    /* where an exhaustive rule fired: "file:line what"; "": nowhere */
+    size_t stack_bytes;            /* the deepest of a stackful task */
+    char struck[TDW_STRUCK_BYTES]; /* where exhaustive rules fired: "file:line what"; "": nowhere */
+    unsigned strikes;              /* at how many of their hits: 0, 1, or 2 of a pair */
     uint32_t notes;
     uint64_t hash; /* of the failure: check and place, the same for the same mistake */
     char site[160];
@@ -160,12 +163,12 @@ size_t tdw__goal_first(size_t index); /* of the same place: where it is added up
 
 /* ── Many runs ─────────────────────────────────────────────────────────────────────────────── */
 
-/* A place at which an exhaustive rule fired: runs that survived it, and that did not. */
+/* A place at which an exhaustive rule fired, or a pair of them: runs that survived it, and that did
+ * not. */
 struct tdw_struck {
-    char place[96];
+    char place[TDW_STRUCK_BYTES + 16];
     uint64_t survived, failed;
 };
-enum { TDW_STRUCK_MAX = 256 };
 
 /* What became of one scenario. */
 struct tdw_result {
@@ -176,11 +179,13 @@ struct tdw_result {
     struct tdw_digest first[TDW_MODELS];
     unsigned models;
     bool nondeterministic, interrupted, stopped;
+    bool swept;            /* a sweep came to its end */
     struct tdw_run failed; /* the failing run with the smallest seed */
     struct tdw_outcome outcome;
     struct tdw_struck struck[TDW_STRUCK_MAX];
     uint32_t struck_count;
-    int signal; /* the worker died of it in that run */
+    uint64_t struck_elsewhere; /* runs that had their failure where the table had no place left */
+    int signal;                /* the worker died of it in that run */
     double seconds;
     char trace[512]; /* where the failing run was kept; or empty */
 };

@@ -126,11 +126,21 @@ void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome)
 
 static void tell_struck(const struct tdw_faults *faults, struct tdw_outcome *outcome)
 {
-    const struct tdw_site *site = tdw_faults_struck(faults);
+    size_t at = 0;
 
-    if (site)
-        snprintf(outcome->struck, sizeof outcome->struck, "%s:%u %s", site->file, site->line,
-                 site->what);
+    for (unsigned which = 0; which < 2; which++) {
+        const struct tdw_site *site = tdw_faults_struck(faults, which);
+        char place[TDW_STRUCK_BYTES / 2 - 1], line[16] = "";
+
+        if (!site)
+            continue;
+        if (site->line > 0)
+            snprintf(line, sizeof line, ":%u", site->line);
+        snprintf(place, sizeof place, "%s%s %s", site->file, line, site->what);
+        at += (size_t)snprintf(outcome->struck + at, sizeof outcome->struck - at, "%s%s",
+                               outcome->strikes ? ", " : "", place);
+        outcome->strikes++;
+    }
 }
 
 void tdw__run_under_plan(struct tdw_loop *loop, const struct tdw_options *options,
