@@ -96,13 +96,24 @@ expect 1 "fails as before" "$store" --replay "$(ls "$tmp"/each/*.tdw)"
 # Pairs: a sweep ends by itself, or says that it did not.
 pairs="--strategy calm -m stackful --set rules.0.exhaustive=pairs --set rules.0.point"
 expect 0 "stackful.c:106 recv, examples/store/stackful.c:151 recv " "$store" agreement $pairs=tdw/op/recv/error
-expect 0 "the sweep did not come to its end" "$store" agreement $pairs=tdw/op/recv/error -n 50
+expect 0 "the sweep did not come to its end: -n" "$store" agreement $pairs=tdw/op/recv/error -n 50
 expect 1 "each pair of hits failed once" "$out/examples/echo" -n 100000 $pairs=tdw/op/recv/error \
     --trace-dir "$tmp/pairs"
 grep -q "did not come to its end" "$tmp/said" && { echo "commands: a sweep has no end" >&2; failed=$((failed + 1)); }
 expect 1 "with hit 1 failed, at examples/echo/stackful.c:63 recv" "$out/examples/echo" -n 9 \
     $pairs=tdw/op/recv/error --trace-dir "$tmp/pairs"
 expect 1 "fails as before" "$out/examples/echo" --replay "$(ls "$tmp"/pairs/*.tdw)"
+# How far it is, is told on a terminal, and nowhere else.
+if command -v script >/dev/null; then
+    expect 0 " /s, 0 findings" script -qec "'$store' agreement -m callback -t 2s >'$tmp/told'" /dev/null
+    expect 0 "agreement " grep -v "$(printf '\033')" "$tmp/told"
+    expect 1 " findings, at hits " script -qec "'$store' agreement $pairs='tdw/op/re*/*' -j 1 -t 2s \
+        --trace-dir '$tmp/pairs'" /dev/null
+    expect 0 "no progress" script -qec "'$store' agreement -m callback -t 2s -q && echo no progress" /dev/null
+    [ "$(wc -l <"$tmp/said")" -eq 1 ] || { echo "commands: --quiet tells progress" >&2; failed=$((failed + 1)); }
+fi
+"$store" agreement -m callback -t 2s 2>"$tmp/said" >"$tmp/told"
+[ -s "$tmp/said" ] && { echo "commands: progress without a terminal" >&2; failed=$((failed + 1)); }
 expect 0 "(no line) tdw/net/delay" "$store" agreement $pairs=tdw/net/delay -n 20
 expect 2 "a plan does one of them" "$store" $pairs=app/x \
     --set 'rules.1={point: app/y, exhaustive: true}'

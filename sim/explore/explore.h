@@ -11,6 +11,7 @@
  *     crashes.c    a power cut at every point at which it could make a difference
  *     lockstep.c   the same choices in all models: equal digests, or the first event that differs
  *     explorer.c   many runs, in worker processes
+ *     progress.c   how far it is, on a terminal
  *     report.c     what a person, and a program (--json), is told
  *     replay.c     a kept run, strict
  *     history*.c   histories of operations, and whether they are linearizable (linearize.h)
@@ -193,6 +194,21 @@ struct tdw_result {
 /* 0 or -errno (a worker could not be started). What the plan's rules do is added to `counts`. */
 int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
                  struct tdw_result *result, struct tdw_rule_count *counts, uint64_t *goals);
+
+/* ── Progress (progress.c) ─────────────────────────────────────────────────────────────────── */
+
+struct tdw_progress {
+    const char *name; /* of the scenario */
+    uint64_t runs, findings;
+    uint64_t seed; /* the largest that is being run */
+    enum tdw_sweep sweep;
+    double seconds; /* since the first run */
+};
+
+/* Is it to be told? Then waits are interrupted once a second, to tell it, until it ends. */
+bool tdw__progress_begin(const struct tdw_options *options);
+void tdw__progress_tell(const struct tdw_progress *progress);
+void tdw__progress_end(void);
 
 /* ── Telling ───────────────────────────────────────────────────────────────────────────────── */
 

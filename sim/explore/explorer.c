@@ -345,10 +345,33 @@ static void collect(struct shared *shared, struct part *part, int status)
         note_failure(shared, part, &part->current, &outcome);
 }
 
+/* What the workers have done so far; they go on meanwhile. */
+static void tell_progress(const struct tdw_options *options, const struct shared *shared,
+                          uint32_t workers, uint64_t began)
+{
+    struct tdw_progress progress = {
+        .name = shared->parts[0].result.scenario->name,
+        .sweep = options->plan ? tdw_plan_sweeps(options->plan) : TDW_SWEEP_NONE,
+        .seconds = (double)(now_ns() - began) / 1e9,
+    };
+
+    for (uint32_t i = 0; i < workers; i++) {
+        const struct part *part = &shared->parts[i];
+        const uint64_t seed = __atomic_load_n(&part->current.seed, __ATOMIC_RELAXED);
+
+        progress.runs += __atomic_load_n(&part->result.runs, __ATOMIC_RELAXED);
+        progress.findings += __atomic_load_n(&part->result.failures, __ATOMIC_RELAXED);
+        progress.seed = seed > progress.seed ? seed : progress.seed;
+    }
+    tdw__progress_tell(&progress);
+}
+
 static int run_workers(const struct tdw_options *options, struct shared *shared, uint32_t workers)
 {
+    const uint64_t began = now_ns();
     pid_t *pids = calloc(workers, sizeof *pids);
     uint32_t started = 0, left;
+    bool told;
 
     if (!pids)
         return -ENOMEM;
@@ -362,6 +385,7 @@ static int run_workers(const struct tdw_options *options, struct shared *shared,
             _exit(0);
         }
     }
+    told = tdw__progress_begin(options);
     left = started;
     while (left > 0) { /* as they end, so that what one died of ends the others' search */
         int status;
@@ -369,12 +393,16 @@ static int run_workers(const struct tdw_options *options, struct shared *shared,
 
         if (pid < 0 && errno != EINTR)
             break;
+        if (pid < 0 && told)
+            tell_progress(options, shared, started, began);
         for (uint32_t i = 0; pid > 0 && i < started; i++)
             if (pids[i] == pid) {
                 collect(shared, &shared->parts[i], status);
                 left--;
             }
     }
+    if (told)
+        tdw__progress_end();
     free(pids);
     return started == workers ? 0 : -EAGAIN;
 }

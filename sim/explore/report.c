@@ -132,7 +132,7 @@ static void report_struck(const struct tdw_options *options, const struct tdw_re
     const int width = pairs ? 92 : 60;
 
     if (sweep_of(options) != TDW_SWEEP_NONE && !result->swept && options->runs > 1)
-        printf("  the sweep did not come to its end in these runs: -n N gives it more\n");
+        printf("  the sweep did not come to its end: -n N, or -t T, gives it more runs\n");
     if (result->struck_count == 0)
         return;
     printf("  %-*s %10s %10s\n", width,
