@@ -208,7 +208,7 @@ static const struct key match_keys[] = {
     {"host", read_host, "a pattern"}, {"process", read_process, "a pattern"},
     {"task", read_task, "a pattern"}, {"peer", read_peer, "a pattern"},
     {"path", read_path, "a pattern"}, {"opcode", read_opcode, "read, write, …"},
-    {"size", read_size, ">=4k"},      {"peer", read_peer, "a pattern"},
+    {"size", read_size, ">=4k"},
 };
 
 static void read_match(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
