@@ -86,6 +86,7 @@ enum tdw_trigger {
     TDW_TRIGGER_NTH,    /* the n-th hit */
     TDW_TRIGGER_EVERY,  /* each n-th hit */
     TDW_TRIGGER_SWEEP,  /* the hit whose number is the run's */
+    TDW_TRIGGER_PAIRS,  /* the two hits that the run's number stands for */
 };
 
 struct tdw_rule {
@@ -177,7 +178,7 @@ struct tdw_plan {
     bool of_programs;               /* some rule may name points of programs */
     bool sees_marks;                /* some rule waits for a mark */
     bool ticks;                     /* some rule is about hosts as time goes by */
-    bool sweeps;                    /* some rule is exhaustive */
+    enum tdw_sweep sweeps;          /* some rule is exhaustive */
 };
 
 /* A point of the program's, by where it stands (`site`), or by its name alone. */

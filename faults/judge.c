@@ -50,10 +50,11 @@ struct tdw_faults {
     struct tdw_place **places;
     uint32_t places_count, places_max;
     bool begun, own_counts;
-    uint64_t nth;                  /* the hit that exhaustive rules make fail in this run */
-    const struct tdw_site *struck; /* where that was; NULL: not yet */
-    bool healed;                   /* nothing goes wrong any more … */
-    char **healed_hosts;           /* … or not with hosts that match one of these */
+    uint64_t sweep[2];                /* the hits that exhaustive rules make fail; 0: none */
+    const struct tdw_site *struck[2]; /* where these were; NULL: not yet */
+    struct tdw_site inside[2];        /* … where no line of the program was */
+    bool healed;                      /* nothing goes wrong any more … */
+    char **healed_hosts;              /* … or not with hosts that match one of these */
     size_t healed_count;
     struct tdw_fate *fate;
 };
@@ -209,7 +210,8 @@ static bool fires(struct tdw_faults *f, size_t which, uint64_t actor, uint64_t p
         yes = active->hits == rule->n;
         break;
     case TDW_TRIGGER_SWEEP:
-        yes = active->hits == f->nth;
+    case TDW_TRIGGER_PAIRS:
+        yes = active->hits == f->sweep[0] || active->hits == f->sweep[1];
         break;
     case TDW_TRIGGER_EVERY:
         yes = active->hits % rule->n == 0;
@@ -313,11 +315,18 @@ static void completed(struct tdw_gate *gate, struct tdw_op *op)
         }
 }
 
-static void note_struck(struct tdw_faults *f, const struct tdw_rule *rule,
-                        const struct tdw_site *site)
+/* An exhaustive rule has fired: at `site` or, where the program has none there (a packet, a tick),
+ * at the point. A sweep goes on as long as something is struck, so it is noted either way. */
+static void note_struck(struct tdw_faults *f, size_t which, const struct tdw_site *site,
+                        const char *point)
 {
-    if (rule->trigger == TDW_TRIGGER_SWEEP && site)
-        f->struck = site;
+    const enum tdw_trigger trigger = f->plan->rules[which].trigger;
+    const unsigned at = f->rules[which].hits == f->sweep[1];
+
+    if (trigger != TDW_TRIGGER_SWEEP && trigger != TDW_TRIGGER_PAIRS)
+        return;
+    f->inside[at] = (struct tdw_site){"(no line)", "", point, 0};
+    f->struck[at] = site ? site : &f->inside[at];
 }
 
 static void apply(struct tdw_faults *f, const struct tdw_concern *concern, struct tdw_op *op,
@@ -326,6 +335,7 @@ static void apply(struct tdw_faults *f, const struct tdw_concern *concern, struc
     const struct tdw_rule *rule = &f->plan->rules[concern->rule];
     uint32_t bytes;
 
+    note_struck(f, concern->rule, op->site, concern->point);
     switch ((enum tdw_point_kind)concern->kind) {
     case TDW_POINT_ERROR:
     case TDW_POINT_CANCEL:
@@ -345,7 +355,6 @@ static void apply(struct tdw_faults *f, const struct tdw_concern *concern, struc
         return;
     }
     verdict->point = concern->point;
-    note_struck(f, rule, op->site);
 }
 
 static struct tdw_verdict judge(struct tdw_gate *gate, struct tdw_op *op)
@@ -436,7 +445,7 @@ bool tdw__faults_hit(struct tdw_faults *f, const struct tdw_hit *hit, struct tdw
                                   .bandwidth = rule->action.bandwidth,
                                   .peers = rule->match.peer,
                                   .keep = rule->action.keep};
-        note_struck(f, rule, hit->op ? hit->op->site : NULL);
+        note_struck(f, concern->rule, hit->op ? hit->op->site : NULL, concern->point);
         if (hit->bound > 1)
             blow->way = draw(f, hit->actor, concern->hash ^ TDW_K1, hit->ordinal, hit->bound);
         tdw__event(f->loop, (struct tdw_event){.kind = TDW_E_FAULT,
@@ -549,14 +558,12 @@ static struct tdw_place *place_named(struct tdw_faults *f, const char *name)
     return place_new(f, NULL, name);
 }
 
-/* libfiu does not say where it is asked from. */
-static const struct tdw_site by_libfiu = {"(libfiu)", "", "fault", 0};
-
 static bool is_about_files(const struct tdw_rule *rule)
 {
     return rule->match.path || rule->match.fd || rule->match.peer;
 }
 
+/* `site` NULL: libfiu does not say where it is asked from. */
 static bool fails(struct tdw_faults *f, const struct tdw_place *place, const struct tdw_site *site)
 {
     struct tdw_task *task = tdw__self;
@@ -579,7 +586,7 @@ static bool fails(struct tdw_faults *f, const struct tdw_place *place, const str
         yes = fires(f, i, task->actor, tdw__mix(place->hash, tdw__hash_text(rule->name)), ordinal,
                     now);
         if (yes)
-            note_struck(f, rule, site ? site : &by_libfiu);
+            note_struck(f, i, site, place->name);
     }
     if (yes)
         tdw__event(f->loop, (struct tdw_event){.kind = TDW_E_FAULT,
@@ -710,7 +717,10 @@ int tdw__plan_prepare(struct tdw_plan *plan)
     for (size_t i = 0; i < plan->rules_count; i++) {
         plan->of_programs |= strncmp(plan->rules[i].point, "tdw/", 4) != 0;
         plan->sees_marks |= plan->rules[i].after != NULL;
-        plan->sweeps |= plan->rules[i].trigger == TDW_TRIGGER_SWEEP;
+        if (plan->rules[i].trigger == TDW_TRIGGER_SWEEP)
+            plan->sweeps = TDW_SWEEP_EACH;
+        if (plan->rules[i].trigger == TDW_TRIGGER_PAIRS)
+            plan->sweeps = TDW_SWEEP_PAIRS;
     }
     plan->ticks = plan->first[256 + TDW_AT_TICKS] < count;
     return 0;
@@ -766,19 +776,44 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
     return f;
 }
 
-bool tdw_plan_sweeps(const struct tdw_plan *plan)
+/* ── Sweeps ────────────────────────────────────────────────────────────────────────────────── */
+
+enum tdw_sweep tdw_plan_sweeps(const struct tdw_plan *plan)
 {
     return plan->sweeps;
 }
 
-void tdw_faults_sweep(struct tdw_faults *f, uint64_t nth)
+/* Before those whose later hit is `later`, so many pairs come. */
+static unsigned __int128 pairs_before(uint64_t later)
 {
-    f->nth = nth;
+    return (unsigned __int128)(later - 1) * (later - 2) / 2;
 }
 
-const struct tdw_site *tdw_faults_struck(const struct tdw_faults *f)
+void tdw_sweep_pair(uint64_t nth, uint64_t pair[2])
 {
-    return f->struck;
+    uint64_t later = 1;
+
+    pair[0] = pair[1] = 0;
+    if (nth == 0)
+        return;
+    for (uint64_t bit = (uint64_t)1 << 33; bit > 0;
+         bit >>= 1) /* the largest with fewer before it */
+        if (pairs_before(later + bit) < nth)
+            later += bit;
+    pair[0] = nth - (uint64_t)pairs_before(later);
+    pair[1] = later;
+}
+
+void tdw_faults_sweep(struct tdw_faults *f, uint64_t nth)
+{
+    f->sweep[0] = nth;
+    if (f->plan->sweeps == TDW_SWEEP_PAIRS)
+        tdw_sweep_pair(nth, f->sweep);
+}
+
+const struct tdw_site *tdw_faults_struck(const struct tdw_faults *f, unsigned which)
+{
+    return which < 2 ? f->struck[which] : NULL;
 }
 
 void tdw_faults_end(struct tdw_faults *f)

@@ -166,10 +166,14 @@ static void read_every(struct reader *r, struct tdw_rule *rule, struct fy_node *
 static void read_exhaustive(struct reader *r, struct tdw_rule *rule, struct fy_node *key,
                             struct fy_node *value)
 {
-    bool yes;
+    const char *text = tdw__read_scalar(r, key, value);
 
-    if (tdw__read_bool(r, &yes, key, value))
+    if (text && strcmp(text, "true") == 0)
         set_trigger(r, rule, key, TDW_TRIGGER_SWEEP);
+    else if (text && strcmp(text, "pairs") == 0)
+        set_trigger(r, rule, key, TDW_TRIGGER_PAIRS);
+    else if (text && strcmp(text, "false") != 0)
+        tdw__read_wrong(r, value, "'exhaustive' is true, pairs or false");
 }
 
 /* The same as a budget of one. */
@@ -349,7 +353,7 @@ static const struct key rule_keys[] = {
     {"p", read_p, "0.01"},
     {"nth", read_nth, "3"},
     {"every", read_every, "10"},
-    {"exhaustive", read_exhaustive, "true"},
+    {"exhaustive", read_exhaustive, "true, pairs"},
     {"once", read_once, "true"},
     {"at", read_at, "5ms"},
     {"from", read_from, "5ms"},
@@ -478,6 +482,21 @@ static struct tdw_rule *named(const struct tdw_plan *plan, const char *name)
     return NULL;
 }
 
+/* A run's number stands for one hit or for two, so the rules of a plan have to agree. */
+static void join_sweeps(struct reader *r)
+{
+    bool each = false, pairs = false;
+
+    for (size_t i = 0; i < r->plan->rules_count; i++) {
+        each |= r->plan->rules[i].trigger == TDW_TRIGGER_SWEEP;
+        pairs |= r->plan->rules[i].trigger == TDW_TRIGGER_PAIRS;
+    }
+    if (each && pairs)
+        tdw__read_wrong(r, NULL,
+                        "one rule has 'exhaustive: true' and another 'exhaustive: pairs'; "
+                        "a plan does one of them");
+}
+
 static void join(struct reader *r)
 {
     struct tdw_plan *plan = r->plan;
@@ -512,4 +531,5 @@ void tdw__read_plan(struct reader *r, struct fy_node *root)
     if (root && !(fy_node_is_scalar(root) && *fy_node_get_scalar0(root) == '\0'))
         READ_MAPPING(r, NULL, NULL, root, "a plan", plan_keys);
     join(r);
+    join_sweeps(r);
 }

@@ -116,6 +116,9 @@ static void show_trigger(FILE *to, const struct tdw_rule *rule)
     case TDW_TRIGGER_SWEEP:
         fprintf(to, "    exhaustive: true\n");
         break;
+    case TDW_TRIGGER_PAIRS:
+        fprintf(to, "    exhaustive: pairs\n");
+        break;
     case TDW_TRIGGER_EVERY:
         fprintf(to, "    every: %" PRIu64 "\n", rule->n);
         break;

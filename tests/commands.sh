@@ -64,6 +64,21 @@ sed -i 3d "$tmp/plan"
 expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
 expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
 expect 0 '"fires": ' "$out/examples/echo" -n 30 --plan "$tmp/plan" --json
+# A plan goes into the trace of a run that fails; one that does not fit is told before any run.
+awk 'BEGIN { print "rules:"; for (i = 0; i < 256; i++)
+    printf "- {name: \"%0100d\", point: app/x}\n", i }' >"$tmp/long"
+expect 0 "256 rules" "$tdw" plan check "$tmp/long"
+shown=$("$tdw" plan show "$tmp/long" | wc -c)
+expect 2 "long is too long to be kept in a trace: $shown bytes" "$store" -n 1 --plan "$tmp/long"
+expect 2 "32768 are allowed" "$store" -n 1 --plan "$tmp/long"
+expect 2 "the plan is too long" "$store" -n 1 --set "rules.0.point=$(printf '%033000d' 0)"
+# To the byte: a name fills what is left.
+line='rules.0.point=app/x'
+bare=$("$tdw" plan show none --set 'rules=[{name: "", point: app/x}]' | wc -c)
+expect 0 "ok" "$store" agreement -n 1 --set "$line" \
+    --set "rules.0.name=$(printf "%0$((32768 - bare))d" 0)"
+expect 2 "32769 bytes" "$store" agreement -n 1 --set "$line" \
+    --set "rules.0.name=$(printf "%0$((32769 - bare))d" 0)"
 # Code that knows libfiu alone, in a shared library of its own.
 user=$out/scenarios/libfiu-user
 if [ -x "$user" ]; then
@@ -78,6 +93,30 @@ expect 0 "examples/store/stackful.c:106 recv" "$store" agreement --strategy calm
 expect 1 "each hit failed once" "$store" agreement --strategy calm -m stackful --trace-dir "$tmp/each" \
     --set rules.0.point=tdw/op/fsync/error --set rules.0.exhaustive=true
 expect 1 "fails as before" "$store" --replay "$(ls "$tmp"/each/*.tdw)"
+# Pairs: a sweep ends by itself, or says that it did not.
+pairs="--strategy calm -m stackful --set rules.0.exhaustive=pairs --set rules.0.point"
+expect 0 "stackful.c:106 recv, examples/store/stackful.c:151 recv " "$store" agreement $pairs=tdw/op/recv/error
+expect 0 "the sweep did not come to its end: -n" "$store" agreement $pairs=tdw/op/recv/error -n 50
+expect 1 "each pair of hits failed once" "$out/examples/echo" -n 100000 $pairs=tdw/op/recv/error \
+    --trace-dir "$tmp/pairs"
+grep -q "did not come to its end" "$tmp/said" && { echo "commands: a sweep has no end" >&2; failed=$((failed + 1)); }
+expect 1 "with hit 1 failed, at examples/echo/stackful.c:63 recv" "$out/examples/echo" -n 9 \
+    $pairs=tdw/op/recv/error --trace-dir "$tmp/pairs"
+expect 1 "fails as before" "$out/examples/echo" --replay "$(ls "$tmp"/pairs/*.tdw)"
+# How far it is, is told on a terminal, and nowhere else.
+if command -v script >/dev/null; then
+    expect 0 " /s, 0 findings" script -qec "'$store' agreement -m callback -t 2s >'$tmp/told'" /dev/null
+    expect 0 "agreement " grep -v "$(printf '\033')" "$tmp/told"
+    expect 1 " findings, at hits " script -qec "'$store' agreement $pairs='tdw/op/re*/*' -j 1 -t 2s \
+        --trace-dir '$tmp/pairs'" /dev/null
+    expect 0 "no progress" script -qec "'$store' agreement -m callback -t 2s -q && echo no progress" /dev/null
+    [ "$(wc -l <"$tmp/said")" -eq 1 ] || { echo "commands: --quiet tells progress" >&2; failed=$((failed + 1)); }
+fi
+"$store" agreement -m callback -t 2s 2>"$tmp/said" >"$tmp/told"
+[ -s "$tmp/said" ] && { echo "commands: progress without a terminal" >&2; failed=$((failed + 1)); }
+expect 0 "(no line) tdw/net/delay" "$store" agreement $pairs=tdw/net/delay -n 20
+expect 2 "a plan does one of them" "$store" $pairs=app/x \
+    --set 'rules.1={point: app/y, exhaustive: true}'
 expect 0 "lost packets" "$store" durability -n 40 --plan slow-network
 expect 0 "cut off" "$store" -n 40 --plan split-brain
 expect 0 "a torn record ends the log " "$store" agreement -n 2
@@ -182,6 +221,8 @@ for backend in uring epoll; do
     expect 0 "deliver" "$tdw" show "$tmp/real.tdw"
     expect 5 "real kernel" "$tdw" replay "$tmp/real.tdw"
     expect 0 "stackful" "$tdw" models "$out/examples/echo" --backend $backend
+    expect 0 "examples/store/stackful.c:106 recv" "$store" agreement -m stackful -n 20 \
+        --backend $backend --set rules.0.point=tdw/op/recv/error --set rules.0.exhaustive=true
 done
 expect 0 "stackless" "$tdw" models "$out/examples/echo" --backend sim
 expect 2 "there is no option" "$tdw" models "$out/examples/echo" --bakend sim

@@ -83,11 +83,24 @@ void tdw_faults_begin(void);
  * majority alone, can be checked from then on. From a task. Several patterns add up. */
 void tdw_heal(const char *hosts);
 
-/* Has the plan rules that are `exhaustive`? In the run in hand these make hit `nth` fail, and no other:
- * so runs 1, 2, 3, … fail each hit once. Where that was, so far; NULL: nothing was hit so often. */
-bool tdw_plan_sweeps(const struct tdw_plan *plan);
+/* What rules that are `exhaustive` do: all of a plan's do the same. */
+enum tdw_sweep {
+    TDW_SWEEP_NONE,  /* there are none */
+    TDW_SWEEP_EACH,  /* `true`: run n fails hit n, so runs 1, 2, 3, … fail each hit once */
+    TDW_SWEEP_PAIRS, /* `pairs`: run n fails two hits, the n-th of (1,2) (1,3) (2,3) (1,4) … */
+};
+enum tdw_sweep tdw_plan_sweeps(const struct tdw_plan *plan);
+
+/* The n-th pair, from 1. They are in the order of the later hit, so it takes no knowledge of how
+ * many hits a run has. `nth` 0: {0, 0}, which no hit is. */
+void tdw_sweep_pair(uint64_t nth, uint64_t pair[2]);
+
+/* The run in hand is the `nth` of the sweep: its exhaustive rules make these hits fail, and no
+ * others. After tdw_plan_apply, before the loop runs. */
 void tdw_faults_sweep(struct tdw_faults *faults, uint64_t nth);
-const struct tdw_site *tdw_faults_struck(const struct tdw_faults *faults);
+/* Where the first (`which` 0) or the second (1) of them was; NULL: nothing was hit so often. What
+ * was hit inside of the kernel has no line, 0, and says which point it was. */
+const struct tdw_site *tdw_faults_struck(const struct tdw_faults *faults, unsigned which);
 
 size_t tdw_plan_rules(const struct tdw_plan *plan);
 const char *tdw_plan_rule_name(const struct tdw_plan *plan, size_t rule);

@@ -11,6 +11,7 @@
  *     crashes.c    a power cut at every point at which it could make a difference
  *     lockstep.c   the same choices in all models: equal digests, or the first event that differs
  *     explorer.c   many runs, in worker processes
+ *     progress.c   how far it is, on a terminal
  *     report.c     what a person, and a program (--json), is told
  *     replay.c     a kept run, strict
  *     history*.c   histories of operations, and whether they are linearizable (linearize.h)
@@ -50,7 +51,9 @@ enum {
     TDW_PARAMS_MAX = 32,
     TDW_NAMES_MAX = 64,
     TDW_SETS_MAX = 64,
-    TDW_CRASH_DRAWS_MAX = 200
+    TDW_CRASH_DRAWS_MAX = 200,
+    TDW_STRUCK_MAX = 1024,
+    TDW_STRUCK_BYTES = 184,
 };
 
 struct tdw_param_value {
@@ -107,8 +110,9 @@ struct tdw_outcome {
     uint64_t steps, now_ns;
     uint64_t deliveries, switches, frames;
     struct tdw_cuts cuts;
-    size_t stack_bytes; /* the deepest of a stackful task */
-    char struck[96];    /* where an exhaustive rule fired: "file:line what"; "": nowhere */
+    size_t stack_bytes;            /* the deepest of a stackful task */
+    char struck[TDW_STRUCK_BYTES]; /* where exhaustive rules fired: "file:line what"; "": nowhere */
+    unsigned strikes;              /* at how many of their hits: 0, 1, or 2 of a pair */
     uint32_t notes;
     uint64_t hash; /* of the failure: check and place, the same for the same mistake */
     char site[160];
@@ -125,12 +129,16 @@ int tdw__run_real(const struct tdw_options *options, const struct tdw_run *run,
 /* In `world` or, where it is NULL, on the real backend that the options name. 0 or -errno. */
 int tdw__run_on(struct tdw_world *world, const struct tdw_options *options,
                 const struct tdw_run *run, struct tdw_outcome *outcome);
+/* What both have in common: the plan is put to work on the loop, `go` runs it and answers how it
+ * ended, and what became of it is judged. */
+void tdw__run_under_plan(struct tdw_loop *loop, const struct tdw_options *options,
+                         const struct tdw_run *run, int (*go)(struct tdw_loop *loop, void *arg),
+                         void *arg, struct tdw_outcome *outcome);
 /* Of the root task: spawn the test in the model asked for. */
 void tdw__start_test(const struct tdw_run *run);
 /* The end of the loop as a finding, unless there is an earlier one; what became of the run. */
 void tdw__judge_end(struct tdw_loop *loop, int ret);
 void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome);
-void tdw__tell_struck(const struct tdw_faults *faults, struct tdw_outcome *outcome);
 void tdw__world_options(const struct tdw_options *options, const struct tdw_scenario *scenario,
                         uint64_t seed, struct tdw_world_options *to);
 
@@ -156,12 +164,12 @@ size_t tdw__goal_first(size_t index); /* of the same place: where it is added up
 
 /* ── Many runs ─────────────────────────────────────────────────────────────────────────────── */
 
-/* A place at which an exhaustive rule fired: runs that survived it, and that did not. */
+/* A place at which an exhaustive rule fired, or a pair of them: runs that survived it, and that did
+ * not. */
 struct tdw_struck {
-    char place[96];
+    char place[TDW_STRUCK_BYTES + 16];
     uint64_t survived, failed;
 };
-enum { TDW_STRUCK_MAX = 256 };
 
 /* What became of one scenario. */
 struct tdw_result {
@@ -172,11 +180,13 @@ struct tdw_result {
     struct tdw_digest first[TDW_MODELS];
     unsigned models;
     bool nondeterministic, interrupted, stopped;
+    bool swept;            /* a sweep came to its end */
     struct tdw_run failed; /* the failing run with the smallest seed */
     struct tdw_outcome outcome;
     struct tdw_struck struck[TDW_STRUCK_MAX];
     uint32_t struck_count;
-    int signal; /* the worker died of it in that run */
+    uint64_t struck_elsewhere; /* runs that had their failure where the table had no place left */
+    int signal;                /* the worker died of it in that run */
     double seconds;
     char trace[512]; /* where the failing run was kept; or empty */
 };
@@ -184,6 +194,21 @@ struct tdw_result {
 /* 0 or -errno (a worker could not be started). What the plan's rules do is added to `counts`. */
 int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
                  struct tdw_result *result, struct tdw_rule_count *counts, uint64_t *goals);
+
+/* ── Progress (progress.c) ─────────────────────────────────────────────────────────────────── */
+
+struct tdw_progress {
+    const char *name; /* of the scenario */
+    uint64_t runs, findings;
+    uint64_t seed; /* the largest that is being run */
+    enum tdw_sweep sweep;
+    double seconds; /* since the first run */
+};
+
+/* Is it to be told? Then waits are interrupted once a second, to tell it, until it ends. */
+bool tdw__progress_begin(const struct tdw_options *options);
+void tdw__progress_tell(const struct tdw_progress *progress);
+void tdw__progress_end(void);
 
 /* ── Telling ───────────────────────────────────────────────────────────────────────────────── */
 
@@ -208,6 +233,9 @@ int tdw__models_of(const struct tdw_options *options, const struct tdw_scenario 
 
 /* ── Keeping and replaying ─────────────────────────────────────────────────────────────────── */
 
+/* The plan as it was understood, with what was set: all that it takes to have it again. To be
+ * freed; NULL: no memory. */
+char *tdw__plan_text(const struct tdw_plan *plan, size_t *bytes);
 /* Run again and write the trace to `path`. 0 or -errno. */
 int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, const char *program,
                   const struct tdw_run *run, const char *path);

@@ -23,10 +23,12 @@ struct shared {
     struct tdw_rule_count *counts; /* behind the parts: those of each worker in a row */
     uint64_t *goals;               /* behind these, likewise */
     uint64_t limit;                /* no seed above this one needs to be run */
+    uint64_t row;                  /* of a sweep of pairs: the last from which more may come */
     int stop;                      /* the signal that said so */
     struct part {
         struct tdw_result result;
         struct tdw_run current;
+        uint64_t next; /* its seeds below this one are done */
         bool done;
     } parts[];
 };
@@ -43,20 +45,30 @@ static uint64_t now_ns(void)
 
 /* ── Worker ────────────────────────────────────────────────────────────────────────────────── */
 
-static void note_failure(struct shared *shared, struct part *part, const struct tdw_run *run,
-                         const struct tdw_outcome *outcome)
+static void lower_limit(struct shared *shared, uint64_t seed)
 {
     uint64_t limit = __atomic_load_n(&shared->limit, __ATOMIC_RELAXED);
 
+    while (seed < limit && !__atomic_compare_exchange_n(&shared->limit, &limit, seed, false,
+                                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
+static void keep_failure(struct part *part, const struct tdw_run *run,
+                         const struct tdw_outcome *outcome)
+{
     part->result.failures++;
     if (part->result.failures == 1) {
         part->result.failed = *run;
         part->result.outcome = *outcome;
     }
-    while (run->seed < limit &&
-           !__atomic_compare_exchange_n(&shared->limit, &limit, run->seed, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
-        ;
+}
+
+static void note_failure(struct shared *shared, struct part *part, const struct tdw_run *run,
+                         const struct tdw_outcome *outcome)
+{
+    keep_failure(part, run, outcome);
+    lower_limit(shared, run->seed);
 }
 
 /* One run, in the world or, where there is none, on the real kernel. */
@@ -98,32 +110,77 @@ static void add_struck(struct tdw_result *to, const struct tdw_struck *struck)
 
     while (i < to->struck_count && strcmp(to->struck[i].place, struck->place) != 0)
         i++;
-    if (i == TDW_STRUCK_MAX)
+    if (i == TDW_STRUCK_MAX) {
+        to->struck_elsewhere += struck->survived + struck->failed;
         return;
+    }
     if (i == to->struck_count)
         snprintf(to->struck[to->struck_count++].place, sizeof struck->place, "%s", struck->place);
     to->struck[i].survived += struck->survived;
     to->struck[i].failed += struck->failed;
 }
 
-/* An exhaustive rule: is there more to sweep? What came of this run is noted, and a failure does
- * not end the search. */
-static bool sweep(struct shared *shared, struct part *part, const struct tdw_run *run,
-                  const struct tdw_outcome *outcome)
+/*
+ * When a sweep has ended. Runs with calm choices are alike up to the hit that fails.
+ *
+ * Of single hits: with the first run in which nothing was hit so often.
+ *
+ * Of pairs: row j has the runs (1, j), (2, j), … (j - 1, j). Failing hit i can leave a run with
+ * fewer hits, or with more, so a run that did not come to hit j says that no (i, k) with k > j
+ * does, and nothing of another i. The next rows have what this one has, and an i that is larger: a
+ * row in which no run came to its second hit, and the last not even to its first, is followed by
+ * its like only.
+ */
+static void note_row(struct shared *shared, const struct tdw_run *run,
+                     const struct tdw_outcome *outcome)
 {
-    struct tdw_result *result = &part->result;
+    uint64_t pair[2], row = __atomic_load_n(&shared->row, __ATOMIC_RELAXED);
+
+    tdw_sweep_pair(run->seed, pair);
+    if (outcome->strikes == 0 || (outcome->strikes == 1 && pair[0] + 1 < pair[1]))
+        return;
+    while (row < pair[1] && !__atomic_compare_exchange_n(&shared->row, &row, pair[1], false,
+                                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
+/* Is the row behind the last that had something to tell run, and had nothing? What is done is
+ * looked at first: what a run had to tell is there before the run counts as done. */
+static bool rows_end(const struct shared *shared, uint32_t workers)
+{
+    uint64_t next = UINT64_MAX, pair[2];
+
+    for (uint32_t i = 0; i < workers; i++) {
+        const uint64_t of_worker = __atomic_load_n(&shared->parts[i].next, __ATOMIC_ACQUIRE);
+
+        next = of_worker < next ? of_worker : next;
+    }
+    tdw_sweep_pair(next, pair);
+    return pair[1] > __atomic_load_n(&shared->row, __ATOMIC_RELAXED) + 1;
+}
+
+/* A run of a sweep: is there more to come? A failure where a hit failed does not end the search. */
+static bool sweep(struct shared *shared, struct part *part, const struct tdw_run *run,
+                  const struct tdw_outcome *outcome, enum tdw_sweep kind)
+{
     struct tdw_struck struck = {.survived = !outcome->failed, .failed = outcome->failed};
 
-    if (!outcome->struck[0]) { /* it has fewer hits than that */
-        __atomic_store_n(&shared->limit, run->seed, __ATOMIC_RELAXED);
+    if (kind == TDW_SWEEP_PAIRS)
+        note_row(shared, run, outcome);
+    if (outcome->strikes == 0) {
+        if (outcome->failed)
+            note_failure(shared, part, run, outcome);
+        if (outcome->failed || kind == TDW_SWEEP_PAIRS || run->seed == 0)
+            return !outcome->failed;
+        part->result.swept = true;
+        lower_limit(shared, run->seed);
         return false;
     }
-    snprintf(struck.place, sizeof struck.place, "%s", outcome->struck);
-    add_struck(result, &struck);
-    if (outcome->failed && result->failures++ == 0) {
-        result->failed = *run;
-        result->outcome = *outcome;
-    }
+    snprintf(struck.place, sizeof struck.place, "%s%s", outcome->struck,
+             kind == TDW_SWEEP_PAIRS && outcome->strikes == 1 ? ", and no second" : "");
+    add_struck(&part->result, &struck);
+    if (outcome->failed)
+        keep_failure(part, run, outcome);
     return true;
 }
 
@@ -131,6 +188,7 @@ static bool sweep(struct shared *shared, struct part *part, const struct tdw_run
 static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
                      struct shared *shared, struct part *part, uint64_t seed, bool first)
 {
+    const enum tdw_sweep kind = options->plan ? tdw_plan_sweeps(options->plan) : TDW_SWEEP_NONE;
     struct tdw_result *result = &part->result;
     struct tdw_run reference = {.scenario = NULL};
     struct tdw_digest digest = {0, 0};
@@ -165,8 +223,8 @@ static bool run_seed(struct tdw_world *world, const struct tdw_options *options,
             tdw__lockstep_explain(world, options, &reference, &run, outcome.failure.text,
                                   sizeof outcome.failure.text);
         }
-        if (options->plan && tdw_plan_sweeps(options->plan) && !result->nondeterministic) {
-            if (!sweep(shared, part, &run, &outcome))
+        if (kind != TDW_SWEEP_NONE && !result->nondeterministic) {
+            if (!sweep(shared, part, &run, &outcome, kind))
                 return false;
             continue;
         }
@@ -186,6 +244,7 @@ static void work(const struct tdw_options *given, struct shared *shared, struct 
                  uint32_t which, uint32_t workers)
 {
     const uint64_t end_ns = given->time_ns ? now_ns() + given->time_ns : 0;
+    const bool pairs = given->plan && tdw_plan_sweeps(given->plan) == TDW_SWEEP_PAIRS;
     struct tdw_options own = *given;
     const struct tdw_options *options = &own;
     struct tdw_world_options world_options;
@@ -202,8 +261,13 @@ static void work(const struct tdw_options *given, struct shared *shared, struct 
     for (uint64_t i = which; end_ns || i < options->runs; i += workers) {
         const uint64_t seed = options->seed + i;
 
+        __atomic_store_n(&part->next, seed, __ATOMIC_RELEASE);
         if (end_ns && now_ns() >= end_ns)
             break;
+        if (pairs && rows_end(shared, workers)) {
+            part->result.swept = true;
+            break;
+        }
         if (seed > __atomic_load_n(&shared->limit, __ATOMIC_RELAXED) ||
             __atomic_load_n(&shared->stop, __ATOMIC_RELAXED))
             break;
@@ -211,6 +275,7 @@ static void work(const struct tdw_options *given, struct shared *shared, struct 
             break;
     }
     tdw_world_free(world);
+    __atomic_store_n(&part->next, UINT64_MAX, __ATOMIC_RELEASE);
     part->done = true;
 }
 
@@ -247,6 +312,8 @@ static void add_part(struct tdw_result *result, const struct part *part)
     }
     for (uint32_t i = 0; i < part->result.struck_count; i++)
         add_struck(result, &part->result.struck[i]);
+    result->struck_elsewhere += part->result.struck_elsewhere;
+    result->swept |= part->result.swept;
     if (!part->result.failures)
         return;
     if (!result->failures || part->result.failed.seed < result->failed.seed) {
@@ -278,10 +345,33 @@ static void collect(struct shared *shared, struct part *part, int status)
         note_failure(shared, part, &part->current, &outcome);
 }
 
+/* What the workers have done so far; they go on meanwhile. */
+static void tell_progress(const struct tdw_options *options, const struct shared *shared,
+                          uint32_t workers, uint64_t began)
+{
+    struct tdw_progress progress = {
+        .name = shared->parts[0].result.scenario->name,
+        .sweep = options->plan ? tdw_plan_sweeps(options->plan) : TDW_SWEEP_NONE,
+        .seconds = (double)(now_ns() - began) / 1e9,
+    };
+
+    for (uint32_t i = 0; i < workers; i++) {
+        const struct part *part = &shared->parts[i];
+        const uint64_t seed = __atomic_load_n(&part->current.seed, __ATOMIC_RELAXED);
+
+        progress.runs += __atomic_load_n(&part->result.runs, __ATOMIC_RELAXED);
+        progress.findings += __atomic_load_n(&part->result.failures, __ATOMIC_RELAXED);
+        progress.seed = seed > progress.seed ? seed : progress.seed;
+    }
+    tdw__progress_tell(&progress);
+}
+
 static int run_workers(const struct tdw_options *options, struct shared *shared, uint32_t workers)
 {
+    const uint64_t began = now_ns();
     pid_t *pids = calloc(workers, sizeof *pids);
-    uint32_t started = 0;
+    uint32_t started = 0, left;
+    bool told;
 
     if (!pids)
         return -ENOMEM;
@@ -295,13 +385,24 @@ static int run_workers(const struct tdw_options *options, struct shared *shared,
             _exit(0);
         }
     }
-    for (uint32_t i = 0; i < started; i++) {
+    told = tdw__progress_begin(options);
+    left = started;
+    while (left > 0) { /* as they end, so that what one died of ends the others' search */
         int status;
+        const pid_t pid = waitpid(-1, &status, 0);
 
-        while (waitpid(pids[i], &status, 0) < 0 && errno == EINTR)
-            ;
-        collect(shared, &shared->parts[i], status);
+        if (pid < 0 && errno != EINTR)
+            break;
+        if (pid < 0 && told)
+            tell_progress(options, shared, started, began);
+        for (uint32_t i = 0; pid > 0 && i < started; i++)
+            if (pids[i] == pid) {
+                collect(shared, &shared->parts[i], status);
+                left--;
+            }
     }
+    if (told)
+        tdw__progress_end();
     free(pids);
     return started == workers ? 0 : -EAGAIN;
 }
@@ -313,6 +414,15 @@ static void add_counts(struct tdw_rule_count *to, const struct tdw_rule_count *f
         to[i].fires += from[i].fires;
         to[i].live += from[i].live;
     }
+}
+
+/* The last row of pairs of which runs from `seed` on do not have all. */
+static uint64_t row_before(uint64_t seed)
+{
+    uint64_t pair[2];
+
+    tdw_sweep_pair(seed, pair);
+    return pair[1] <= 2 ? 1 : pair[1] - (pair[0] == 1);
 }
 
 int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *scenario,
@@ -335,6 +445,7 @@ int tdw__explore(const struct tdw_options *options, const struct tdw_scenario *s
     if (shared == MAP_FAILED)
         return -ENOMEM;
     shared->limit = UINT64_MAX;
+    shared->row = row_before(options->seed);
     shared->counts = (struct tdw_rule_count *)(void *)&shared->parts[workers];
     shared->goals = (uint64_t *)(void *)&shared->counts[workers * rules];
     for (int m = 0; m < TDW_MODELS; m++)

@@ -228,12 +228,36 @@ static int open_plan(struct tdw_options *options, struct tdw_plan **plan)
     return ret == 0 ? TDW_EXIT_OK : ret == -ENOENT || ret == -EINVAL ? TDW_EXIT_USAGE : TDW_EXIT_IO;
 }
 
+/* A failing run is kept with its plan, which has to fit into its trace: said before the first run,
+ * and not when one has failed and cannot be kept. */
+static int check_plan_fits(const struct tdw_options *options)
+{
+    char *text;
+    size_t bytes;
+
+    if (!options->plan || options->costs || options->backend != TDW_BACKEND_SIM)
+        return TDW_EXIT_OK;
+    text = tdw__plan_text(options->plan, &bytes);
+    free(text);
+    if (!text)
+        return TDW_EXIT_BUG;
+    if (bytes <= TDW_TRACE_TEXT_BYTES)
+        return TDW_EXIT_OK;
+    fprintf(stderr,
+            "tidewheel: %s is too long to be kept in a trace: %zu bytes as `tdw plan show` prints "
+            "it, and %d are allowed\n",
+            options->plan_name ? options->plan_name : "the plan", bytes, TDW_TRACE_TEXT_BYTES);
+    return TDW_EXIT_USAGE;
+}
+
 static int act_with_plan(struct tdw_options *options, char **argv,
                          const struct tdw_scenario *const *begin, size_t count)
 {
     struct tdw_plan *plan;
     int code = open_plan(options, &plan);
 
+    if (code == TDW_EXIT_OK)
+        code = check_plan_fits(options);
     if (code == TDW_EXIT_OK)
         code = options->costs ? tdw__models_of(options, begin, count)
                               : explore_all(options, argv[0], begin, count);

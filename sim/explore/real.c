@@ -175,6 +175,13 @@ static void main_of_run(void *arg)
     tdw__start_test(watch->run);
 }
 
+static int perform(struct tdw_loop *loop, void *arg)
+{
+    const int ret = tdw_loop_start(loop, main_of_run, arg);
+
+    return ret ? ret : tdw_loop_run(loop);
+}
+
 int tdw__run_real(const struct tdw_options *options, const struct tdw_run *run,
                   struct tdw_outcome *outcome)
 {
@@ -182,7 +189,6 @@ int tdw__run_real(const struct tdw_options *options, const struct tdw_run *run,
                                           {"model", tdw__model_name(run->model)}};
     const struct tdw_loop_options loop_options = {.backend = options->backend, .seed = run->seed};
     struct watch watch = {.run = run};
-    struct tdw_faults *faults = NULL;
     struct recording recording;
     struct tdw_loop *loop;
     int ret = tdw_loop_open(&loop, &loop_options);
@@ -195,15 +201,8 @@ int tdw__run_real(const struct tdw_options *options, const struct tdw_run *run,
         tdw_loop_close(loop);
         return ret;
     }
-    if (options->plan && !(faults = tdw_plan_apply(options->plan, loop, options->counts)))
-        tdw__judge_end(loop, -ENOMEM);
-    tdw__running = options;
-    ret = tdw_loop_start(loop, main_of_run, &watch);
-    tdw__judge_end(loop, ret ? ret : tdw_loop_run(loop));
-    tdw__running = NULL;
-    tdw__outcome(loop, outcome);
+    tdw__run_under_plan(loop, options, run, perform, &watch, outcome);
     ret = recording_end(&recording, loop);
-    tdw_faults_end(faults);
     tdw_loop_close(loop);
     return ret;
 }

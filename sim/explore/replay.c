@@ -23,23 +23,27 @@ static void parameter_text(const struct tdw_options *options, char *text, size_t
                                (unsigned long long)options->params[i].value);
 }
 
-/* As it was understood, with what was set: all that it takes to have it again. */
-static char *plan_text(const struct tdw_plan *plan)
+char *tdw__plan_text(const struct tdw_plan *plan, size_t *bytes)
 {
     char *text = NULL;
-    size_t bytes;
-    FILE *to = plan ? open_memstream(&text, &bytes) : NULL;
+    FILE *to = open_memstream(&text, bytes);
+    int ret;
 
     if (!to)
         return NULL;
-    tdw_plan_show(plan, to);
-    return fclose(to) == 0 ? text : NULL;
+    ret = tdw_plan_show(plan, to);
+    if (fclose(to) == 0 && ret == 0)
+        return text;
+    free(text);
+    return NULL;
 }
 
 int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, const char *program,
                   const struct tdw_run *run, const char *path)
 {
-    char seed[24], params[512], steps[24], draws[24], *plan = plan_text(options->plan);
+    char seed[24], params[512], steps[24], draws[24];
+    size_t plan_bytes;
+    char *plan = options->plan ? tdw__plan_text(options->plan, &plan_bytes) : NULL;
     const struct tdw_trace_meta meta[] = {
         {"program", program},
         {"scenario", run->scenario->name},
@@ -58,6 +62,8 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
     struct tdw_outcome outcome;
     int ret;
 
+    if (options->plan && !plan)
+        return -ENOMEM;
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)run->seed);
     snprintf(steps, sizeof steps, "%llu", (unsigned long long)options->max_steps);
     snprintf(draws, sizeof draws, "%d", options->crash_every ? (int)options->crash_draws : -1);

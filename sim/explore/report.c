@@ -40,6 +40,30 @@ void tdw__report_head(const struct tdw_options *options, const char *program)
            tdw__strategy_name(options->strategy), models, options->lockstep ? " in lockstep" : "");
 }
 
+static enum tdw_sweep sweep_of(const struct tdw_options *options)
+{
+    return options->plan ? tdw_plan_sweeps(options->plan) : TDW_SWEEP_NONE;
+}
+
+/* Which hits the failing run of a sweep had fail. */
+static void report_swept(const struct tdw_options *options, const struct tdw_result *result)
+{
+    const char *where = result->outcome.struck;
+    uint64_t pair[2];
+
+    if (sweep_of(options) == TDW_SWEEP_NONE || result->outcome.strikes == 0)
+        return;
+    tdw_sweep_pair(result->failed.seed, pair);
+    if (result->outcome.strikes == 2)
+        printf("    with hits %llu and %llu failed, at %s\n", (unsigned long long)pair[0],
+               (unsigned long long)pair[1], where);
+    else
+        printf("    with hit %llu failed, at %s\n",
+               (unsigned long long)(sweep_of(options) == TDW_SWEEP_PAIRS ? pair[0]
+                                                                         : result->failed.seed),
+               where);
+}
+
 static void report_failure(const struct tdw_options *options, const char *program,
                            const struct tdw_result *result)
 {
@@ -50,6 +74,7 @@ static void report_failure(const struct tdw_options *options, const char *progra
     printf("  FAILED  %s, %s, seed %llu\n", result->scenario->name,
            tdw__model_name(result->failed.model), (unsigned long long)result->failed.seed);
     printf("    %s\n", failure->text);
+    report_swept(options, result);
     if (failure->task[0])
         printf("    in %s at %s, %.3f us of %s time, step %llu\n", failure->task,
                result->outcome.site, (double)failure->now_ns / 1e3,
@@ -100,16 +125,25 @@ static void report_cuts(const struct tdw_options *options, const struct tdw_cuts
     printf("\n");
 }
 
-/* Which places survived the failure that an exhaustive rule put there. */
-static void report_struck(const struct tdw_result *result)
+/* Which places survived the failure that exhaustive rules put there. */
+static void report_struck(const struct tdw_options *options, const struct tdw_result *result)
 {
+    const bool pairs = sweep_of(options) == TDW_SWEEP_PAIRS;
+    const int width = pairs ? 92 : 60;
+
+    if (sweep_of(options) != TDW_SWEEP_NONE && !result->swept && options->runs > 1)
+        printf("  the sweep did not come to its end: -n N, or -t T, gives it more runs\n");
     if (result->struck_count == 0)
         return;
-    printf("  %-60s %10s %10s\n", "each hit failed once, at", "survived", "failed");
+    printf("  %-*s %10s %10s\n", width,
+           pairs ? "each pair of hits failed once, at" : "each hit failed once, at", "survived",
+           "failed");
     for (uint32_t i = 0; i < result->struck_count; i++)
-        printf("  %-60s %10llu %10llu\n", result->struck[i].place,
+        printf("  %-*s %10llu %10llu\n", width, result->struck[i].place,
                (unsigned long long)result->struck[i].survived,
                (unsigned long long)result->struck[i].failed);
+    if (result->struck_elsewhere)
+        printf("  and %llu runs at other places\n", (unsigned long long)result->struck_elsewhere);
 }
 
 void tdw__report_result(const struct tdw_options *options, const char *program,
@@ -127,7 +161,7 @@ void tdw__report_result(const struct tdw_options *options, const char *program,
     if (options->crash_every && (!options->quiet || options->crash_counts))
         report_cuts(options, &result->cuts);
     if (!options->quiet || result->failures)
-        report_struck(result);
+        report_struck(options, result);
     if (result->notes)
         printf("  %llu check%s of a history gave up, and tell%s nothing\n",
                (unsigned long long)result->notes, result->notes == 1 ? "" : "s",

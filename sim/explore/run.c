@@ -124,32 +124,63 @@ void tdw__outcome(struct tdw_loop *loop, struct tdw_outcome *outcome)
     outcome->hash = tdw__mix(tdw__hash_text(outcome->site), site ? 0 : outcome->failure.text[0]);
 }
 
-void tdw__tell_struck(const struct tdw_faults *faults, struct tdw_outcome *outcome)
+static void tell_struck(const struct tdw_faults *faults, struct tdw_outcome *outcome)
 {
-    const struct tdw_site *site = faults ? tdw_faults_struck(faults) : NULL;
+    size_t at = 0;
 
-    if (site)
-        snprintf(outcome->struck, sizeof outcome->struck, "%s:%u %s", site->file, site->line,
-                 site->what);
+    for (unsigned which = 0; which < 2; which++) {
+        const struct tdw_site *site = tdw_faults_struck(faults, which);
+        char place[TDW_STRUCK_BYTES / 2 - 1], line[16] = "";
+
+        if (!site)
+            continue;
+        if (site->line > 0)
+            snprintf(line, sizeof line, ":%u", site->line);
+        snprintf(place, sizeof place, "%s%s %s", site->file, line, site->what);
+        at += (size_t)snprintf(outcome->struck + at, sizeof outcome->struck - at, "%s%s",
+                               outcome->strikes ? ", " : "", place);
+        outcome->strikes++;
+    }
 }
 
-void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
-              struct tdw_outcome *outcome)
+void tdw__run_under_plan(struct tdw_loop *loop, const struct tdw_options *options,
+                         const struct tdw_run *run, int (*go)(struct tdw_loop *loop, void *arg),
+                         void *arg, struct tdw_outcome *outcome)
 {
-    struct tdw_loop *loop = tdw_world_loop(world);
     struct tdw_faults *faults = NULL;
-    struct tdw_run copy = *run;
 
     if (options->plan && !(faults = tdw_plan_apply(options->plan, loop, options->counts)))
         tdw__judge_end(loop, -ENOMEM);
     if (faults)
         tdw_faults_sweep(faults, run->seed);
     tdw__running = options;
-    tdw__judge_end(loop, tdw_world_run(world, start_test, &copy));
+    tdw__judge_end(loop, go(loop, arg));
     tdw__running = NULL;
     tdw__outcome(loop, outcome);
-    tdw__tell_struck(faults, outcome);
+    if (faults)
+        tell_struck(faults, outcome);
     tdw_faults_end(faults);
+}
+
+struct simulated {
+    struct tdw_world *world;
+    struct tdw_run run;
+};
+
+static int simulate(struct tdw_loop *loop, void *arg)
+{
+    struct simulated *simulated = arg;
+
+    (void)loop;
+    return tdw_world_run(simulated->world, start_test, &simulated->run);
+}
+
+void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
+              struct tdw_outcome *outcome)
+{
+    struct simulated simulated = {world, *run};
+
+    tdw__run_under_plan(tdw_world_loop(world), options, run, simulate, &simulated, outcome);
 }
 
 int tdw__run_on(struct tdw_world *world, const struct tdw_options *options,

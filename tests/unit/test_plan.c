@@ -278,11 +278,14 @@ static void what_is_shown_is_the_same_plan(void **state)
         "- {point: app/*, every: 9, while: \"rule 3\", between: [1ms, 2s]}\n"
         "- {point: tdw/op/recv/delay, once: true, action: {delay: 1500us}, match: {size: '>9'}}\n"
         "- {point: app/each, exhaustive: true, spare: {group: 'r*', keep: 2}}\n"
-        "- {point: tdw/clock/step, match: {host: x, peer: y, fd: 't*'}, action: {step: -5ms, ppm: "
-        "-7}}\n"
+        "- {point: tdw/clock/step, match: {host: x, peer: y, fd: 't*'}, action: {step: -5ms}}\n"
+        "- {point: app/never, exhaustive: false}\n"
+        "- {point: tdw/clock/drift, action: {ppm: -7}}\n"
+        "- {point: tdw/host/restart, action: {down: 3ms}}\n"
         "- {point: tdw/host/slow, action: {down: 3ms, times: 7}}\n"
         "- {point: tdw/net/slow, action: {bandwidth: 8k}}\n"
         "- {point: app/never, p: 0}\n";
+    static const char pairs[] = "rules: [{point: app/each, exhaustive: pairs}]";
     struct tdw_plan *plan, *again;
     char *first, *second;
 
@@ -308,6 +311,11 @@ static void what_is_shown_is_the_same_plan(void **state)
     free(second);
     tdw_plan_free(plan);
     tdw_plan_free(again);
+    assert_int_equal(tdw_plan_text(&plan, "p", pairs, strlen(pairs), NULL, 0, NULL, NULL), 0);
+    first = shown(plan);
+    assert_non_null(strstr(first, "exhaustive: pairs"));
+    free(first);
+    tdw_plan_free(plan);
     for (size_t i = 0; tdw_plan_preset(i); i++) {
         assert_int_equal(tdw_plan_read(&plan, tdw_plan_preset(i), NULL, 0, NULL, NULL), 0);
         tdw_plan_free(plan);
@@ -343,6 +351,7 @@ static void keys_can_be_set(void **state)
 
 static const char *plan_of_test;
 static struct tdw_rule_count counts[8];
+static const struct tdw_site *struck[2];
 
 static struct tdw_plan *prepare(void (*body)(void *))
 {
@@ -369,7 +378,10 @@ static struct tdw_digest simulate(void (*body)(void *), uint64_t seed)
 
     plan = prepare(body);
     faults = tdw_plan_apply(plan, loop, counts);
+    tdw_faults_sweep(faults, seed);
     assert_int_equal(tdw_world_run(world, body_main, NULL), 0);
+    for (unsigned i = 0; i < 2; i++)
+        struck[i] = tdw_faults_struck(faults, i);
     assert_int_equal(loop->findings, 0);
     tdw_faults_end(faults);
     digest = tdw_loop_digest(loop);
@@ -650,6 +662,108 @@ static void rules_say_when(void **state)
           times, times_judge);
 }
 
+/* ── Sweeps ────────────────────────────────────────────────────────────────────────────────── */
+
+static void pairs_are_in_the_order_of_the_later_hit(void **state)
+{
+    uint64_t pair[2], nth = 0;
+
+    (void)state;
+    tdw_sweep_pair(0, pair);
+    assert_int_equal(pair[0], 0);
+    assert_int_equal(pair[1], 0);
+    for (uint64_t later = 2; later < 500; later++)
+        for (uint64_t first = 1; first < later; first++) {
+            tdw_sweep_pair(++nth, pair);
+            if (pair[0] != first || pair[1] != later)
+                fail_msg("pair %llu is %llu, %llu", (unsigned long long)nth,
+                         (unsigned long long)pair[0], (unsigned long long)pair[1]);
+        }
+    for (int bit = 1; bit < 64; bit++) { /* the last of a row, and the first of the next */
+        const uint64_t row = ((uint64_t)1 << bit / 2) + (uint64_t)bit;
+
+        tdw_sweep_pair(row * (row - 1) / 2, pair);
+        assert_int_equal(pair[0], row - 1);
+        assert_int_equal(pair[1], row);
+        tdw_sweep_pair(row * (row - 1) / 2 + 1, pair);
+        assert_int_equal(pair[0], 1);
+        assert_int_equal(pair[1], row + 1);
+    }
+    tdw_sweep_pair(UINT64_MAX, pair); /* 2^64 is between the rows of 6074001000 and of the next */
+    assert_int_equal(pair[1], 6074001001);
+    assert_int_equal(pair[0], UINT64_MAX - (uint64_t)6074001000 / 2 * 6074000999);
+}
+
+/* Which of ten hits fail. */
+static void ten(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 10; i++)
+        seen[i] = tdw_fault("app/each");
+}
+
+static void a_sweep_fails_each_hit_once(void **state)
+{
+    (void)state;
+    plan_of_test = "rules: [{point: app/each, exhaustive: true}]";
+    for (uint64_t nth = 0; nth < 12; nth++) {
+        simulate(ten, nth);
+        for (uint64_t i = 0; i < 10; i++)
+            assert_int_equal(seen[i], i + 1 == nth);
+        assert_int_equal(struck[0] != NULL, nth >= 1 && nth <= 10);
+        assert_null(struck[1]);
+    }
+}
+
+static void a_sweep_of_pairs_fails_each_pair_once(void **state)
+{
+    uint64_t nth = 0;
+
+    (void)state;
+    plan_of_test = "rules: [{point: app/each, exhaustive: pairs}]";
+    for (uint64_t later = 2; later <= 12; later++)
+        for (uint64_t first = 1; first < later; first++) {
+            simulate(ten, ++nth);
+            for (uint64_t i = 0; i < 10; i++)
+                assert_int_equal(seen[i], i + 1 == first || i + 1 == later);
+            assert_int_equal(struck[0] != NULL, first <= 10);
+            assert_int_equal(struck[1] != NULL, later <= 10);
+        }
+}
+
+static void nothing_is_short(void *unused)
+{
+    char byte = 'x';
+
+    (void)unused;
+    seen[0] = tdw_pwrite(tdw_open("file", O_RDWR | O_CREAT, 0644), &byte, 1, 0);
+}
+
+/* A hit that cannot fail as the rule says is one, too: a sweep that ends there tells less. */
+static void a_hit_of_which_nothing_comes_is_struck(void **state)
+{
+    (void)state;
+    plan_of_test = "rules: [{point: tdw/op/write/short, exhaustive: true}]";
+    simulate(nothing_is_short, 1);
+    assert_int_equal(seen[0], 1);
+    assert_non_null(struck[0]);
+}
+
+static void the_sweeps_of_a_plan_are_of_one_kind(void **state)
+{
+    (void)state;
+    heard[0] = '\0';
+    assert_int_equal(reads_as("rules: [{point: app/x, exhaustive: some}]", NULL, 0), -EINVAL);
+    assert_string_equal(heard, "p:1:36: 'exhaustive' is true, pairs or false\n");
+    heard[0] = '\0';
+    assert_int_equal(reads_as("rules: [{point: app/x, exhaustive: true}, "
+                              "{point: app/y, exhaustive: pairs}]",
+                              NULL, 0),
+                     -EINVAL);
+    assert_string_equal(heard, "p:0:0: one rule has 'exhaustive: true' and another 'exhaustive: "
+                               "pairs'; a plan does one of them\n");
+}
+
 /* ── Points of programs ────────────────────────────────────────────────────────────────────── */
 
 static void own_points(void *unused)
@@ -774,6 +888,11 @@ int tests_plan(void)
         TEST(a_short_op_leaves_its_entry),
         TEST(a_delay_is_waited_for),
         TEST(rules_say_when),
+        TEST(pairs_are_in_the_order_of_the_later_hit),
+        TEST(a_sweep_fails_each_hit_once),
+        TEST(a_sweep_of_pairs_fails_each_pair_once),
+        TEST(a_hit_of_which_nothing_comes_is_struck),
+        TEST(the_sweeps_of_a_plan_are_of_one_kind),
         TEST(a_program_has_points_of_its_own),
         TEST(code_that_knows_libfiu_alone_follows_a_plan),
         TEST(chance_is_drawn_by_seed_alone),
