@@ -122,8 +122,8 @@ EXAMPLES += $(foreach p,$(LIBURING),$(O)/examples/liburing/$(p)-real $(O)/exampl
 all: deps-core
 	$(Q)$(MAKE) --no-print-directory built
 
-# The manual page is built with the rest where scdoc is there; make man brings it.
-PAGES := $(O)/man/tdw-sim.7
+# The manual pages are built with the rest where scdoc is there; make man brings it.
+PAGES := $(O)/man/tdw-sim.7 $(O)/man/tdw-plan.5
 .PHONY: built
 built: $(LIB_A) $(LIB_SO) $(O)/tdw $(EXAMPLES) $(if $(shell command -v scdoc),$(PAGES))
 
@@ -243,7 +243,7 @@ $(O)/scenarios/sqlite-judge: $(call obj,$(wildcard tests/scenarios/sqlite/*.c)) 
 $(O)/serve-client: tests/serve/client.c Makefile
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -lpthread
 
-$(O)/man/%.7: docs/man/%.7.scd docs/man/page.sh $(O)/tdw $(wildcard tests/opcodes/*)
+$(O)/man/%: docs/man/%.scd docs/man/page.sh $(O)/tdw $(wildcard tests/opcodes/*)
 	$(call say,MAN,$@)mkdir -p $(@D) && sh docs/man/page.sh $(O)/tdw $< > $@
 
 man: deps-core deps-man
@@ -419,12 +419,13 @@ install: built
 	sed -e 's|@prefix@|$(prefix)|; s|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|' \
 	    -e 's|@version@|$(VERSION)|; s|@libs@|$(LIBS)|' runtime/tidewheel.pc.in \
 	    > $(DESTDIR)$(pkgconfigdir)/tidewheel.pc
-	if [ -e $(PAGES) ]; then $(INSTALL) -d $(DESTDIR)$(mandir)/man7 && \
-	    $(INSTALL) -m 644 $(PAGES) $(DESTDIR)$(mandir)/man7/; fi
+	for page in $(PAGES); do [ ! -e $$page ] || \
+	    $(INSTALL) -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
 
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/tdw $(DESTDIR)$(libdir)/libtidewheel.* \
-	    $(DESTDIR)$(pkgconfigdir)/tidewheel.pc $(DESTDIR)$(mandir)/man7/tdw-sim.7
+	    $(DESTDIR)$(pkgconfigdir)/tidewheel.pc $(DESTDIR)$(mandir)/man7/tdw-sim.7 \
+	    $(DESTDIR)$(mandir)/man5/tdw-plan.5
 	rm -rf $(DESTDIR)$(includedir)/tidewheel
 
 # ── Packages ───────────────────────────────────────────────────────────────────────────────────

@@ -77,6 +77,15 @@ check_forgiven() {
     done
 }
 
+# Each key of a plan stands in its manual page: as *key*, or as a heading of its own.
+check_keys() {
+    grep -o '{"[a-z_]*", \(tdw__\)*read_' faults/keys.c faults/machines.c | cut -d'"' -f2 | sort -u |
+        while read -r key; do
+            tr -d '\\' < docs/man/tdw-plan.5.scd | grep -qi "\*$key\*\|^##* $key$" ||
+                echo "style: tdw-plan(5) lacks '$key'"
+        done
+}
+
 canary=$(mktemp -d)
 printf 'strcpy(a, b);\nx = rand();\nt = time(NULL);\ndouble d;\ngetenv("x");\n\tint tab;\n#if 0\n#include "x.c"\n%0101d\n' 1 > "$canary/canary.c"
 check_sources "$canary/canary.c" "$canary/canary.c" >/dev/null
@@ -95,7 +104,7 @@ core=$(ls runtime/*.[ch] sim/kernel/*.[ch] sim/kernel/net/*.[ch] faults/*.[ch] 2
 check_sources "$all" "$core"
 check_directions
 check_files
-forgiven=$(check_forgiven)
+forgiven=$(check_forgiven; check_keys)
 if [ -n "$forgiven" ]; then
     echo "$forgiven"
     found=$((found + 1))

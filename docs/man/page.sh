@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # page.sh TDW SOURCE: a manual page from its scdoc source, with the list of opcodes in the place of
-# the line "@opcodes@".
+# the line "@opcodes@", and that of the kernel's fault points in that of "@points@".
 #
 # Which opcodes are performed, and since when Linux has them, is what TDW (the command) says. Their
 # errors are those that the manual pages document (faults/errnos.tsv), but for those of every
@@ -34,7 +34,12 @@ awk -F'\t' -v reasons="$account/reasons.tsv" -v errnos="$errnos" \
     END { if (missing) print "Known by name, and not performed: " missing "." }
 ' "$account/reasons.tsv" "$errnos" "$work/known" > "$work/opcodes"
 
-sed -e '/^@opcodes@$/{' -e "r $work/opcodes" -e 'd' -e '}' "$2" |
+"$1" points | awk -F'\t' '
+    $2 == "kernel" { gsub(/`/, "*", $4); gsub(/_/, "\\_", $4); print "*" $1 "*\n\t" $4 "\n" }
+' > "$work/points"
+
+sed -e '/^@opcodes@$/{' -e "r $work/opcodes" -e 'd' -e '}' \
+    -e '/^@points@$/{' -e "r $work/points" -e 'd' -e '}' "$2" |
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(stat -c %Y "$2")} scdoc > "$work/page"
 # The macros of .TH turn hyphenation on again; and scdoc begins paragraphs that stay empty.
 awk '/^\.P$/ { begins = 1; next }
