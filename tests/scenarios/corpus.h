@@ -3,7 +3,8 @@
  * The corpus of bugs: what its programs share.
  *
  * A program is one file, NAME.c, with one bug, and is built twice: as it should be, and with BUG
- * defined. In the code the bug is an `if` on a constant that says what goes wrong:
+ * defined (where two differ in the bug alone, the rest is in a header). In the code the bug is an
+ * `if` on a constant that says what goes wrong:
  *
  *     enum { DROPS_THE_REST = BUGGY };
  *
