@@ -35,7 +35,8 @@ void tdw_acked(uint64_t key, uint64_t value);
 #define tdw_found(key, value) tdw__found(TDW_SITE("found"), (key), (value))
 void tdw__found(const struct tdw_site *site, uint64_t key, uint64_t value);
 
-/* Without `--crash every`, and on real backends, this does nothing. */
+/* Of one host in a run, since a promise does not say whose it is; of a second one is a finding.
+ * Without `--crash every`, and on real backends, this does nothing. */
 void tdw_survives(struct tdw_host *host, void (*recover)(void *arg), void *arg);
 
 #endif

@@ -254,7 +254,12 @@ void tdw_survives(struct tdw_host *host, void (*recover)(void *arg), void *arg)
     if (!tdw__running || !tdw__running->crash_every || tdw__running->backend != TDW_BACKEND_SIM)
         return;
     promises = tdw__promises(loop);
-    crashes = promises && !promises->crashes ? calloc(1, sizeof *crashes) : NULL;
+    if (promises && promises->crashes) {
+        tdw__finding(loop, NULL, NULL, "tdw_survives was said of %s and of %s: of one host a run",
+                     promises->crashes->host->name, host->name);
+        return;
+    }
+    crashes = promises ? calloc(1, sizeof *crashes) : NULL;
     if (!crashes)
         return;
     *crashes = (struct tdw_crashes){.loop = loop,
