@@ -176,6 +176,9 @@ static void act(struct tdw_fate *fate, struct fated *f, enum tdw_kernel_point po
         if (tdw_host_pause(f->host) == 0)
             f->paused = until;
         break;
+    case TDW_AT_PROCESS_KILL:
+        tdw_host_kill(f->host, blow->way);
+        break;
     case TDW_AT_HOST_SLOW:
         f->slow = until;
         tdw_host_slow(f->host, blow->times ? blow->times : TIMES);
@@ -215,7 +218,24 @@ static bool may_happen(const struct fated *f, enum tdw_kernel_point point)
 {
     if (point == TDW_AT_CLOCK_STEP || point == TDW_AT_CLOCK_DRIFT)
         return true;
+    if (point == TDW_AT_PROCESS_KILL)
+        return tdw_host_children(f->host) > 0;
     return !f->own && is_whole(f);
+}
+
+/* In how many ways it may go wrong. */
+static uint32_t ways(const struct fated *f, enum tdw_kernel_point point)
+{
+    switch (point) {
+    case TDW_AT_CLOCK_STEP:
+        return STEPS;
+    case TDW_AT_CLOCK_DRIFT:
+        return PPMS;
+    case TDW_AT_PROCESS_KILL:
+        return tdw_host_children(f->host);
+    default:
+        return 1;
+    }
 }
 
 static void ask(struct tdw_fate *fate, struct fated *f, uint64_t now)
@@ -227,9 +247,7 @@ static void ask(struct tdw_fate *fate, struct fated *f, uint64_t now)
                                     .host = f->name,
                                     .actor = tdw__mix(tdw__hash_text(f->name), TDW_K2),
                                     .ordinal = fate->tick,
-                                    .bound = point == TDW_AT_CLOCK_STEP    ? STEPS
-                                             : point == TDW_AT_CLOCK_DRIFT ? PPMS
-                                                                           : 1};
+                                    .bound = ways(f, (enum tdw_kernel_point)point)};
         struct tdw_blow blow;
 
         if (plan->first[256 + point] < plan->first[257 + point] &&

@@ -139,6 +139,8 @@
     X(struct in6_addr, host_ipv6, (const struct tdw_host *host), (host))                           \
     X(int, host_alias, (struct tdw_host *host, const char *name), (host, name))                    \
     X(int, host_restart, (struct tdw_host *host), (host))                                          \
+    X(uint32_t, host_children, (const struct tdw_host *host), (host))                              \
+    X(int, host_kill, (struct tdw_host *host, uint32_t child), (host, child))                      \
     X(int, host_slow, (struct tdw_host *host, uint32_t times), (host, times))                      \
     X(int, host_descriptors, (struct tdw_host *host, uint32_t count), (host, count))               \
     X(int, host_disk_kind, (struct tdw_host *host, int full, uint32_t sector),                     \

@@ -53,6 +53,7 @@ struct tdw_verdict {
     X(HOST_CRASH, "tdw/host/crash", "tick: a host loses power, and boots after `down`")            \
     X(HOST_RESTART, "tdw/host/restart", "tick: a host's processes are killed, and start anew")     \
     X(HOST_PAUSE, "tdw/host/pause", "tick: a host stands still for `down`")                        \
+    X(PROCESS_KILL, "tdw/process/kill", "tick: a process that another one started is killed")      \
     X(HOST_SLOW, "tdw/host/slow", "tick: a host's ops take `times` as long, for `down`")           \
     X(DISK_HANG, "tdw/disk/hang", "tick: no request to a host's disk ends for `down`")             \
     X(DISK_READ_ONLY, "tdw/disk/read-only", "tick: a host's disk refuses changes until it boots")  \

@@ -102,6 +102,11 @@ int tdw_host_pause(struct tdw_host *host);
 int tdw_host_resume(struct tdw_host *host);
 /* The disk, for setting up files before a boot. */
 struct tdw_disk *tdw_host_disk(struct tdw_host *host);
+/* How many processes of it live that another one has started (process.h), and the end of one of
+ * them, counted from 0 in their order: SIGKILL, as if by hand. 0; -ESRCH: there are not so many;
+ * -EDEADLK: it is the caller. */
+uint32_t tdw_host_children(const struct tdw_host *host);
+int tdw_host_kill(struct tdw_host *host, uint32_t child);
 /* Its ops take so many times as long from now on: an overloaded machine. 1: as before. 0; -EINVAL: 0
  * times, or more than a million. */
 int tdw_host_slow(struct tdw_host *host, uint32_t times);

@@ -388,6 +388,18 @@ int tdw__real_link_cut(struct tdw_host *host, struct tdw_host *to, bool cut)
     return refuse(host, "links");
 }
 
+uint32_t tdw__real_host_children(const struct tdw_host *host)
+{
+    (void)host;
+    return 0;
+}
+
+int tdw__real_host_kill(struct tdw_host *host, uint32_t child)
+{
+    (void)host, (void)child;
+    return -ESRCH;
+}
+
 int tdw__real_host_slow(struct tdw_host *host, uint32_t times)
 {
     return times == 1 ? 0 : refuse(host, "hosts that are slow");

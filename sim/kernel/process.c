@@ -238,6 +238,36 @@ int tdw__sim_proc_kill(int pid)
     return 0;
 }
 
+static bool is_child_of(const struct tdw_process *process, const struct tdw_host *host)
+{
+    return process->host == host && process->parent && !process->ring.dead;
+}
+
+uint32_t tdw__sim_host_children(const struct tdw_host *host)
+{
+    uint32_t count = 0;
+
+    for (const struct tdw_process *p = host->world->processes; p; p = p->next)
+        count += is_child_of(p, host);
+    return count;
+}
+
+int tdw__sim_host_kill(struct tdw_host *host, uint32_t child)
+{
+    struct tdw_process *process = host->world->processes;
+
+    while (process && (!is_child_of(process, host) || child-- > 0))
+        process = process->next;
+    if (!process)
+        return -ESRCH;
+    if (tdw__self && tdw__process() == process)
+        return -EDEADLK;
+    show_kill(process);
+    tdw__process_end(process, SIGKILL);
+    tdw__channels_orphan(&host->world->loop, &process->ring);
+    return 0;
+}
+
 void tdw__sim_proc_sigpipe(bool kills)
 {
     tdw__process()->sigpipe_kills = kills;

@@ -4,7 +4,9 @@
  */
 #include "tests.h"
 #include <stdio.h>
+#include <sys/wait.h>
 #include <tidewheel/fault.h>
+#include <tidewheel/process.h>
 #include <tidewheel/scenario.h>
 
 int tests_fate(void);
@@ -364,6 +366,48 @@ static void healing_may_be_for_some(void **state)
     assert_in_range(test.beats, 85, 90);
 }
 
+/* ── Processes ─────────────────────────────────────────────────────────────────────────────── */
+
+static void child_main(void *unused)
+{
+    (void)unused;
+    tdw_daemon(tdw_spawn_stackful("beat", beat, NULL));
+}
+
+/* Whoever dies is told of, and has a successor. */
+static void supervise(void *unused)
+{
+    int status;
+
+    (void)unused;
+    tdw_proc_spawn("child", child_main, NULL);
+    tdw_proc_spawn("child", child_main, NULL);
+    while (tdw_waitpid(-1, &status) > 0) {
+        test.broken += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        tdw_proc_spawn("child", child_main, NULL);
+    }
+}
+
+static void supervising(void *unused)
+{
+    (void)unused;
+    tdw_daemon(tdw_spawn_stackful("supervise", supervise, NULL));
+}
+
+static void supervised(void *unused)
+{
+    (void)unused;
+    two_hosts(supervising, waiter);
+}
+
+static void processes_are_killed(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/process/kill, match: {host: server}, every: 10}]", supervised);
+    assert_in_range(fires[0], 8, 11);
+    assert_in_range(test.broken, fires[0] - 1, fires[0]); /* the last is told of after the end */
+}
+
 /* ── Slow, and hanging ─────────────────────────────────────────────────────────────────────── */
 
 enum { CALLS = 40 };
@@ -707,6 +751,7 @@ int tests_fate(void)
         cmocka_unit_test(a_slow_link_holds_packets_up),
         cmocka_unit_test(healing_ends_it_all),
         cmocka_unit_test(healing_may_be_for_some),
+        cmocka_unit_test(processes_are_killed),
         cmocka_unit_test(a_slow_host_takes_its_time),
         cmocka_unit_test(a_disk_that_hangs_answers_late),
         cmocka_unit_test(a_disk_that_is_read_only_refuses_changes),
