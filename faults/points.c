@@ -34,6 +34,9 @@ static const struct {
 #define ROW(opcode, error) {opcode, error},
     TDW__ERRNOS(ROW)
 #undef ROW
+    /* A look-up has no errnos: getaddrinfo(3) documents EAI_AGAIN and EAI_MEMORY as what passes. */
+    {TDW_OP_RESOLVE, EAGAIN},
+    {TDW_OP_RESOLVE, ENOMEM},
 };
 
 const char *tdw__point_kind_name(enum tdw_point_kind kind)

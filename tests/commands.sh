@@ -61,6 +61,7 @@ expect 2 "list, check FILE" "$tdw" plan
 expect 2 "neither a file nor a preset" "$store" --plan nothing
 expect 0 "tdw/op/fsync/error	gate	EDQUOT" "$tdw" points
 expect 0 "tdw/op/sendmsg/short	gate" "$tdw" points
+expect 0 "tdw/op/resolve/error	gate	EAGAIN ENOMEM" "$tdw" points
 sed -i 3d "$tmp/plan"
 expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
 expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
