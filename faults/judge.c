@@ -679,6 +679,18 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
     return f;
 }
 
+void tdw_faults_leave_out(struct tdw_faults *f, enum tdw_kernel_point point)
+{
+    f->gate.points &= ~((uint64_t)1 << point);
+}
+
+const char *tdw_plan_rule_at(const struct tdw_plan *plan, enum tdw_kernel_point point)
+{
+    const uint32_t *first = &plan->first[256 + point];
+
+    return first[0] < first[1] ? plan->rules[plan->concerns[first[0]].rule].name : NULL;
+}
+
 bool tdw_plan_sweeps(const struct tdw_plan *plan)
 {
     return plan->sweeps;

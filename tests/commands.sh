@@ -66,6 +66,16 @@ sed -i 3d "$tmp/plan"
 expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
 expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
 expect 0 '"fires": ' "$out/examples/echo" -n 30 --plan "$tmp/plan" --json
+# Models allocate differently.
+cat >"$tmp/memory" <<END
+rules:
+  - {name: no memory, point: tdw/memory/malloc, p: 5%}
+END
+expect 0 "no memory: tdw/memory/malloc is left out in lockstep" "$store" -n 20 agreement --plan "$tmp/memory"
+expect 6 "never hit" "$store" -n 20 agreement --plan "$tmp/memory" --require-fired
+expect 0 "never fired" "$store" -n 20 agreement --plan "$tmp/memory" -m stackful --set rules.0.p=0
+expect 1 "--lockstep" "$bug" -n 500 durability --plan "$tmp/memory" --trace-dir "$tmp/memories"
+expect 1 "fails as before" "$bug" --replay "$(ls "$tmp"/memories/*.tdw)"
 # Code that knows libfiu alone, in a shared library of its own.
 user=$out/scenarios/libfiu-user
 if [ -x "$user" ]; then

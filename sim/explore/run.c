@@ -133,6 +133,18 @@ void tdw__tell_struck(const struct tdw_faults *faults, struct tdw_outcome *outco
                  site->what);
 }
 
+/* Each model allocates what it needs, so the n-th allocation of one is not that of another. Where a
+ * sweep fails each hit of each model in its turn, the models are not compared. */
+bool tdw__leaves_memory_out(const struct tdw_options *options, const struct tdw_scenario *scenario)
+{
+    int models = 0;
+
+    for (int m = 0; m < TDW_MODELS; m++)
+        models += tdw__scenario_has(scenario, (enum tdw_model)m);
+    return options->lockstep && models > 1 && options->plan && !tdw_plan_sweeps(options->plan) &&
+           tdw_plan_rule_at(options->plan, TDW_AT_MEMORY);
+}
+
 void tdw__run(struct tdw_world *world, const struct tdw_options *options, const struct tdw_run *run,
               struct tdw_outcome *outcome)
 {
@@ -144,6 +156,8 @@ void tdw__run(struct tdw_world *world, const struct tdw_options *options, const 
         tdw__judge_end(loop, -ENOMEM);
     if (faults)
         tdw_faults_sweep(faults, run->seed);
+    if (faults && tdw__leaves_memory_out(options, run->scenario))
+        tdw_faults_leave_out(faults, TDW_AT_MEMORY);
     tdw__running = options;
     tdw__judge_end(loop, tdw_world_run(world, start_test, &copy));
     tdw__running = NULL;
