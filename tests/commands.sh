@@ -85,6 +85,15 @@ if [ -x "$user" ]; then
     expect 1 "fails as before: check failed" "$tdw" replay "$(ls "$tmp"/fiu/*.tdw)"
     expect 0 "ok" "$user" -n 100 --set rules.0.point=app/ledger/begin --set rules.0.p=10% --require-fired
 fi
+# From outside, on the real kernel, as libfiu's users know it. (A sanitizer refuses to be preloaded.)
+if [ -x "$user" ] && fiu-run -x -f "$tmp/ctrl" "$user" --list >/dev/null 2>&1; then
+    expect 1 "the ledger's sum is" fiu-run -f "$tmp/ctrl" -c 'enable_random name=app/ledger/post,probability=0.5' \
+        "$user" --backend epoll
+    expect 1 "directory: -5" fiu-run -x -f "$tmp/ctrl" -c 'enable name=posix/io/sync/fsync,failinfo=5' \
+        "$store" agreement --backend epoll -m stackful
+    expect 0 "ok" fiu-run -x -f "$tmp/ctrl" -c 'enable name=posix/io/rw/write' \
+        "$store" agreement --backend epoll -m stackful
+fi
 expect 0 "examples/store/stackful.c:106 recv" "$store" agreement --strategy calm \
     --set rules.0.point=tdw/op/recv/error --set rules.0.exhaustive=true
 expect 1 "each hit failed once" "$store" agreement --strategy calm -m stackful --trace-dir "$tmp/each" \

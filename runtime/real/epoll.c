@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -595,9 +596,9 @@ static int wait_events(struct tdw_epoll_loop *e, struct epoll_event *events, uin
 
 static void woken(struct tdw_epoll_loop *e)
 {
-    uint64_t wakes;
+    eventfd_t wakes;
 
-    if (read(e->real.wake_fd, &wakes, sizeof wakes) < 0)
+    if (eventfd_read(e->real.wake_fd, &wakes) < 0)
         assert(errno == EAGAIN);
     tdw__real_woken(&e->real);
 }
