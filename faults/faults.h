@@ -12,6 +12,7 @@
  *     value.c     durations, sizes, probabilities, error names, as people write them
  *     show.c      plan ─▶ YAML
  *     judge.c     a plan at work: at each point, which rule fires
+ *     short.c     ops that move a part of what they were asked to
  *     fiu.c       libfiu's points, and libfiu in between
  *
  * I9: the kernels ask for verdicts and apply them; what may fail, when, and how often is decided
@@ -232,6 +233,25 @@ struct tdw_fate *tdw__faults_fate(struct tdw_faults *faults);
 struct tdw_host *tdw__fate_nth(const struct tdw_fate *fate, size_t n, const char **name);
 /* May the rule hurt the host, and leave as many of its group as it says? */
 bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule, const char *host);
+
+/* ── Short ops (short.c) ───────────────────────────────────────────────────────────────────── */
+
+struct tdw_short;
+struct tdw_shorts { /* those in flight; zeroed: none */
+    struct tdw_short *entries;
+    uint32_t count, max;
+};
+void tdw__shorts_fini(struct tdw_shorts *shorts);
+
+/* How many bytes an op that has a point `short` is to move. */
+uint64_t tdw__bytes_asked(const struct tdw_op *op);
+/* May such an op move a part of them? */
+bool tdw__has_parts(const struct tdw_op *op);
+/* It moves `bytes`, at least 1 and less than what was asked; its entry says so until it completes.
+ * false: no memory, and it moves all. */
+bool tdw__shorten(struct tdw_shorts *shorts, struct tdw_op *op, uint32_t bytes);
+/* It is complete: its entry is as it was. */
+void tdw__restore(struct tdw_shorts *shorts, struct tdw_op *op);
 
 /* Fill in what follows from the rules (judge.c). 0 or -ENOMEM. */
 int tdw__plan_prepare(struct tdw_plan *plan);

@@ -14,9 +14,6 @@
  *
  * Whether a rule is live in a run at all (`enable`) is drawn before the first op: rules that are
  * rarely together find what all of them at once would hide (Groce et al. 2012, "Swarm testing").
- *
- * A short op's entry has the smaller length while it is in flight; it is restored when the op
- * completes, so that the program finds its entry as it was.
  */
 #include <faults/faults.h>
 #include <limits.h>
@@ -33,11 +30,6 @@ struct active { /* a rule in this run */
     uint64_t hits, fires, last_ns;
 };
 
-struct shortened {
-    struct tdw_op *op;
-    uint32_t len;
-};
-
 struct tdw_faults {
     struct tdw_gate gate; /* the first member */
     struct tdw_tap tap;   /* sees marks, where a rule waits for one */
@@ -45,8 +37,7 @@ struct tdw_faults {
     struct tdw_loop *loop;
     struct tdw_rule_count *counts;
     struct active *rules;
-    struct shortened *shorts;
-    uint32_t shorts_count, shorts_max;
+    struct tdw_shorts shorts;
     struct tdw_place **places;
     uint32_t places_count, places_max;
     bool begun, own_counts;
@@ -150,15 +141,21 @@ static bool names_opcode(const struct tdw_rule *rule, uint8_t opcode)
     return rule->match.opcodes[opcode / 8] & 1 << opcode % 8;
 }
 
+static bool matches_size(const struct tdw_rule *rule, const struct tdw_op *op)
+{
+    const uint64_t bytes = tdw__bytes_asked(op);
+
+    return tdw__point_is(op->sqe.opcode, TDW_POINT_SHORT) && bytes >= rule->match.size_min &&
+           bytes <= rule->match.size_max;
+}
+
 static bool matches(const struct tdw_rule *rule, const struct tdw_op *op)
 {
     const uint8_t opcode = op->sqe.opcode;
 
     if (rule->match.by_opcode && !names_opcode(rule, opcode))
         return false;
-    if (rule->match.by_size &&
-        (!tdw__point_is(opcode, TDW_POINT_SHORT) || op->sqe.len < rule->match.size_min ||
-         op->sqe.len > rule->match.size_max))
+    if (rule->match.by_size && !matches_size(rule, op))
         return false;
     return matches_ring(rule, op->task->ring) && matches_task(rule, op->task) &&
            matches_file(rule, op);
@@ -267,9 +264,9 @@ static int error_of(const struct tdw_faults *f, const struct tdw_rule *rule,
 static uint32_t bytes_of(const struct tdw_faults *f, const struct tdw_rule *rule,
                          const struct tdw_concern *concern, const struct tdw_op *op)
 {
-    const uint32_t len = op->sqe.len;
+    const uint32_t len = (uint32_t)tdw__bytes_asked(op);
 
-    if (len < 2 || (rule->action.bytes && rule->action.bytes >= len))
+    if (len < 2 || (rule->action.bytes && rule->action.bytes >= len) || !tdw__has_parts(op))
         return 0;
     if (rule->action.bytes)
         return (uint32_t)rule->action.bytes;
@@ -287,32 +284,9 @@ static uint64_t delay_of(const struct tdw_faults *f, const struct tdw_rule *rule
     return step * (1 + draw(f, op->task->actor, concern->hash ^ TDW_K3, op->ordinal, DELAY_STEPS));
 }
 
-/* The op's entry says less, until it completes. */
-static void shorten(struct tdw_faults *f, struct tdw_op *op, uint32_t bytes)
-{
-    if (f->shorts_count == f->shorts_max) {
-        const uint32_t max = f->shorts_max ? f->shorts_max * 2 : 16;
-        struct shortened *shorts = realloc(f->shorts, max * sizeof *shorts);
-
-        if (!shorts)
-            return; /* it is not short, then */
-        f->shorts = shorts;
-        f->shorts_max = max;
-    }
-    f->shorts[f->shorts_count++] = (struct shortened){op, op->sqe.len};
-    op->sqe.len = bytes;
-}
-
 static void completed(struct tdw_gate *gate, struct tdw_op *op)
 {
-    struct tdw_faults *f = (struct tdw_faults *)gate;
-
-    for (uint32_t i = 0; i < f->shorts_count; i++)
-        if (f->shorts[i].op == op) {
-            op->sqe.len = f->shorts[i].len;
-            f->shorts[i] = f->shorts[--f->shorts_count];
-            return;
-        }
+    tdw__restore(&((struct tdw_faults *)gate)->shorts, op);
 }
 
 /* An exhaustive rule has fired: at `site` or, where the program has none there (a packet, a tick),
@@ -343,9 +317,8 @@ static void apply(struct tdw_faults *f, const struct tdw_concern *concern, struc
         break;
     case TDW_POINT_SHORT:
         bytes = bytes_of(f, rule, concern, op);
-        if (bytes == 0)
+        if (bytes == 0 || !tdw__shorten(&f->shorts, op, bytes))
             return;
-        shorten(f, op, bytes);
         verdict->bytes = bytes;
         break;
     case TDW_POINT_DELAY:
@@ -776,6 +749,18 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
     return f;
 }
 
+void tdw_faults_leave_out(struct tdw_faults *f, enum tdw_kernel_point point)
+{
+    f->gate.points &= ~((uint64_t)1 << point);
+}
+
+const char *tdw_plan_rule_at(const struct tdw_plan *plan, enum tdw_kernel_point point)
+{
+    const uint32_t *first = &plan->first[256 + point];
+
+    return first[0] < first[1] ? plan->rules[plan->concerns[first[0]].rule].name : NULL;
+}
+
 /* ── Sweeps ────────────────────────────────────────────────────────────────────────────────── */
 
 enum tdw_sweep tdw_plan_sweeps(const struct tdw_plan *plan)
@@ -835,7 +820,7 @@ void tdw_faults_end(struct tdw_faults *f)
     for (size_t i = 0; i < f->healed_count; i++)
         free(f->healed_hosts[i]);
     free(f->healed_hosts);
-    free(f->shorts);
+    tdw__shorts_fini(&f->shorts);
     free(f->places);
     free(f);
 }

@@ -34,6 +34,9 @@ static const struct {
 #define ROW(opcode, error) {opcode, error},
     TDW__ERRNOS(ROW)
 #undef ROW
+    /* A look-up has no errnos: getaddrinfo(3) documents EAI_AGAIN and EAI_MEMORY as what passes. */
+    {TDW_OP_RESOLVE, EAGAIN},
+    {TDW_OP_RESOLVE, ENOMEM},
 };
 
 const char *tdw__point_kind_name(enum tdw_point_kind kind)
@@ -98,25 +101,11 @@ size_t tdw__point_errors(uint8_t opcode, int errors[TDW_ERRORS_MAX])
     return count;
 }
 
-/* Those whose `len` is bytes that may be moved in parts. */
+/* Those that have a buffer, vectors or a message, and those that move bytes between descriptors. */
 static bool moves_bytes(uint8_t opcode)
 {
-    switch (opcode) {
-    case IORING_OP_READ:
-    case IORING_OP_WRITE:
-    case IORING_OP_READ_FIXED:
-    case IORING_OP_WRITE_FIXED:
-    case IORING_OP_SEND:
-    case IORING_OP_SEND_ZC:
-    case IORING_OP_RECV:
-    case IORING_OP_SPLICE:
-    case IORING_OP_TEE:
-    case TDW_OP_SENDFILE:
-    case TDW_OP_COPY_FILE_RANGE:
-        return true;
-    default:
-        return false;
-    }
+    return tdw_opcode(opcode)->buffer != TDW_B_NONE || opcode == IORING_OP_SPLICE ||
+           opcode == IORING_OP_TEE || opcode == TDW_OP_SENDFILE || opcode == TDW_OP_COPY_FILE_RANGE;
 }
 
 bool tdw__point_is(uint8_t opcode, enum tdw_point_kind kind)

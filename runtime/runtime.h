@@ -35,6 +35,9 @@ struct tdw_backend_ops {
     void (*start)(struct tdw_ring *ring, struct tdw_op *op);
     /* The same, `due_ns` of the op later than it would; NULL: start does, where there is a gate. */
     void (*delay)(struct tdw_ring *ring, struct tdw_op *op);
+    /* Does the op's descriptor move messages whole (a datagram's socket), for a gate? false, too,
+     * where that is not known. */
+    bool (*moves_whole)(const struct tdw_op *op);
     /* Take out of the ready set and return the item that comes next, letting time pass (or waiting
      * for the kernel) up to `deadline_ns`; NULL when nothing comes until then. */
     struct tdw_op *(*next)(struct tdw_loop *loop, uint64_t deadline_ns);

@@ -60,6 +60,8 @@ expect 2 "No such file" "$tdw" plan show "$tmp/nothing"
 expect 2 "list, check FILE" "$tdw" plan
 expect 2 "neither a file nor a preset" "$store" --plan nothing
 expect 0 "tdw/op/fsync/error	gate	EDQUOT" "$tdw" points
+expect 0 "tdw/op/sendmsg/short	gate" "$tdw" points
+expect 0 "tdw/op/resolve/error	gate	EAGAIN ENOMEM" "$tdw" points
 sed -i 3d "$tmp/plan"
 expect 0 "few " "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired
 expect 6 "never hit" "$out/examples/echo" -n 30 --plan "$tmp/plan" --require-fired --set rules.0.point=app/x
@@ -79,6 +81,16 @@ expect 0 "ok" "$store" agreement -n 1 --set "$line" \
     --set "rules.0.name=$(printf "%0$((32768 - bare))d" 0)"
 expect 2 "32769 bytes" "$store" agreement -n 1 --set "$line" \
     --set "rules.0.name=$(printf "%0$((32769 - bare))d" 0)"
+# Models allocate differently.
+cat >"$tmp/memory" <<END
+rules:
+  - {name: no memory, point: tdw/memory/malloc, p: 5%}
+END
+expect 0 "no memory: tdw/memory/malloc is left out in lockstep" "$store" -n 20 agreement --plan "$tmp/memory"
+expect 6 "never hit" "$store" -n 20 agreement --plan "$tmp/memory" --require-fired
+expect 0 "never fired" "$store" -n 20 agreement --plan "$tmp/memory" -m stackful --set rules.0.p=0
+expect 1 "--lockstep" "$bug" -n 500 durability --plan "$tmp/memory" --trace-dir "$tmp/memories"
+expect 1 "fails as before" "$bug" --replay "$(ls "$tmp"/memories/*.tdw)"
 # Code that knows libfiu alone, in a shared library of its own.
 user=$out/scenarios/libfiu-user
 if [ -x "$user" ]; then
@@ -87,6 +99,15 @@ if [ -x "$user" ]; then
         --set rules.0.p=1% --trace-dir "$tmp/fiu"
     expect 1 "fails as before: check failed" "$tdw" replay "$(ls "$tmp"/fiu/*.tdw)"
     expect 0 "ok" "$user" -n 100 --set rules.0.point=app/ledger/begin --set rules.0.p=10% --require-fired
+fi
+# From outside, on the real kernel, as libfiu's users know it. (A sanitizer refuses to be preloaded.)
+if [ -x "$user" ] && fiu-run -x -f "$tmp/ctrl" "$user" --list >/dev/null 2>&1; then
+    expect 1 "the ledger's sum is" fiu-run -f "$tmp/ctrl" -c 'enable_random name=app/ledger/post,probability=0.5' \
+        "$user" --backend epoll
+    expect 1 "directory: -5" fiu-run -x -f "$tmp/ctrl" -c 'enable name=posix/io/sync/fsync,failinfo=5' \
+        "$store" agreement --backend epoll -m stackful
+    expect 0 "ok" fiu-run -x -f "$tmp/ctrl" -c 'enable name=posix/io/rw/write' \
+        "$store" agreement --backend epoll -m stackful
 fi
 expect 0 "examples/store/stackful.c:106 recv" "$store" agreement --strategy calm \
     --set rules.0.point=tdw/op/recv/error --set rules.0.exhaustive=true

@@ -17,7 +17,7 @@
 #ifndef TIDEWHEEL_FAULT_H
 #define TIDEWHEEL_FAULT_H
 
-#include <tidewheel/ring.h>
+#include <tidewheel/gate.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -72,6 +72,11 @@ struct tdw_faults *tdw_plan_apply(const struct tdw_plan *plan, struct tdw_loop *
                                   struct tdw_rule_count *counts);
 /* Before the loop runs again, or is closed: it is left as it was without. */
 void tdw_faults_end(struct tdw_faults *faults);
+/* Nothing goes wrong at that point of the kernel, whatever the plan says: lockstep leaves out what
+ * models do differently. */
+void tdw_faults_leave_out(struct tdw_faults *faults, enum tdw_kernel_point point);
+/* The name of the plan's first rule that names the point; NULL: none does. */
+const char *tdw_plan_rule_at(const struct tdw_plan *plan, enum tdw_kernel_point point);
 
 /* From the root task of a run: what the plan does to hosts, links and clocks as time goes by,
  * begins (fate.c). tdw_main does that. */

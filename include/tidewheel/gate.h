@@ -49,7 +49,7 @@ struct tdw_verdict {
     X(NET_CORRUPT, "tdw/net/corrupt", "a bit of a datagram is wrong")                              \
     X(NET_RESET, "tdw/net/reset", "a connection is reset, at both ends")                           \
     X(NET_BACKLOG, "tdw/net/backlog", "a listener is full: a connection request is not heard")     \
-    X(MEMORY, "tdw/memory/malloc", "tdw_malloc answers NULL")                                      \
+    X(MEMORY, "tdw/memory/malloc", "tdw_malloc answers NULL; left out in lockstep")                \
     X(HOST_CRASH, "tdw/host/crash", "tick: a host loses power, and boots after `down`")            \
     X(HOST_RESTART, "tdw/host/restart", "tick: a host's processes are killed, and start anew")     \
     X(HOST_PAUSE, "tdw/host/pause", "tick: a host stands still for `down`")                        \

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -595,9 +596,9 @@ static int wait_events(struct tdw_epoll_loop *e, struct epoll_event *events, uin
 
 static void woken(struct tdw_epoll_loop *e)
 {
-    uint64_t wakes;
+    eventfd_t wakes;
 
-    if (read(e->real.wake_fd, &wakes, sizeof wakes) < 0)
+    if (eventfd_read(e->real.wake_fd, &wakes) < 0)
         assert(errno == EAGAIN);
     tdw__real_woken(&e->real);
 }
@@ -702,10 +703,20 @@ static struct tdw_op *epoll_next(struct tdw_loop *loop, uint64_t deadline_ns)
     return tdw__ready_take(loop, 0);
 }
 
+static bool epoll_moves_whole(const struct tdw_op *op)
+{
+    const struct tdw_epoll_loop *e = tdw__epoll_of(op->task->ring->loop);
+    const bool fixed = op->sqe.flags & IOSQE_FIXED_FILE;
+
+    return tdw__fd_moves_whole(fixed ? tdw__registry_file(e->registry, (uint32_t)op->sqe.fd)
+                                     : op->sqe.fd);
+}
+
 static const struct tdw_backend_ops epoll_backend = {
     .name = "epoll",
     .start = epoll_start,
     .delay = tdw__real_delay,
+    .moves_whole = epoll_moves_whole,
     .next = epoll_next,
     .step = tdw__real_step,
     .withdraw = epoll_withdraw,

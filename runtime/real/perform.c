@@ -38,6 +38,14 @@ static int32_t answer(int64_t ret)
     return ret < 0 ? -errno : (int32_t)ret;
 }
 
+bool tdw__fd_moves_whole(int fd)
+{
+    int type = SOCK_STREAM;
+    socklen_t bytes = sizeof type;
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type != SOCK_STREAM;
+}
+
 enum tdw_kind tdw__kind(uint8_t opcode)
 {
     switch (opcode) {

@@ -314,6 +314,8 @@ void tdw__real_describe(const struct tdw_op *op, struct tdw_described *to); /* d
 bool tdw__real_host_named(const struct tdw_real *real, const char *name, struct tdw_resolved *to);
 int tdw__real_bind_on(const struct tdw_host *host, int fd, const struct sockaddr *address,
                       socklen_t bytes);
+/* Does the descriptor move messages whole? */
+bool tdw__fd_moves_whole(int fd);
 /* The system's addresses of a name: 0, -ENOENT, -EAGAIN, -ENOMEM. Any thread; waits. */
 int32_t tdw__real_resolve(const char *name, struct tdw_resolved *to);
 /* What an entry of this ring means here: paths begin in the host's directory, and a host binds to

@@ -690,10 +690,17 @@ static struct tdw_op *uring_next(struct tdw_loop *loop, uint64_t deadline_ns)
     return tdw__ready_take(loop, 0);
 }
 
+/* What a slot of the kernel's table holds is not known here. */
+static bool uring_moves_whole(const struct tdw_op *op)
+{
+    return !(op->sqe.flags & IOSQE_FIXED_FILE) && tdw__fd_moves_whole(op->sqe.fd);
+}
+
 static const struct tdw_backend_ops uring_backend = {
     .name = "uring",
     .start = uring_start,
     .delay = tdw__real_delay,
+    .moves_whole = uring_moves_whole,
     .next = uring_next,
     .step = tdw__real_step,
     .withdraw = uring_withdraw,

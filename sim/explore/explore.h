@@ -151,6 +151,8 @@ extern _Thread_local const struct tdw_options *tdw__running;
 void tdw__lockstep_explain(struct tdw_world *world, const struct tdw_options *options,
                            const struct tdw_run *a, const struct tdw_run *b, char *text,
                            size_t bytes);
+/* Is memory never refused in runs of the scenario, though the plan says so? */
+bool tdw__leaves_memory_out(const struct tdw_options *options, const struct tdw_scenario *scenario);
 /* One line for an event, for people. */
 void tdw__event_text(const struct tdw_event *event, char *text, size_t bytes);
 

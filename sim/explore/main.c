@@ -130,6 +130,20 @@ static bool all_fired(const struct tdw_options *options, const struct tdw_rule_c
     return true;
 }
 
+/* Told once, for all scenarios. */
+static void tell_left_out(const struct tdw_options *options,
+                          const struct tdw_scenario *const *begin, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (tdw__is_selected(options, begin[i]) && tdw__leaves_memory_out(options, begin[i])) {
+            fprintf(stderr,
+                    "tidewheel: rule %s: tdw/memory/malloc is left out in lockstep, since models "
+                    "allocate differently; choose a model (-m)\n",
+                    tdw_plan_rule_at(options->plan, TDW_AT_MEMORY));
+            return;
+        }
+}
+
 static int explore_all(const struct tdw_options *options, const char *program,
                        const struct tdw_scenario *const *begin, size_t count)
 {
@@ -144,6 +158,8 @@ static int explore_all(const struct tdw_options *options, const char *program,
     if (!results || !counts || !goals)
         goto out;
     tdw__report_head(options, program);
+    if (options->backend == TDW_BACKEND_SIM)
+        tell_left_out(options, begin, count);
     for (size_t i = 0; i < count; i++) {
         struct tdw_result *result = &results[done];
         int ret;

@@ -55,6 +55,7 @@ int tdw__keep_run(struct tdw_world *world, const struct tdw_options *options, co
         {"params", params},
         {"tidewheel", TDW_VERSION},
         {"crash_every", draws},
+        {"lockstep", tdw__leaves_memory_out(options, run->scenario) ? "1" : "0"},
         {"plan", plan ? plan : ""},
     };
     struct tdw_world_options world_options;
@@ -87,6 +88,7 @@ struct kept {
     char scenario[64], model[16], schedule[16], strategy[16], params[512];
     uint64_t seed, max_steps;
     int crash_draws; /* -1: it was not crashed everywhere */
+    bool lockstep;   /* what lockstep leaves out was left out */
     struct tdw_plan *plan;
     struct tdw_answer *answers;
     size_t answers_count, answers_max;
@@ -117,6 +119,8 @@ static void take_meta(struct kept *kept, const struct tdw_trace_meta *meta)
         kept->max_steps = strtoull(meta->value, NULL, 10);
     if (strcmp(meta->key, "crash_every") == 0)
         kept->crash_draws = atoi(meta->value);
+    if (strcmp(meta->key, "lockstep") == 0)
+        kept->lockstep = atoi(meta->value) != 0;
     if (strcmp(meta->key, "plan") == 0 && !kept->plan)
         tdw_plan_text(&kept->plan, "the trace's plan", meta->value, strlen(meta->value), NULL, 0,
                       NULL, NULL);
@@ -272,6 +276,7 @@ static int use_options(struct tdw_options *options, struct kept *kept, struct td
     options->schedule = strcmp(kept->schedule, "adversary") == 0 ? TDW_ADVERSARY : TDW_TIMED;
     options->strategy = strcmp(kept->strategy, "calm") == 0 ? TDW_CALM : TDW_RANDOM;
     options->max_steps = kept->max_steps;
+    options->lockstep = kept->lockstep;
     options->crash_every = kept->crash_draws >= 0;
     options->crash_draws = options->crash_every ? (uint32_t)kept->crash_draws : 0;
     options->params_count = 0;

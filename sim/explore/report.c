@@ -107,6 +107,8 @@ static void report_failure(const struct tdw_options *options, const char *progra
         printf(" --crash %s:%u", options->crash_counts ? "count" : "every", options->crash_draws);
     for (uint32_t i = 0; i < options->sets_count; i++)
         printf(" --set '%s'", options->sets[i]);
+    if (tdw__leaves_memory_out(options, result->scenario))
+        printf(" --lockstep");
     printf("\n");
 }
 

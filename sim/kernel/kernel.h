@@ -144,6 +144,8 @@ struct tdw_foreign {
     bool quiet;            /* IOSQE_CQE_SKIP_SUCCESS */
     bool forbidden;        /* by a restriction of the ring */
 };
+/* net/socket.c: does the op's descriptor move messages whole? */
+bool tdw__sim_moves_whole(const struct tdw_op *op);
 /* stable.c: where a receive tells what it has to tell beside its bytes. */
 struct msghdr *tdw__header_told(const struct tdw_op *op);
 /* The op in flight that `op` names by `user_data`, or NULL. */

@@ -622,6 +622,7 @@ static bool sim_idle(struct tdw_loop *loop)
 const struct tdw_backend_ops tdw__sim_backend = {
     .name = "sim",
     .start = sim_start,
+    .moves_whole = tdw__sim_moves_whole,
     .next = tdw__schedule_next,
     .step = sim_step,
     .withdraw = sim_withdraw,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <tidewheel/fault.h>
+#include <tidewheel/net.h>
 #include <tidewheel/world.h>
 
 int tests_plan(void);
@@ -562,6 +563,38 @@ static void rules_say_which_files_and_peers(void **state)
           reaches, peer_judge);
 }
 
+static void looks_up(void *unused)
+{
+    struct tdw_resolved to;
+    uint64_t began = tdw_now();
+
+    (void)unused;
+    seen[0] = tdw_resolve("127.0.0.1", &to);
+    seen[1] = tdw_resolve("127.0.0.1", &to);
+    seen[2] = tdw_resolve("main", &to);
+    seen[3] = tdw_resolve("no.such.name.invalid", &to);
+    seen[4] = tdw_now() - began >= 30 * MS;
+}
+
+static void looks_up_judge(void)
+{
+    assert_true(seen[0] == -EAGAIN || seen[0] == -ENOMEM);
+    assert_int_equal(seen[2], -ENOENT);
+    assert_int_equal(seen[4], 1);
+    assert_int_equal(counts[0].fires, 1);
+    assert_int_equal(counts[1].fires, 1);
+    assert_int_equal(counts[2].fires, 1);
+}
+
+static void names_cannot_be_looked_up_for_a_while(void **state)
+{
+    (void)state;
+    under("rules: [{point: tdw/op/resolve/error, once: true}, {point: tdw/op/resolve/error, match: "
+          "{path: main}, action: {error: ENOENT}}, {point: tdw/op/resolve/delay, nth: 2, action: "
+          "{delay: 30ms}}]",
+          looks_up, looks_up_judge);
+}
+
 /* The entry is as it was before, so that it can be used again. */
 static void resubmits(void *unused)
 {
@@ -885,6 +918,7 @@ int tests_plan(void)
         TEST(keys_can_be_set),
         TEST(rules_say_at_which_op_and_what),
         TEST(rules_say_which_files_and_peers),
+        TEST(names_cannot_be_looked_up_for_a_while),
         TEST(a_short_op_leaves_its_entry),
         TEST(a_delay_is_waited_for),
         TEST(rules_say_when),

@@ -38,7 +38,7 @@ int tdw_test_seen_write(const char *program);
     X(trace) X(import_strace) X(events) X(files) X(files_real) X(files_ring) X(registered)         \
     X(splice)                                                                                      \
     X(files_more) X(clock) X(process) X(net) X(net_ring) X(net_many) X(uring) X(storm) X(replay) \
-    X(errnos) X(errnos_net) X(real) X(workers) X(cases) X(plan) X(power) X(damage) \
+    X(errnos) X(errnos_net) X(real) X(workers) X(cases) X(plan) X(short) X(power) X(damage) \
     X(fate) X(expect) X(history) X(linearize)
 /* clang-format on */
 #define TDW_DECLARE(name) int tests_##name(void);
