@@ -12,8 +12,9 @@
  *
  * Spare: a rule that would leave fewer than so many of a group's hosts whole does not fire.
  *
- * A task that always waits for its next tick would hide every deadlock. So it ends when nothing
- * else can come, nothing of its own is to be undone, and no rule is still to begin.
+ * A task that always waits for its next tick would hide every deadlock. So it ends when nothing of
+ * its own is to be undone, and nothing else can come and no rule is still to begin; or when no rule
+ * may fire any more, after which hours in which nothing happens are one step.
  *
  * Cost: an item a millisecond of virtual time, where a rule is about ticks at all.
  */
@@ -296,7 +297,8 @@ static void ticked(struct tdw_op *op)
         if (!spared)
             ask(fate, &fate->hosts[i], now);
     }
-    if (healed || (now >= fate->begins_ns && !owes(fate) && loop->backend->idle(loop)))
+    if (healed || (!owes(fate) && (!tdw__faults_tick(fate->faults) ||
+                                   (now >= fate->begins_ns && loop->backend->idle(loop)))))
         return;
     TDW_ON(op, ticked, sleep, TICK_NS);
 }

@@ -432,6 +432,30 @@ bool tdw__faults_hit(struct tdw_faults *f, const struct tdw_hit *hit, struct tdw
     return false;
 }
 
+/* May the rule yet fire? */
+static bool is_left(const struct tdw_faults *f, size_t which, uint64_t now_ns)
+{
+    const struct tdw_rule *rule = &f->plan->rules[which];
+    const struct active *active = &f->rules[which];
+
+    return active->live && active->fires < rule->budget && now_ns < rule->end_ns &&
+           (rule->trigger != TDW_TRIGGER_NTH || active->hits < rule->n) &&
+           (rule->trigger != TDW_TRIGGER_CHANCE || rule->chance > 0);
+}
+
+bool tdw__faults_tick(struct tdw_faults *f)
+{
+    const uint32_t first = f->plan->first[256 + TDW_AT_TICKS], end = f->plan->first[TDW_PLACES];
+    const uint64_t now = now_of(f->loop);
+    bool left = false;
+
+    if (TDW_UNLIKELY(!f->begun))
+        begin(f);
+    for (uint32_t i = first; i < end && !left; i++)
+        left = is_left(f, f->plan->concerns[i].rule, now);
+    return left;
+}
+
 static bool hit(struct tdw_gate *gate, const struct tdw_hit *hit, struct tdw_blow *blow)
 {
     return tdw__faults_hit((struct tdw_faults *)gate, hit, blow);

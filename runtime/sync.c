@@ -268,7 +268,11 @@ void tdw_wg_add(struct tdw_wg *wg, uint32_t count)
 
 void tdw_wg_done(struct tdw_wg *wg)
 {
-    assert(wg->left > 0);
+    if (wg->left == 0) {
+        tdw__finding(tdw_loop(), tdw__self, NULL, "%s: more were done than were added",
+                     wg->object.name);
+        return;
+    }
     if (--wg->left == 0)
         wake_all(&wg->object);
 }

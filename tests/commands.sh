@@ -140,6 +140,7 @@ expect 2 "a plan does one of them" "$store" $pairs=app/x \
     --set 'rules.1={point: app/y, exhaustive: true}'
 expect 0 "lost packets" "$store" durability -n 40 --plan slow-network
 expect 0 "cut off" "$store" -n 40 --plan split-brain
+expect 0 "overload" "$store" -n 60 --plan chaos
 expect 0 "a torn record ends the log " "$store" agreement -n 2
 expect 0 "power cuts" "$store" agreement -n 3 --plan power-cut --crash every
 expect 0 "does not say what has to survive" "$out/examples/echo" -n 3 --crash every

@@ -93,7 +93,7 @@ struct client {
 static void left(struct tdw_op *op)
 {
     gone(op);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
 }
 
 static void ended(struct tdw_op *op)

@@ -13,6 +13,7 @@
 #ifndef ECHO_H
 #define ECHO_H
 
+#include "../left.h"
 #include <arpa/inet.h>
 #include <string.h>
 #include <tidewheel/scenario.h>

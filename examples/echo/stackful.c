@@ -70,7 +70,7 @@ static void client(void *arg)
     n = tdw_recv(fd, in, 1, 0);
     tdw_check(n == 0, "the end of the stream: %d", n);
     tdw_close(fd);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
 }
 
 static void clients_main(void *unused)

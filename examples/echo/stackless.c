@@ -85,7 +85,7 @@ TDW_CO(client)
     TDW_AWAIT(me->n, recv, me->fd, me->in, 1, 0);
     tdw_check(me->n == 0, "the end of the stream: %d", me->n);
     TDW_AWAIT(me->n, close, me->fd);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
     TDW_RETURN(0);
     TDW_END;
 }

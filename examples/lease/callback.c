@@ -27,10 +27,8 @@ static void listens(struct tdw_op *op)
     struct voter *v = (void *)op;
 
     v->iov = (struct iovec){&v->message, sizeof v->message};
-    v->header = (struct msghdr){.msg_name = &v->from,
-                                .msg_namelen = sizeof v->from,
-                                .msg_iov = &v->iov,
-                                .msg_iovlen = 1};
+    v->header = (struct msghdr){
+        .msg_name = &v->from, .msg_namelen = sizeof v->from, .msg_iov = &v->iov, .msg_iovlen = 1};
     TDW_ON(op, asked_for_vote, recvmsg, v->fd, &v->header, 0);
 }
 
@@ -69,7 +67,7 @@ struct candidate {
 static void leave(struct tdw_op *op)
 {
     gone(op);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
 }
 
 static void rested(struct tdw_op *op);
@@ -155,6 +153,7 @@ static void candidate(void *arg)
 
 static void host_main(void *arg)
 {
+    lease_booted((uint32_t)(uintptr_t)arg);
     tdw_daemon(tdw_spawn_callback("voter", voter, arg));
     tdw_spawn_callback("candidate", candidate, arg);
 }

@@ -16,6 +16,7 @@
 #ifndef LEASE_H
 #define LEASE_H
 
+#include "../left.h"
 #include <arpa/inet.h>
 #include <string.h>
 #include <tidewheel/scenario.h>
@@ -51,7 +52,8 @@ struct scene {
 };
 extern struct scene scene; /* of the run in progress: set up anew by each */
 
-/* Three hosts with this main function, whose argument is the member's number; their clocks drift. */
+/* Three hosts with this main function, whose argument is the member's number; their clocks drift.
+ */
 void scene_init(void (*host_main)(void *));
 /* Now and then a host is paused: how long to wait until that, and for; which one. */
 uint64_t lease_pause_ns(void);
@@ -59,9 +61,12 @@ struct tdw_host *lease_pause_whom(void);
 
 /* A UDP socket of a voter (bound to PORT) or of a candidate. */
 int lease_socket(bool voter);
-uint64_t lease_now(void); /* the running host's clock */
+uint64_t lease_now(void);     /* the running host's clock */
 uint64_t lease_rest_ns(void); /* before the next round */
 
+/* A host has booted: it leads nobody, and what it promised before it does not know any more. So it
+ * grants nothing for as long as a promise may last. */
+void lease_booted(uint32_t who);
 /* May voter `who` grant to the candidate? Then it has promised. */
 bool lease_grant(uint32_t who, uint32_t candidate);
 /* Candidate `who` has its majority, for what it asked at `asked`. */

@@ -61,6 +61,15 @@ uint64_t lease_rest_ns(void)
     return tdw_choose("rest", 1000) * MS;
 }
 
+void lease_booted(uint32_t who)
+{
+    struct member *m = &scene.members[who];
+
+    m->leads_until = 0;
+    m->granted_to = HOSTS;
+    m->promised_until = lease_now() + LEASE_NS;
+}
+
 bool lease_grant(uint32_t who, uint32_t candidate)
 {
     struct member *m = &scene.members[who];

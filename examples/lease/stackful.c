@@ -33,8 +33,7 @@ static bool elect(uint32_t who, int fd, uint32_t round)
         if (i != who)
             tdw_sendto(fd, &ask, sizeof ask, 0, (struct sockaddr *)&scene.members[i].address,
                        sizeof scene.members[i].address);
-    while (votes < MAJORITY &&
-           TDW_DO_WITHIN(PATIENCE_NS, recv, fd, &answer, sizeof answer, 0) > 0)
+    while (votes < MAJORITY && TDW_DO_WITHIN(PATIENCE_NS, recv, fd, &answer, sizeof answer, 0) > 0)
         votes += answer.round == round;
     return votes >= MAJORITY;
 }
@@ -56,11 +55,12 @@ static void candidate(void *arg)
             tdw_sleep(ACT_NS);
     }
     tdw_close(fd);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
 }
 
 static void host_main(void *arg)
 {
+    lease_booted((uint32_t)(uintptr_t)arg);
     tdw_daemon(tdw_spawn_stackful("voter", voter, arg));
     tdw_spawn_stackful("candidate", candidate, arg);
 }

@@ -84,7 +84,7 @@ TDW_CO(candidate)
             TDW_AWAIT(me->n, sleep, ACT_NS);
     }
     TDW_AWAIT(me->n, close, me->fd);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
     TDW_RETURN(0);
     TDW_END;
 }
@@ -93,6 +93,7 @@ static void host_main(void *arg)
 {
     const uint32_t who = (uint32_t)(uintptr_t)arg;
 
+    lease_booted(who);
     tdw_daemon(TDW_SPAWN("voter", voter, struct voter, .who = who));
     TDW_SPAWN("candidate", candidate, struct candidate, .who = who);
 }

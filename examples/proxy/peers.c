@@ -98,7 +98,7 @@ static void client(void *unused)
     }
     check(port, request, bytes, answered, n);
     tdw_close(fd);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
 }
 
 void clients_main(void *unused)

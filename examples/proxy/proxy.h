@@ -7,20 +7,22 @@
  *        └──────────┘  └────────┘
  *
  * A pump moves bytes from one socket to the other, no more than one buffer at a time: a reader that
- * is slow makes the pump wait in its send, which closes the window to the writer (back-pressure). The
- * end of one direction is passed on as a half-close, and the other goes on. A pump that hears nothing
- * for IDLE_NS gives the session up.
+ * is slow makes the pump wait in its send, which closes the window to the writer (back-pressure).
+ * The end of one direction is passed on as a half-close, and the other goes on. A pump that hears
+ * nothing for IDLE_NS gives the session up.
  *
  * The backend reads a request to its end and answers with a multiple of it; or it hangs, if the
  * request's first byte says so. Clients read slowly, and know what they must get: the whole answer,
  * unless the proxy has given their session up, as it must where the backend hangs, and may where an
  * adversary lets a time-out come before bytes that were on their way.
  *
- * The proxy is written three times; the backend and the clients (peers.c) once, with stackful tasks.
+ * The proxy is written three times; the backend and the clients (peers.c) once, with stackful
+ * tasks.
  */
 #ifndef PROXY_H
 #define PROXY_H
 
+#include "../left.h"
 #include <arpa/inet.h>
 #include <string.h>
 #include <tidewheel/scenario.h>
@@ -42,7 +44,7 @@ struct scene {
     struct tdw_host *backend, *proxy, *clients;
     struct sockaddr_in backend_address, proxy_address;
     struct tdw_wg running;
-    int port; /* of a real proxy; 0: PROXY_PORT */
+    int port;         /* of a real proxy; 0: PROXY_PORT */
     int given_up[64]; /* ports of clients whose sessions were given up, the newest first */
 };
 extern struct scene scene; /* of the run in progress: set up anew by each */

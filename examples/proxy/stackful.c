@@ -42,9 +42,9 @@ static void session(void *arg)
 {
     struct session s = {.client = (int)(intptr_t)arg,
                         .backend = tdw_sys_socket(AF_INET, SOCK_STREAM, 0)};
-    const int n = TDW_DO_WITHIN(CONNECT_NS, connect, s.backend,
-                                (struct sockaddr *)&scene.backend_address,
-                                sizeof scene.backend_address);
+    const int n =
+        TDW_DO_WITHIN(CONNECT_NS, connect, s.backend, (struct sockaddr *)&scene.backend_address,
+                      sizeof scene.backend_address);
 
     proxy_ended(s.client, n);
     if (n == 0) {

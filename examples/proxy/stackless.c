@@ -22,8 +22,8 @@ TDW_CO(pump)
 {
     TDW_BEGIN(struct pump, me);
     for (;;) {
-        TDW_AWAIT_WITHIN(me->n, &me->timer, IDLE_NS, recv, me->from, me->buffer,
-                         sizeof me->buffer, 0);
+        TDW_AWAIT_WITHIN(me->n, &me->timer, IDLE_NS, recv, me->from, me->buffer, sizeof me->buffer,
+                         0);
         if (me->n <= 0)
             break;
         TDW_AWAIT(me->sent, send, me->to, me->buffer, (size_t)me->n, MSG_WAITALL);

@@ -11,6 +11,7 @@ struct server {
     struct tdw_op op;
     struct store store;
     int snapshot;
+    uint32_t done; /* bytes of what is being written */
     bool recovers; /* and nothing more */
     void *first;
 };
@@ -52,13 +53,31 @@ static void log_cut(struct tdw_op *op)
     TDW_ON(op, dir_opened, open, ".", O_RDONLY | O_DIRECTORY, 0);
 }
 
+/* A read may give a part only: what is left is read then, until there is no more. */
+static bool read_more(struct server *s, int n, uint32_t bytes)
+{
+    s->done += n > 0 ? (uint32_t)n : 0;
+    return n > 0 && s->done < bytes;
+}
+
+static void read_log(struct server *s);
 static void log_read(struct tdw_op *op)
 {
     struct server *s = server_of(op);
 
     tdw_check(op->res >= 0, "reading the log: %d", op->res);
-    s->store.log_bytes = store_replay_log(&s->store, op->res);
+    if (read_more(s, op->res, LOG_ROOM)) {
+        read_log(s);
+        return;
+    }
+    s->store.log_bytes = store_replay_log(&s->store, (int)s->done);
     TDW_ON(&s->op, log_cut, ftruncate, s->store.log, s->store.log_bytes);
+}
+
+static void read_log(struct server *s)
+{
+    TDW_ON(&s->op, log_read, pread, s->store.log, s->store.buffer + s->done, LOG_ROOM - s->done,
+           s->done);
 }
 
 static void log_opened(struct tdw_op *op)
@@ -66,7 +85,8 @@ static void log_opened(struct tdw_op *op)
     struct server *s = server_of(op);
 
     s->store.log = op->res;
-    TDW_ON(&s->op, log_read, pread, s->store.log, s->store.buffer, LOG_ROOM, 0);
+    s->done = 0;
+    read_log(s);
 }
 
 static void snapshot_closed(struct tdw_op *op)
@@ -74,12 +94,23 @@ static void snapshot_closed(struct tdw_op *op)
     TDW_ON(op, log_opened, open, "log", O_RDWR | O_CREAT, 0644);
 }
 
+static void read_snapshot(struct server *s);
 static void snapshot_read(struct tdw_op *op)
 {
     struct server *s = server_of(op);
 
-    store_load_snapshot(&s->store, op->res);
+    if (read_more(s, op->res, SNAPSHOT_BYTES)) {
+        read_snapshot(s);
+        return;
+    }
+    store_load_snapshot(&s->store, op->res < 0 ? op->res : (int)s->done);
     TDW_ON(&s->op, snapshot_closed, close, s->snapshot);
+}
+
+static void read_snapshot(struct server *s)
+{
+    TDW_ON(&s->op, snapshot_read, pread, s->snapshot, s->store.buffer + s->done,
+           SNAPSHOT_BYTES - s->done, s->done);
 }
 
 static void snapshot_opened(struct tdw_op *op)
@@ -87,8 +118,9 @@ static void snapshot_opened(struct tdw_op *op)
     struct server *s = server_of(op);
 
     s->snapshot = op->res;
+    s->done = 0;
     if (s->snapshot >= 0)
-        TDW_ON(&s->op, snapshot_read, pread, s->snapshot, s->store.buffer, SNAPSHOT_BYTES, 0);
+        read_snapshot(s);
     else
         snapshot_closed(op);
 }
@@ -126,10 +158,24 @@ static void tmp_synced(struct tdw_op *op)
     TDW_ON(op, tmp_closed, close, server_of(op)->store.tmp);
 }
 
+static void write_tmp(struct server *s);
 static void tmp_written(struct tdw_op *op)
 {
-    tdw_check(op->res == SNAPSHOT_BYTES, "writing the snapshot: %d", op->res);
-    TDW_ON(op, tmp_synced, fsync, server_of(op)->store.tmp);
+    struct server *s = server_of(op);
+
+    tdw_check(op->res > 0, "writing the snapshot: %d", op->res);
+    s->done += (uint32_t)op->res;
+    if (op->res > 0 && s->done < SNAPSHOT_BYTES)
+        write_tmp(s);
+    else
+        TDW_ON(op, tmp_synced, fsync, s->store.tmp);
+}
+
+/* A file may take a part only: what is left is written then. */
+static void write_tmp(struct server *s)
+{
+    TDW_ON(&s->op, tmp_written, pwrite, s->store.tmp, s->store.buffer + s->done,
+           SNAPSHOT_BYTES - s->done, s->done);
 }
 
 static void tmp_opened(struct tdw_op *op)
@@ -137,7 +183,8 @@ static void tmp_opened(struct tdw_op *op)
     struct server *s = server_of(op);
 
     s->store.tmp = op->res;
-    TDW_ON(&s->op, tmp_written, pwrite, s->store.tmp, s->store.buffer, SNAPSHOT_BYTES, 0);
+    s->done = 0;
+    write_tmp(s);
 }
 
 /* Serving: take, append, sync, answer. */
@@ -152,15 +199,27 @@ static void log_synced(struct tdw_op *op)
     answered(s);
 }
 
+static void append(struct server *s);
 static void log_written(struct tdw_op *op)
 {
     struct server *s = server_of(op);
 
-    tdw_check(op->res == (int)s->store.buffer_bytes, "appending to the log: %d", op->res);
+    tdw_check(op->res > 0, "appending to the log: %d", op->res);
+    s->done += (uint32_t)op->res;
+    if (op->res > 0 && s->done < s->store.buffer_bytes) {
+        append(s);
+        return;
+    }
     s->store.log_bytes += s->store.buffer_bytes;
     if (ACKNOWLEDGE_EARLY)
         store_answer(&s->store);
     TDW_ON(&s->op, log_synced, fdatasync, s->store.log);
+}
+
+static void append(struct server *s)
+{
+    TDW_ON(&s->op, log_written, pwrite, s->store.log, s->store.buffer + s->done,
+           s->store.buffer_bytes - s->done, s->store.log_bytes + s->done);
 }
 
 static void log_closed(struct tdw_op *op)
@@ -183,8 +242,8 @@ static void taken(struct tdw_op *op)
     }
     store_gather(&s->store, s->first);
     if (s->store.buffer_bytes > 0) {
-        TDW_ON(&s->op, log_written, pwrite, s->store.log, s->store.buffer, s->store.buffer_bytes,
-               s->store.log_bytes);
+        s->done = 0;
+        append(s);
     } else {
         store_answer(&s->store);
         answered(s);
@@ -415,7 +474,7 @@ static void attempt(struct tdw_op *op)
         connected(op);
         return;
     }
-    c->fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+    c->fd = store_socket();
     TDW_ON_WITHIN(op, &c->timer, scene.patience_ns, connected, connect, c->fd,
                   (struct sockaddr *)&scene.address, sizeof scene.address);
 }
@@ -429,7 +488,7 @@ static void ask(struct client *c, struct ask what)
 static void left(struct tdw_op *op)
 {
     tdw_free(client_of(op));
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
 }
 
 /* The request was answered: what the client does next. */

@@ -6,18 +6,31 @@
 
 /* ── Server ────────────────────────────────────────────────────────────────────────────────── */
 
+/* All that there is, up to so many bytes, which may come in parts. Returns how many, or an error.
+ */
+static int read_all(int fd, uint8_t *to, uint32_t bytes)
+{
+    int n = 1, done = 0;
+
+    while (n > 0 && (uint32_t)done < bytes) {
+        n = tdw_pread(fd, to + done, bytes - (uint32_t)done, (uint64_t)done);
+        done += n > 0 ? n : 0;
+    }
+    return n < 0 ? n : done;
+}
+
 static void recover(struct store *store)
 {
     const int snapshot = tdw_open("snapshot", O_RDONLY, 0);
     int n;
 
     if (snapshot >= 0) {
-        n = tdw_pread(snapshot, store->buffer, SNAPSHOT_BYTES, 0);
+        n = read_all(snapshot, store->buffer, SNAPSHOT_BYTES);
         store_load_snapshot(store, n);
         tdw_close(snapshot);
     }
     store->log = tdw_open("log", O_RDWR | O_CREAT, 0644);
-    n = tdw_pread(store->log, store->buffer, LOG_ROOM, 0);
+    n = read_all(store->log, store->buffer, LOG_ROOM);
     tdw_check(n >= 0, "reading the log: %d", n);
     store->log_bytes = store_replay_log(store, n);
     tdw_ftruncate(store->log, store->log_bytes);
@@ -42,13 +55,24 @@ static void recovery_main(void *unused)
     tdw_spawn_stackful("recovery", recovery, unused);
 }
 
+/* A file may take a part only: what is left is written then. */
+static void write_all(int fd, const uint8_t *from, uint32_t bytes, uint64_t at, const char *what)
+{
+    int n = 0;
+
+    for (uint32_t done = 0; n >= 0 && done < bytes; done += (uint32_t)n) {
+        n = tdw_pwrite(fd, from + done, bytes - done, at + done);
+        tdw_check(n > 0, "%s: %d", what, n);
+    }
+}
+
 static void commit(struct store *store)
 {
     int n;
 
     if (store->buffer_bytes > 0) {
-        n = tdw_pwrite(store->log, store->buffer, store->buffer_bytes, store->log_bytes);
-        tdw_check(n == (int)store->buffer_bytes, "appending to the log: %d", n);
+        write_all(store->log, store->buffer, store->buffer_bytes, store->log_bytes,
+                  "appending to the log");
         store->log_bytes += store->buffer_bytes;
         if (ACKNOWLEDGE_EARLY)
             store_answer(store);
@@ -66,8 +90,7 @@ static void snapshot(struct store *store)
 
     store_encode_snapshot(store);
     store->tmp = tdw_open("snapshot.tmp", O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    n = tdw_pwrite(store->tmp, store->buffer, SNAPSHOT_BYTES, 0);
-    tdw_check(n == SNAPSHOT_BYTES, "writing the snapshot: %d", n);
+    write_all(store->tmp, store->buffer, SNAPSHOT_BYTES, 0, "writing the snapshot");
     n = tdw_fsync(store->tmp);
     tdw_check(n == 0, "fsync of the snapshot: %d", n);
     tdw_close(store->tmp);
@@ -140,7 +163,7 @@ static bool try_to_ask(struct ask *ask, int *fd)
     const uint64_t patience = scene.patience_ns;
 
     if (*fd < 0) {
-        *fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+        *fd = store_socket();
         if (TDW_DO_WITHIN(patience, connect, *fd, (struct sockaddr *)&scene.address,
                           sizeof scene.address) < 0)
             return false;
@@ -176,7 +199,7 @@ static void client(void *arg)
     for (uint32_t key = 0; key < KEYS_EACH; key++)
         ask(ask_get(which, key), &fd);
     tdw_close(fd);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
 }
 
 static void clients_main(void *unused)

@@ -11,6 +11,7 @@ struct step { /* of a function of the server */
     struct tdw_frame frame;
     struct store *store;
     int n, snapshot;
+    uint32_t done; /* bytes of what is being written */
 };
 
 TDW_CO(recover)
@@ -18,14 +19,20 @@ TDW_CO(recover)
     TDW_BEGIN(struct step, me);
     TDW_AWAIT(me->snapshot, open, "snapshot", O_RDONLY, 0);
     if (me->snapshot >= 0) {
-        TDW_AWAIT(me->n, pread, me->snapshot, me->store->buffer, SNAPSHOT_BYTES, 0);
-        store_load_snapshot(me->store, me->n);
+        for (me->n = 1, me->done = 0; me->n > 0 && me->done < SNAPSHOT_BYTES;
+             me->done += (uint32_t)(me->n > 0 ? me->n : 0))
+            TDW_AWAIT(me->n, pread, me->snapshot, me->store->buffer + me->done,
+                      SNAPSHOT_BYTES - me->done, me->done);
+        store_load_snapshot(me->store, me->n < 0 ? me->n : (int)me->done);
         TDW_AWAIT(me->n, close, me->snapshot);
     }
     TDW_AWAIT(me->store->log, open, "log", O_RDWR | O_CREAT, 0644);
-    TDW_AWAIT(me->n, pread, me->store->log, me->store->buffer, LOG_ROOM, 0);
+    for (me->n = 1, me->done = 0; me->n > 0 && me->done < LOG_ROOM;
+         me->done += (uint32_t)(me->n > 0 ? me->n : 0))
+        TDW_AWAIT(me->n, pread, me->store->log, me->store->buffer + me->done, LOG_ROOM - me->done,
+                  me->done);
     tdw_check(me->n >= 0, "reading the log: %d", me->n);
-    me->store->log_bytes = store_replay_log(me->store, me->n);
+    me->store->log_bytes = store_replay_log(me->store, (int)me->done);
     TDW_AWAIT(me->n, ftruncate, me->store->log, me->store->log_bytes);
     TDW_AWAIT(me->store->dir, open, ".", O_RDONLY | O_DIRECTORY, 0);
     TDW_AWAIT(me->n, fsync, me->store->dir);
@@ -38,9 +45,12 @@ TDW_CO(commit)
 {
     TDW_BEGIN(struct step, me);
     if (me->store->buffer_bytes > 0) {
-        TDW_AWAIT(me->n, pwrite, me->store->log, me->store->buffer, me->store->buffer_bytes,
-                  me->store->log_bytes);
-        tdw_check(me->n == (int)me->store->buffer_bytes, "appending to the log: %d", me->n);
+        for (me->n = me->done = 0; me->n >= 0 && me->done < me->store->buffer_bytes;
+             me->done += (uint32_t)me->n) {
+            TDW_AWAIT(me->n, pwrite, me->store->log, me->store->buffer + me->done,
+                      me->store->buffer_bytes - me->done, me->store->log_bytes + me->done);
+            tdw_check(me->n > 0, "appending to the log: %d", me->n);
+        }
         me->store->log_bytes += me->store->buffer_bytes;
         if (ACKNOWLEDGE_EARLY)
             store_answer(me->store);
@@ -59,8 +69,12 @@ TDW_CO(snapshot)
     TDW_BEGIN(struct step, me);
     store_encode_snapshot(me->store);
     TDW_AWAIT(me->store->tmp, open, "snapshot.tmp", O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    TDW_AWAIT(me->n, pwrite, me->store->tmp, me->store->buffer, SNAPSHOT_BYTES, 0);
-    tdw_check(me->n == SNAPSHOT_BYTES, "writing the snapshot: %d", me->n);
+    for (me->n = me->done = 0; me->n >= 0 && me->done < SNAPSHOT_BYTES;
+         me->done += (uint32_t)me->n) {
+        TDW_AWAIT(me->n, pwrite, me->store->tmp, me->store->buffer + me->done,
+                  SNAPSHOT_BYTES - me->done, me->done);
+        tdw_check(me->n > 0, "writing the snapshot: %d", me->n);
+    }
     TDW_AWAIT(me->n, fsync, me->store->tmp);
     tdw_check(me->n == 0, "fsync of the snapshot: %d", me->n);
     TDW_AWAIT(me->n, close, me->store->tmp);
@@ -192,7 +206,7 @@ TDW_CO(attempt)
 {
     TDW_BEGIN(struct attempt, me);
     if (*me->fd < 0) {
-        *me->fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+        *me->fd = store_socket();
         TDW_AWAIT_WITHIN(me->n, &me->timer, scene.patience_ns, connect, *me->fd,
                          (struct sockaddr *)&scene.address, sizeof scene.address);
         if (me->n < 0)
@@ -201,9 +215,10 @@ TDW_CO(attempt)
     ask_encode(me->ask);
     TDW_AWAIT_WITHIN(me->n, &me->timer, scene.patience_ns, send, *me->fd, me->ask->wire,
                      REQUEST_BYTES, MSG_WAITALL);
-    if (me->n == REQUEST_BYTES)
-        TDW_AWAIT_WITHIN(me->n, &me->timer, scene.patience_ns, recv, *me->fd, me->ask->wire,
-                         REPLY_BYTES, MSG_WAITALL);
+    if (me->n != REQUEST_BYTES)
+        TDW_RETURN(false);
+    TDW_AWAIT_WITHIN(me->n, &me->timer, scene.patience_ns, recv, *me->fd, me->ask->wire,
+                     REPLY_BYTES, MSG_WAITALL);
     TDW_RETURN(me->n == REPLY_BYTES);
     TDW_END;
 }
@@ -248,7 +263,7 @@ TDW_CO(client)
     for (me->key = 0; me->key < KEYS_EACH; me->key++)
         TDW_CALL(me->n, asking, struct asking, .ask = ask_get(me->which, me->key), .fd = &me->fd);
     TDW_AWAIT(me->n, close, me->fd);
-    tdw_wg_done(&scene.running);
+    left_group(&scene.running);
     TDW_RETURN(0);
     TDW_END;
 }
@@ -279,8 +294,7 @@ TDW_CO(test)
 TDW_CO_EXTERN(store_stackless)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(false, ENDLESS_NS, store_stackless_server, clients_main,
-               recovery_main);
+    scene_init(false, ENDLESS_NS, store_stackless_server, clients_main, recovery_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;
@@ -289,8 +303,7 @@ TDW_CO_EXTERN(store_stackless)
 TDW_CO_EXTERN(store_stackless_crash)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(true, LONG_NS, store_stackless_server, clients_main,
-               recovery_main);
+    scene_init(true, LONG_NS, store_stackless_server, clients_main, recovery_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;
@@ -299,8 +312,7 @@ TDW_CO_EXTERN(store_stackless_crash)
 TDW_CO_EXTERN(store_stackless_patience)
 {
     TDW_BEGIN(struct test_frame, me);
-    scene_init(false, SHORT_NS, store_stackless_server, clients_main,
-               recovery_main);
+    scene_init(false, SHORT_NS, store_stackless_server, clients_main, recovery_main);
     TDW_CALL(me->n, test, struct test_frame);
     TDW_RETURN(0);
     TDW_END;

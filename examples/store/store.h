@@ -22,7 +22,9 @@
 #ifndef STORE_H
 #define STORE_H
 
+#include "../left.h"
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <tidewheel/scenario.h>
 #include <tidewheel/sys.h>
@@ -175,9 +177,9 @@ static inline void store_load_snapshot(struct store *store, int32_t bytes)
                   store_get_u64(store->buffer + 24 + key * 16));
 }
 
-/* A first request has come: gather those that wait behind it, and encode what they put. Values of a key
- * count up, so a put of an older one is a repeat that comes late, of a connection that was given up: it
- * is answered, and not done. */
+/* A first request has come: gather those that wait behind it, and encode what they put. Values of a
+ * key count up, so a put of an older one is a repeat that comes late, of a connection that was
+ * given up: it is answered, and not done. */
 static inline void store_gather(struct store *store, void *first)
 {
     void *item = first;
@@ -208,12 +210,25 @@ static inline void store_answer(struct store *store)
     }
 }
 
+/* A socket whose other end may vanish without a word (a host that lost power): it is asked now and
+ * then whether it is there. What is accepted inherits that. */
+static inline int store_socket(void)
+{
+    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0), on = 1, few = 3;
+
+    tdw_sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    tdw_sys_setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &few, sizeof few);
+    tdw_sys_setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &few, sizeof few);
+    tdw_sys_setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &few, sizeof few);
+    return fd;
+}
+
 /* The server's host has booted: a socket that listens, and a queue of requests. */
 static inline int store_listen(void)
 {
     const int port = scene.port ? scene.port : PORT, on = 1;
     const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    const int fd = tdw_sys_socket(AF_INET, SOCK_STREAM, 0);
+    const int fd = store_socket();
     int bound;
 
     tdw_chan_init(&scene.requests, "requests", scene.requests_room, BATCH_MAX);

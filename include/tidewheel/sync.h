@@ -84,6 +84,7 @@ void tdw_chan_close(struct tdw_chan *chan);
 
 void tdw_wg_init(struct tdw_wg *wg, const char *name);
 void tdw_wg_add(struct tdw_wg *wg, uint32_t count);
+/* Once more than was added is a finding. */
 void tdw_wg_done(struct tdw_wg *wg);
 
 void tdw_token_init(struct tdw_token *token, const char *name);

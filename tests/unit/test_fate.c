@@ -221,7 +221,7 @@ static void a_host_that_restarts_is_not(void **state)
     (void)state;
     run("rules: [{point: tdw/host/restart, match: {host: server}, at: 20ms}]", beats);
     assert_int_equal(test.boots, 2);
-    assert_in_range(test.beats, 96, 99);
+    assert_in_range(test.beats, 96, 101);
 }
 
 static void a_paused_host_goes_on_behind(void **state)
@@ -358,11 +358,11 @@ static void healing_may_be_for_some(void **state)
     (void)state;
     run("rules: [{point: tdw/host/crash, match: {host: server}, at: 20ms, action: {down: 1h}},\n"
         "        {point: tdw/op/timeout/delay, match: {host: server}, from: 40ms},\n"
-        "        {point: tdw/op/timeout/delay, match: {host: main}, nth: 1, from: 40ms}]",
+        "        {point: tdw/op/timeout/delay, match: {host: main}, nth: 1, from: 25ms}]",
         heals_some);
     assert_int_equal(test.boots, 2);
     assert_int_equal(fires[1], 0);
-    assert_int_equal(fires[2], 1); /* the plan's own task is one of main's */
+    assert_int_equal(fires[2], 1); /* main is not healed */
     assert_in_range(test.beats, 85, 90);
 }
 
