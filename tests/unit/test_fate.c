@@ -715,6 +715,32 @@ static void deadlocked(void *unused)
     tdw_spawn_stackful("wait", wait_for_ever, NULL);
 }
 
+static void long_wait(void *unused)
+{
+    (void)unused;
+    tdw_faults_begin();
+    tdw_spawn_stackful("wait", wait_100ms, NULL);
+}
+
+/* A rule that has done what it may asks no more: there is no tick behind the second. */
+static void a_plan_that_is_through_ticks_no_more(void **state)
+{
+    static const char text[] = "rules: [{point: tdw/clock/step, budget: 2}]";
+    const struct tdw_world_options options = {.seed = 3, .strategy = TDW_RANDOM};
+    struct tdw_world *world = tdw_world_new(&options);
+    struct tdw_faults *faults;
+    struct tdw_plan *plan;
+
+    (void)state;
+    assert_int_equal(tdw_plan_text(&plan, "p", text, strlen(text), NULL, 0, NULL, NULL), 0);
+    faults = tdw_plan_apply(plan, tdw_world_loop(world), NULL);
+    assert_int_equal(tdw_world_run(world, long_wait, NULL), 0);
+    assert_in_range(tdw_world_steps(world), 3, 20);
+    tdw_faults_end(faults);
+    tdw_plan_free(plan);
+    tdw_world_free(world);
+}
+
 /* The plan's own task does not keep a run alive in which nothing can come any more. */
 static void a_deadlock_is_seen_through_a_plan(void **state)
 {
@@ -760,6 +786,7 @@ int tests_fate(void)
         cmocka_unit_test(a_fair_schedule_passes_nobody_over),
         cmocka_unit_test(clocks_jump_and_drift),
         cmocka_unit_test(memory_may_be_refused),
+        cmocka_unit_test(a_plan_that_is_through_ticks_no_more),
         cmocka_unit_test(a_deadlock_is_seen_through_a_plan),
     };
 

@@ -181,6 +181,28 @@ static void semaphores_groups_and_tokens_count(void **state)
     under_all(group_main);
 }
 
+static void done_too_often(void *unused)
+{
+    (void)unused;
+    tdw_wg_init(&s.wg, "w");
+    tdw_wg_add(&s.wg, 1);
+    tdw_wg_done(&s.wg);
+    tdw_wg_done(&s.wg);
+    wrong(s.wg.left != 0);
+}
+
+static void too_many_ends_are_a_finding(void **state)
+{
+    const struct tdw_world_options options = {.seed = 1};
+    struct tdw_after after;
+
+    (void)state;
+    errors = 0;
+    assert_int_equal(tdw_test_run(&options, done_too_often, NULL, &after), 0);
+    assert_int_equal(after.findings, 1);
+    assert_int_equal(errors, 0);
+}
+
 /* ── Channel ───────────────────────────────────────────────────────────────────────────────── */
 
 static void producer(void *arg)
@@ -314,6 +336,7 @@ int tests_sync(void)
         cmocka_unit_test(one_at_a_time_holds_a_mutex),
         cmocka_unit_test(a_condition_wakes_all_and_returns_the_mutex),
         cmocka_unit_test(semaphores_groups_and_tokens_count),
+        cmocka_unit_test(too_many_ends_are_a_finding),
         cmocka_unit_test(a_channel_loses_and_reorders_nothing),
         cmocka_unit_test(the_forms_that_do_not_wait_say_so),
         cmocka_unit_test(a_stopped_task_ends_and_may_tidy_up),
