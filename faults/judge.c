@@ -75,9 +75,12 @@ static const char *host_of(const struct tdw_ring *ring, char to[HOST_NAME])
 
 static bool matches_ring(const struct tdw_rule *rule, const struct tdw_ring *ring)
 {
-    const char *slash = strchr(ring->path, '/');
+    const char *slash;
     char host[HOST_NAME];
 
+    if (!rule->match.host && !rule->match.process)
+        return true;
+    slash = strchr(ring->path, '/');
     if (rule->match.host && !tdw__glob(rule->match.host, host_of(ring, host)))
         return false;
     return !rule->match.process || (slash && tdw__glob(rule->match.process, slash + 1));

@@ -150,22 +150,19 @@ static void ring_join(struct tdw_name *a, struct tdw_name *b)
 
 /* ── Making and unmaking ───────────────────────────────────────────────────────────────────── */
 
-/* The name, made if it does not exist on either side; `now` is left to the caller. */
-static struct tdw_name *name_make(struct tdw_inode *dir, const char *text, uint32_t bytes)
+static struct tdw_name *name_new(struct tdw_inode *dir, const char *text, uint32_t bytes,
+                                 uint64_t hash)
 {
     struct tdw_disk *disk = dir->disk;
-    struct tdw_name *name = table_find(dir, text, bytes);
+    struct tdw_name *name = tdw__memory_get(disk->memory, sizeof(*name) + bytes + 1);
 
-    if (name)
-        return name;
-    name = tdw__memory_get(disk->memory, sizeof(*name) + bytes + 1);
     if (!name)
         return NULL;
     memcpy(name->text, text, bytes);
     name->bytes = bytes;
     name->dir = dir;
     name->ring_next = name->ring_prev = name;
-    name->hash = name_hash(dir, text, bytes);
+    name->hash = hash;
     if (disk->names > disk->bucket_mask)
         table_grow(disk);
     disk->names++;
@@ -173,6 +170,14 @@ static struct tdw_name *name_make(struct tdw_inode *dir, const char *text, uint3
     disk->buckets[name->hash & disk->bucket_mask] = name;
     list_append(name);
     return name;
+}
+
+/* The name, made if it does not exist on either side; `now` is left to the caller. */
+static struct tdw_name *name_make(struct tdw_inode *dir, const char *text, uint32_t bytes)
+{
+    struct tdw_name *name = table_find(dir, text, bytes);
+
+    return name ? name : name_new(dir, text, bytes, name_hash(dir, text, bytes));
 }
 
 void tdw__name_drop(struct tdw_disk *disk, struct tdw_name *name)
@@ -556,7 +561,7 @@ int tdw__names_path(struct tdw_inode *dir, struct tdw_inode *root, char *text, s
 
 bool tdw__name_image(struct tdw_inode *dir, struct tdw_name *from)
 {
-    struct tdw_name *name = name_make(dir, from->text, from->bytes);
+    struct tdw_name *name = name_new(dir, from->text, from->bytes, from->hash);
 
     if (!name)
         return false;

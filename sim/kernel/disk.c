@@ -23,8 +23,13 @@ enum { BUCKETS_FIRST = 16 };
 static int seed_name(struct tdw_inode *dir, const char *text, uint32_t bytes,
                      struct tdw_inode *inode)
 {
-    const int err = tdw__name_put(dir, text, bytes, inode, 0);
+    struct tdw_disk *disk = dir->disk;
+    const bool log = disk->log;
+    int err;
 
+    disk->log = false; /* it is durable at once */
+    err = tdw__name_put(dir, text, bytes, inode, 0);
+    disk->log = log;
     if (err) {
         tdw__inode_settle(inode);
         return err;
@@ -65,7 +70,7 @@ static int seed_root(struct tdw_disk *disk)
                : 0;
 }
 
-struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory)
+struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory, uint32_t buckets)
 {
     struct tdw_disk *disk = tdw__memory_get(memory, sizeof(*disk));
 
@@ -84,8 +89,8 @@ struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory)
     tdw__pool_init(&disk->sizes, memory, sizeof(struct tdw_size), 32);
     tdw__pool_init(&disk->name_ops, memory, sizeof(struct tdw_name_op), 32);
     tdw__pool_init(&disk->name_changes, memory, sizeof(struct tdw_name_change), 32);
-    disk->buckets = tdw__memory_get(memory, BUCKETS_FIRST * sizeof(struct tdw_name *));
-    disk->bucket_mask = BUCKETS_FIRST - 1;
+    disk->buckets = tdw__memory_get(memory, buckets * sizeof(struct tdw_name *));
+    disk->bucket_mask = buckets - 1;
     disk->inode_next = 2;
     disk->full_error = ENOSPC;
     disk->file_bytes_max = TDW_FILE_BYTES_MAX;
@@ -98,7 +103,7 @@ struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory)
 
 struct tdw_disk *tdw__disk_new(struct tdw_memory *memory)
 {
-    struct tdw_disk *disk = tdw__disk_bare(memory);
+    struct tdw_disk *disk = tdw__disk_bare(memory, BUCKETS_FIRST);
 
     if (!disk || seed_root(disk) == 0)
         return disk;

@@ -122,7 +122,7 @@ static bool image_ops(struct tdw_disk *to, const struct tdw_disk *from)
 struct tdw_disk *tdw__disk_image(struct tdw_disk *disk, struct tdw_memory *memory,
                                  struct tdw_survival *survival)
 {
-    struct tdw_disk *to = tdw__disk_bare(memory);
+    struct tdw_disk *to = tdw__disk_bare(memory, disk->bucket_mask + 1);
 
     if (!to)
         return NULL;

@@ -559,7 +559,7 @@ static inline int tdw__disk_writable(const struct tdw_disk *disk)
 /* An empty disk: a root directory, and /dev with null, zero, random and urandom, all durable.
  * NULL when memory is exhausted. */
 struct tdw_disk *tdw__disk_new(struct tdw_memory *memory);
-struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory); /* without a root */
+struct tdw_disk *tdw__disk_bare(struct tdw_memory *memory, uint32_t buckets); /* without a root */
 void tdw__disk_free(struct tdw_disk *disk);
 /* The power went. What was not made durable is lost, but for what survives by choice; NULL: nothing
  * does. No table may be left. */
