@@ -297,7 +297,7 @@ static void ticked(struct tdw_op *op)
         if (!spared)
             ask(fate, &fate->hosts[i], now);
     }
-    if (healed || (!owes(fate) && (!tdw__faults_tick(fate->faults) ||
+    if (healed || (!owes(fate) && (!tdw__faults_ticks_left(fate->faults) ||
                                    (now >= fate->begins_ns && loop->backend->idle(loop)))))
         return;
     TDW_ON(op, ticked, sleep, TICK_NS);

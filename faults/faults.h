@@ -225,7 +225,7 @@ void tdw__machine_made(const struct tdw_plan *plan, const struct tdw_fate *fate,
 void tdw__machines_free(struct tdw_plan *plan);
 
 /* May a rule about ticks fire yet? */
-bool tdw__faults_tick(struct tdw_faults *faults);
+bool tdw__faults_ticks_left(struct tdw_faults *faults);
 
 /* fate.c: what the plan knows of hosts, and does to them. NULL: no memory. */
 struct tdw_fate *tdw__fate_new(struct tdw_faults *faults);

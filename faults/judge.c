@@ -446,7 +446,7 @@ static bool is_left(const struct tdw_faults *f, size_t which, uint64_t now_ns)
            (rule->trigger != TDW_TRIGGER_CHANCE || rule->chance > 0);
 }
 
-bool tdw__faults_tick(struct tdw_faults *f)
+bool tdw__faults_ticks_left(struct tdw_faults *f)
 {
     const uint32_t first = f->plan->first[256 + TDW_AT_TICKS], end = f->plan->first[TDW_PLACES];
     const uint64_t now = now_of(f->loop);
