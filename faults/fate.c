@@ -33,6 +33,9 @@ struct fated {
     struct tdw_host *host;
     const char *name;
     uint64_t crashed, paused, slow, hung, choked, cut, deaf;
+    uint32_t times_before; /* how slow it was anyhow, … */
+    uint64_t bandwidth_before;
+    bool read_only;    /* until it boots; or is healed */
     const char *peers; /* from whom it is cut off; NULL: everybody … */
     size_t peers_end;  /* … there was then */
     bool own;          /* the test's */
@@ -141,13 +144,19 @@ static void undo(struct tdw_fate *fate, struct fated *f, uint64_t now)
     }
     if (f->slow && now >= f->slow) {
         f->slow = 0;
-        tdw_host_slow(f->host, 1);
+        tdw_host_slow(f->host, f->times_before);
     }
-    if (f->hung && now >= f->hung)
+    if (f->hung && now >= f->hung) {
         f->hung = 0;
+        tdw_host_disk_stall(f->host, 0);
+    }
+    if (f->read_only && now == UINT64_MAX) {
+        f->read_only = false;
+        tdw_host_disk_read_only(f->host, false);
+    }
     if (f->choked && now >= f->choked) {
         f->choked = 0;
-        tdw_host_bandwidth(f->host, 0);
+        tdw_host_bandwidth(f->host, f->bandwidth_before);
     }
     if (f->cut && now >= f->cut) {
         f->cut = 0;
@@ -157,6 +166,16 @@ static void undo(struct tdw_fate *fate, struct fated *f, uint64_t now)
         f->deaf = 0;
         cut_ways(fate, f, false, false);
     }
+}
+
+/* So many times as slow as it is anyhow. */
+static void slow_down(struct fated *f, uint64_t times)
+{
+    const int before = tdw_host_slow(f->host, 1);
+
+    f->times_before = before > 0 ? (uint32_t)before : 1;
+    times *= f->times_before;
+    tdw_host_slow(f->host, times < 1000000 ? (uint32_t)times : 1000000);
 }
 
 static void act(struct tdw_fate *fate, struct fated *f, enum tdw_kernel_point point,
@@ -182,14 +201,15 @@ static void act(struct tdw_fate *fate, struct fated *f, enum tdw_kernel_point po
         break;
     case TDW_AT_HOST_SLOW:
         f->slow = until;
-        tdw_host_slow(f->host, blow->times ? blow->times : TIMES);
+        slow_down(f, blow->times ? blow->times : TIMES);
         break;
     case TDW_AT_DISK_HANG:
         f->hung = until;
         tdw_host_disk_stall(f->host, until - now);
         break;
     case TDW_AT_DISK_READ_ONLY:
-        tdw_host_disk_read_only(f->host);
+        f->read_only = true;
+        tdw_host_disk_read_only(f->host, true);
         break;
     case TDW_AT_NET_PARTITION:
         f->cut = until;
@@ -201,7 +221,8 @@ static void act(struct tdw_fate *fate, struct fated *f, enum tdw_kernel_point po
         break;
     case TDW_AT_NET_SLOW:
         f->choked = until;
-        tdw_host_bandwidth(f->host, blow->bandwidth ? blow->bandwidth : BANDWIDTH);
+        f->bandwidth_before =
+            tdw_host_bandwidth(f->host, blow->bandwidth ? blow->bandwidth : BANDWIDTH);
         break;
     case TDW_AT_CLOCK_STEP:
         tdw_host_step(f->host, blow->step_ns ? blow->step_ns : step * 1000000);
@@ -220,7 +241,7 @@ static bool may_happen(const struct fated *f, enum tdw_kernel_point point)
     if (point == TDW_AT_CLOCK_STEP || point == TDW_AT_CLOCK_DRIFT)
         return true;
     if (point == TDW_AT_PROCESS_KILL)
-        return tdw_host_children(f->host) > 0;
+        return !f->own && tdw_host_children(f->host) > 0;
     return !f->own && is_whole(f);
 }
 
@@ -258,6 +279,14 @@ static void ask(struct tdw_fate *fate, struct fated *f, uint64_t now)
     }
 }
 
+/* What is not to be hurt any more is whole again at once. */
+void tdw__fate_heal(struct tdw_fate *fate)
+{
+    for (size_t i = 0; i < fate->count; i++)
+        if (tdw__faults_healed(fate->faults, fate->hosts[i].name))
+            undo(fate, &fate->hosts[i], UINT64_MAX);
+}
+
 /* ── The task ──────────────────────────────────────────────────────────────────────────────── */
 
 static bool owes(const struct tdw_fate *fate)
@@ -291,11 +320,10 @@ static void ticked(struct tdw_op *op)
     }
     fate->tick++;
     for (size_t i = 0; i < fate->count; i++) {
-        const bool spared = healed || tdw__faults_healed(fate->faults, fate->hosts[i].name);
-
-        undo(fate, &fate->hosts[i], spared ? UINT64_MAX : now);
-        if (!spared)
-            ask(fate, &fate->hosts[i], now);
+        if (tdw__faults_healed(fate->faults, fate->hosts[i].name))
+            continue;
+        undo(fate, &fate->hosts[i], now);
+        ask(fate, &fate->hosts[i], now);
     }
     if (healed || (!owes(fate) && (!tdw__faults_ticks_left(fate->faults) ||
                                    (now >= fate->begins_ns && loop->backend->idle(loop)))))

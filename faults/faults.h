@@ -232,6 +232,7 @@ struct tdw_fate *tdw__fate_new(struct tdw_faults *faults);
 void tdw__fate_free(struct tdw_fate *fate);
 void tdw__fate_host(struct tdw_fate *fate, struct tdw_host *host, const char *name);
 struct tdw_fate *tdw__faults_fate(struct tdw_faults *faults);
+void tdw__fate_heal(struct tdw_fate *fate); /* those that tdw__faults_healed says */
 /* The `n`th host that was made, and its name; NULL: there are fewer. */
 struct tdw_host *tdw__fate_nth(const struct tdw_fate *fate, size_t n, const char **name);
 /* May the rule hurt the host, and leave as many of its group as it says? */

@@ -496,6 +496,8 @@ void tdw_heal(const char *hosts)
         f->healed = true;
         f->gate.points = 0;
     }
+    if (f)
+        tdw__fate_heal(f->fate);
     tdw_schedule_fair();
 }
 

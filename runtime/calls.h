@@ -145,9 +145,10 @@
     X(int, host_descriptors, (struct tdw_host *host, uint32_t count), (host, count))               \
     X(int, host_disk_kind, (struct tdw_host *host, int full, uint32_t sector),                     \
       (host, full, sector))                                                                        \
-    X(int, host_bandwidth, (struct tdw_host *host, uint64_t bytes_per_s), (host, bytes_per_s))     \
+    X(uint64_t, host_bandwidth, (struct tdw_host *host, uint64_t bytes_per_s),                     \
+      (host, bytes_per_s))                                                                         \
     X(int, host_disk_stall, (struct tdw_host *host, uint64_t ns), (host, ns))                      \
-    X(int, host_disk_read_only, (struct tdw_host *host), (host))                                   \
+    X(int, host_disk_read_only, (struct tdw_host *host, bool on), (host, on))                      \
     X(int, link_cut, (struct tdw_host *host, struct tdw_host *to, bool cut), (host, to, cut))      \
     X(int, link_set,                                                                               \
       (struct tdw_host *host, struct tdw_host *to, const struct tdw_link *link), (host, to, link))

@@ -8,6 +8,18 @@
 static bool has_descriptor(const struct tdw_op *op)
 {
     switch (op->sqe.opcode) {
+    case IORING_OP_NOP:
+    case IORING_OP_POLL_REMOVE:
+    case IORING_OP_FILES_UPDATE:
+    case IORING_OP_PROVIDE_BUFFERS:
+    case IORING_OP_REMOVE_BUFFERS:
+    case IORING_OP_SOCKET: /* a domain */
+    case IORING_OP_MADVISE:
+    case IORING_OP_SETXATTR:
+    case IORING_OP_GETXATTR:
+    case TDW_OP_PPOLL:
+    case TDW_OP_RESOLVE:
+    case TDW_OP_RING_MESSAGE:
     case IORING_OP_TIMEOUT:
     case IORING_OP_TIMEOUT_REMOVE:
     case IORING_OP_LINK_TIMEOUT:

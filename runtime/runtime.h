@@ -35,8 +35,8 @@ struct tdw_backend_ops {
     void (*start)(struct tdw_ring *ring, struct tdw_op *op);
     /* The same, `due_ns` of the op later than it would; NULL: start does, where there is a gate. */
     void (*delay)(struct tdw_ring *ring, struct tdw_op *op);
-    /* Does the op's descriptor move messages whole (a datagram's socket), for a gate? false, too,
-     * where that is not known. */
+    /* Does the op's descriptor move what it is asked to whole, for a gate: datagrams, counters,
+     * entries of directories, aligned blocks (O_DIRECT)? false, too, where that is not known. */
     bool (*moves_whole)(const struct tdw_op *op);
     /* Take out of the ready set and return the item that comes next, letting time pass (or waiting
      * for the kernel) up to `deadline_ns`; NULL when nothing comes until then. */

@@ -24,7 +24,13 @@ expect() {
     fi
 }
 
+# FILE:LINE of what stands in an example, once.
+place() {
+    echo "$1:$(grep -n -- "$2" "$1" | cut -d: -f1)"
+}
+
 tdw=$out/tdw store=$out/examples/store bug=$out/examples/store-bug
+hears=$(place examples/store/stackful.c 'tdw_recv(fd, wire') asks=$(place examples/store/stackful.c 'recv, \*fd')
 sample=traces/samples/sqlite.tdw
 
 expect 2 "usage: tdw" "$tdw"
@@ -109,19 +115,19 @@ if [ -x "$user" ] && fiu-run -x -f "$tmp/ctrl" "$user" --list >/dev/null 2>&1; t
     expect 0 "ok" fiu-run -x -f "$tmp/ctrl" -c 'enable name=posix/io/rw/write' \
         "$store" agreement --backend epoll -m stackful
 fi
-expect 0 "examples/store/stackful.c:106 recv" "$store" agreement --strategy calm \
+expect 0 "$hears recv" "$store" agreement --strategy calm \
     --set rules.0.point=tdw/op/recv/error --set rules.0.exhaustive=true
 expect 1 "each hit failed once" "$store" agreement --strategy calm -m stackful --trace-dir "$tmp/each" \
     --set rules.0.point=tdw/op/fsync/error --set rules.0.exhaustive=true
 expect 1 "fails as before" "$store" --replay "$(ls "$tmp"/each/*.tdw)"
 # Pairs: a sweep ends by itself, or says that it did not.
 pairs="--strategy calm -m stackful --set rules.0.exhaustive=pairs --set rules.0.point"
-expect 0 "stackful.c:106 recv, examples/store/stackful.c:151 recv " "$store" agreement $pairs=tdw/op/recv/error
+expect 0 "$hears recv, $asks recv " "$store" agreement $pairs=tdw/op/recv/error
 expect 0 "the sweep did not come to its end: -n" "$store" agreement $pairs=tdw/op/recv/error -n 50
 expect 1 "each pair of hits failed once" "$out/examples/echo" -n 100000 $pairs=tdw/op/recv/error \
     --trace-dir "$tmp/pairs"
 grep -q "did not come to its end" "$tmp/said" && { echo "commands: a sweep has no end" >&2; failed=$((failed + 1)); }
-expect 1 "with hit 1 failed, at examples/echo/stackful.c:63 recv" "$out/examples/echo" -n 9 \
+expect 1 "with hit 1 failed, at $(place examples/echo/stackful.c 'tdw_recv(fd, in + got') recv" "$out/examples/echo" -n 9 \
     $pairs=tdw/op/recv/error --trace-dir "$tmp/pairs"
 expect 1 "fails as before" "$out/examples/echo" --replay "$(ls "$tmp"/pairs/*.tdw)"
 # How far it is, is told on a terminal, and nowhere else.
@@ -243,7 +249,7 @@ for backend in uring epoll; do
     expect 0 "deliver" "$tdw" show "$tmp/real.tdw"
     expect 5 "real kernel" "$tdw" replay "$tmp/real.tdw"
     expect 0 "stackful" "$tdw" models "$out/examples/echo" --backend $backend
-    expect 0 "examples/store/stackful.c:106 recv" "$store" agreement -m stackful -n 20 \
+    expect 0 "$hears recv" "$store" agreement -m stackful -n 20 \
         --backend $backend --set rules.0.point=tdw/op/recv/error --set rules.0.exhaustive=true
 done
 expect 0 "stackless" "$tdw" models "$out/examples/echo" --backend sim

@@ -83,9 +83,10 @@ const char *tdw_plan_rule_at(const struct tdw_plan *plan, enum tdw_kernel_point 
 void tdw_faults_begin(void);
 
 /* Nothing goes wrong by the plan from here on with the hosts that match the pattern (NULL: with any),
- * and between them: those that are down boot, paused ones go on, links are mended. The schedule is
- * fair from here on (tdw_schedule_fair). So what must come about once the storm is over, or with a
- * majority alone, can be checked from then on. From a task. Several patterns add up. */
+ * and between them: those that are down boot, paused ones go on, disks answer and can be changed, links
+ * are mended. The schedule is fair from here on (tdw_schedule_fair). So what must come about once the
+ * storm is over, or with a majority alone, can be checked from then on. From a task. Several patterns
+ * add up. */
 void tdw_heal(const char *hosts);
 
 /* What rules that are `exhaustive` do: all of a plan's do the same. */

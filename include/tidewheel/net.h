@@ -56,8 +56,8 @@ int tdw_link_set(struct tdw_host *from, struct tdw_host *to, const struct tdw_li
  * is otherwise stays as it is. 0, -ENOMEM. */
 int tdw_link_cut(struct tdw_host *from, struct tdw_host *to, bool cut);
 /* What leaves the host and what reaches it passes at so many bytes a second at most, whatever its
- * links are, but for its own loopback. 0: as they are. 0. */
-int tdw_host_bandwidth(struct tdw_host *host, uint64_t bytes_per_s);
+ * links are, but for its own loopback; 0: as they are. What it was until now. */
+uint64_t tdw_host_bandwidth(struct tdw_host *host, uint64_t bytes_per_s);
 /* Every link of the running task's world that was not set by itself, in both directions. */
 void tdw_link_default(const struct tdw_link *link);
 

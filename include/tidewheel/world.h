@@ -107,8 +107,8 @@ struct tdw_disk *tdw_host_disk(struct tdw_host *host);
  * -EDEADLK: it is the caller. */
 uint32_t tdw_host_children(const struct tdw_host *host);
 int tdw_host_kill(struct tdw_host *host, uint32_t child);
-/* Its ops take so many times as long from now on: an overloaded machine. 1: as before. 0; -EINVAL: 0
- * times, or more than a million. */
+/* Its ops take so many times as long from now on: an overloaded machine. 1: as before. How many times
+ * it was until now; -EINVAL: 0 times, or more than a million. */
 int tdw_host_slow(struct tdw_host *host, uint32_t times);
 /* A process that it starts from now on has room for so many descriptors (RLIMIT_NOFILE, which it may
  * not raise): -EMFILE beyond. 0; -EINVAL: fewer than 3, which it has open at first. */
@@ -116,12 +116,12 @@ int tdw_host_descriptors(struct tdw_host *host, uint32_t count);
 /* What writes answer when the disk is full (ENOSPC, EDQUOT; 0: as it is), and how many bytes it
  * writes whole: 512, or 4096, below which a power cut tears nothing (0: as it is). 0, -EINVAL. */
 int tdw_host_disk_kind(struct tdw_host *host, int full, uint32_t sector);
-/* No request that begins in the next `ns` reaches the disk's end before they are over: a disk that
- * hangs. Writes that stay in the page cache go on. 0. */
+/* A disk that hangs: no request that begins in the next `ns` ends before they are over; 0: from now on
+ * they do. Writes that stay in the page cache go on. 0. */
 int tdw_host_disk_stall(struct tdw_host *host, uint64_t ns);
-/* Until the next boot nothing on the disk can be changed, and nothing made durable (-EROFS): a file
- * system that has met an error it cannot go on after (errors=remount-ro). 0. */
-int tdw_host_disk_read_only(struct tdw_host *host);
+/* `on`: until the next boot nothing on the disk can be changed, and nothing made durable (-EROFS): a
+ * file system that has met an error it cannot go on after (errors=remount-ro). 0. */
+int tdw_host_disk_read_only(struct tdw_host *host, bool on);
 /* How many bytes the disk holds (-ENOSPC beyond), and one file of it (-EFBIG); 0: no end. */
 void tdw_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t file_bytes);
 

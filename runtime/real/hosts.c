@@ -402,7 +402,7 @@ int tdw__real_host_kill(struct tdw_host *host, uint32_t child)
 
 int tdw__real_host_slow(struct tdw_host *host, uint32_t times)
 {
-    return times == 1 ? 0 : refuse(host, "hosts that are slow");
+    return times == 1 ? 1 : refuse(host, "hosts that are slow");
 }
 
 int tdw__real_host_descriptors(struct tdw_host *host, uint32_t count)
@@ -417,20 +417,21 @@ int tdw__real_host_disk_kind(struct tdw_host *host, int full, uint32_t sector)
     return refuse(host, "simulated disk");
 }
 
-int tdw__real_host_bandwidth(struct tdw_host *host, uint64_t bytes_per_s)
+uint64_t tdw__real_host_bandwidth(struct tdw_host *host, uint64_t bytes_per_s)
 {
-    return bytes_per_s == 0 ? 0 : refuse(host, "links");
+    if (bytes_per_s)
+        refuse(host, "links");
+    return 0;
 }
 
 int tdw__real_host_disk_stall(struct tdw_host *host, uint64_t ns)
 {
-    (void)ns;
-    return refuse(host, "simulated disk");
+    return ns == 0 ? 0 : refuse(host, "simulated disk");
 }
 
-int tdw__real_host_disk_read_only(struct tdw_host *host)
+int tdw__real_host_disk_read_only(struct tdw_host *host, bool on)
 {
-    return refuse(host, "simulated disk");
+    return on ? refuse(host, "simulated disk") : 0;
 }
 
 void tdw__real_schedule_fair(void)

@@ -42,8 +42,14 @@ bool tdw__fd_moves_whole(int fd)
 {
     int type = SOCK_STREAM;
     socklen_t bytes = sizeof type;
+    struct stat about;
 
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type != SOCK_STREAM;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0)
+        return type != SOCK_STREAM;
+    if (fstat(fd, &about) < 0)
+        return false;
+    /* What has no type is an eventfd, a timerfd or the like. */
+    return (about.st_mode & S_IFMT) == 0 || S_ISDIR(about.st_mode) || fcntl(fd, F_GETFL) & O_DIRECT;
 }
 
 enum tdw_kind tdw__kind(uint8_t opcode)

@@ -45,10 +45,10 @@ static bool hits(struct tdw_process *process, const struct tdw_op *op, enum tdw_
 
 /* ── Sectors ───────────────────────────────────────────────────────────────────────────────── */
 
-/* Its page was written, and has not reached the disk. */
+/* No read of it meets the disk. */
 static bool is_in_memory(struct tdw_inode *inode, uint64_t sector)
 {
-    return tdw__page_is_dirty(inode, sector / SECTORS_PER_PAGE);
+    return !tdw__page_on_disk(inode, sector / SECTORS_PER_PAGE);
 }
 
 static struct tdw_damage **damage_at(struct tdw_inode *inode, uint64_t sector)
@@ -85,23 +85,14 @@ void tdw__damage_free(struct tdw_inode *inode)
         damage_take(inode, &inode->damage);
 }
 
-static void damage_take_sectors(struct tdw_inode *inode, uint64_t first, uint64_t end)
+void tdw__damage_heal(struct tdw_inode *inode, uint64_t index, uint8_t sectors)
 {
     for (struct tdw_damage **at = &inode->damage; *at;)
-        if ((*at)->sector >= first && (*at)->sector < end)
+        if ((*at)->sector / SECTORS_PER_PAGE == index &&
+            sectors >> (*at)->sector % SECTORS_PER_PAGE & 1)
             damage_take(inode, at);
         else
             at = &(*at)->next;
-}
-
-void tdw__damage_heal(struct tdw_inode *inode, uint64_t index)
-{
-    damage_take_sectors(inode, index * SECTORS_PER_PAGE, (index + 1) * SECTORS_PER_PAGE);
-}
-
-void tdw__damage_cut(struct tdw_inode *inode, uint64_t size)
-{
-    damage_take_sectors(inode, (size + TDW_SECTOR_BYTES - 1) / TDW_SECTOR_BYTES, UINT64_MAX);
 }
 
 bool tdw__damage_copy(struct tdw_inode *to, const struct tdw_inode *from)

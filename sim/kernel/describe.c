@@ -34,6 +34,16 @@ const char *tdw__file_path(const void *object, char *to, size_t bytes)
     return to;
 }
 
+bool tdw__sim_moves_whole(const struct tdw_op *op)
+{
+    const struct tdw_process *process = tdw_of(op->task->ring, struct tdw_process, ring);
+    const struct tdw_file *file = tdw__op_file(process, op);
+
+    return file && (tdw__socket_moves_whole(file) || file->flags & O_DIRECT ||
+                    file->kind == &tdw__kind_dir || strcmp(file->kind->name, "eventfd") == 0 ||
+                    strcmp(file->kind->name, "timerfd") == 0);
+}
+
 static const char *kind_of(const struct tdw_file *file)
 {
     if (file->kind != &tdw__kind_socket)

@@ -105,6 +105,7 @@ static void swap_if_hit(struct tdw_host *host)
     disk = other->disk;
     other->disk = host->disk;
     host->disk = disk;
+    host->shown_last = other->shown_last = UINT64_MAX;
 }
 
 /* … or an empty one of the same kind. */
@@ -126,6 +127,7 @@ static int wipe_if_hit(struct tdw_host *host)
     disk->file_bytes_max = host->disk->file_bytes_max;
     tdw__disk_free(host->disk);
     host->disk = disk;
+    host->shown_last = UINT64_MAX;
     return 0;
 }
 
@@ -285,10 +287,13 @@ void tdw__sim_host_disk_limits(struct tdw_host *host, uint64_t bytes, uint64_t f
 
 int tdw__sim_host_slow(struct tdw_host *host, uint32_t times)
 {
+    int was;
+
     if (times == 0 || times > 1000000)
         return -EINVAL;
-    host->slowdown = host->world->options.slowdown * times;
-    return 0;
+    was = (int)(host->slowdown / host->world->options.slowdown);
+    host->slowdown = (uint64_t)host->world->options.slowdown * times;
+    return was;
 }
 
 int tdw__sim_host_descriptors(struct tdw_host *host, uint32_t count)
@@ -313,16 +318,13 @@ int tdw__sim_host_disk_kind(struct tdw_host *host, int full, uint32_t sector)
 
 int tdw__sim_host_disk_stall(struct tdw_host *host, uint64_t ns)
 {
-    const uint64_t until = host->world->loop.now_ns + ns;
-
-    if (until > host->stalled_until_ns)
-        host->stalled_until_ns = until;
+    host->stalled_until_ns = host->world->loop.now_ns + ns;
     return 0;
 }
 
-int tdw__sim_host_disk_read_only(struct tdw_host *host)
+int tdw__sim_host_disk_read_only(struct tdw_host *host, bool on)
 {
-    host->disk->read_only = true;
+    host->disk->read_only = on;
     return 0;
 }
 

@@ -182,6 +182,8 @@ void tdw__inode_keep_attributes(struct tdw_inode *inode, const struct tdw_attrib
         inode->kept.size = attributes->size;
         tdw__sizes_drop(inode, change);
     }
+    if (tdw__is_reg(inode) && TDW_UNLIKELY(inode->pages.lost))
+        tdw__pages_trim(inode); /* all others have been kept */
 }
 
 static struct statx_timestamp timestamp(uint64_t ns)

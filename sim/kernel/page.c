@@ -288,10 +288,13 @@ static void page_clean(struct tdw_inode *inode, struct tdw_page *page)
 
 static void page_keep(struct tdw_inode *inode, struct tdw_page *page)
 {
-    if (TDW_UNLIKELY(page->bits & TDW_PAGE_LOST))
+    if (TDW_UNLIKELY(page->bits & TDW_PAGE_LOST)) {
+        if (page->bits & TDW_PAGE_CUT) /* what was there before a truncation went with it */
+            tdw__page_set_kept(inode, page, TDW_HOLE);
         return;
+    }
     if (TDW_UNLIKELY(inode->damage != NULL))
-        tdw__damage_heal(inode, page->index);
+        tdw__damage_heal(inode, page->index, 0xff);
     if (page->kept != page->now) {
         tdw__block_put(inode->disk, page->kept);
         page->kept = tdw__block_ref(inode->disk, page->now);
@@ -485,8 +488,6 @@ int tdw__pages_cut(struct tdw_inode *inode, uint64_t size)
 
     if (tree_own(inode))
         return -ENOMEM;
-    if (TDW_UNLIKELY(inode->damage != NULL))
-        tdw__damage_cut(inode, size);
     page = page_find(pages, size / TDW_PAGE_BYTES);
 
     /* A pristine page needs no zeros: the pattern will end here. */
@@ -644,8 +645,8 @@ int tdw__pages_record(struct tdw_inode *inode, uint64_t off, uint64_t end,
 
     for (const struct tdw_page *page = inode->pages.dirty; page && !err; page = page->next) {
         if (page->bits & TDW_PAGE_LOST)
-            continue;
-        if ((page->index >= first && page->index < last) || page->bits & TDW_PAGE_WHOLE)
+            err = page->bits & TDW_PAGE_CUT ? record(inode, page, TDW_HOLE, records) : 0;
+        else if ((page->index >= first && page->index < last) || page->bits & TDW_PAGE_WHOLE)
             err = record(inode, page, page->now, records);
         else if (page->bits & TDW_PAGE_CUT)
             err = record(inode, page, TDW_HOLE, records);
@@ -666,7 +667,7 @@ static void page_apply(struct tdw_inode *inode, struct tdw_page *page, struct td
         return;
     }
     if (TDW_UNLIKELY(inode->damage != NULL))
-        tdw__damage_heal(inode, page->index);
+        tdw__damage_heal(inode, page->index, 0xff);
     tdw__block_put(inode->disk, page->kept);
     page->kept = block;
     page_dirty(&inode->pages, page, page->now == TDW_HOLE ? TDW_PAGE_CUT : 0);
@@ -697,8 +698,6 @@ void tdw__pages_apply(struct tdw_inode *inode, struct tdw_page_record **records,
 
 void tdw__page_set_kept(struct tdw_inode *inode, struct tdw_page *page, struct tdw_block *block)
 {
-    if (TDW_UNLIKELY(inode->damage != NULL))
-        tdw__damage_heal(inode, page->index);
     tdw__block_ref(inode->disk, block);
     tdw__block_put(inode->disk, page->kept);
     page->kept = block;
@@ -706,16 +705,50 @@ void tdw__page_set_kept(struct tdw_inode *inode, struct tdw_page *page, struct t
         page_clean(inode, page);
 }
 
-bool tdw__page_is_dirty(struct tdw_inode *inode, uint64_t index)
+void tdw__page_keep_bytes(struct tdw_inode *inode, struct tdw_page *page,
+                          const uint8_t bytes[TDW_PAGE_BYTES])
+{
+    struct tdw_block *block = tdw__block_new(inode->disk);
+
+    if (!block)
+        return; /* this state is not offered, then */
+    memcpy(block->bytes, bytes, TDW_PAGE_BYTES);
+    tdw__page_set_kept(inode, page, block);
+    tdw__block_put(inode->disk, block);
+}
+
+void tdw__pages_trim(struct tdw_inode *inode)
+{
+    const uint64_t size = inode->kept.size, tail = size / TDW_PAGE_BYTES;
+    uint8_t bytes[TDW_PAGE_BYTES];
+
+    for (struct tdw_page *page = inode->pages.dirty, *next; page; page = next) {
+        next = page->next;
+        if (page->index < tail || page->kept == TDW_HOLE)
+            continue;
+        if (page->index > tail || size % TDW_PAGE_BYTES == 0) {
+            tdw__page_set_kept(inode, page, TDW_HOLE);
+            continue;
+        }
+        tdw__page_copy(inode, page->index, page->kept, inode->pages.pattern_kept, bytes);
+        memset(bytes + size % TDW_PAGE_BYTES, 0, TDW_PAGE_BYTES - size % TDW_PAGE_BYTES);
+        tdw__page_keep_bytes(inode, page, bytes);
+    }
+}
+
+bool tdw__page_on_disk(struct tdw_inode *inode, uint64_t index)
 {
     const struct tdw_page *page = page_find(&inode->pages, index);
 
-    return page && page->bits & TDW_PAGE_DIRTY;
+    if (page && (page->bits & TDW_PAGE_DIRTY || tdw__is_block(page->now)))
+        return !(page->bits & TDW_PAGE_DIRTY);
+    return (!page || page->now == TDW_PRISTINE) && index < pages_of(inode->pages.pattern_now);
 }
 
 static void lose(struct tdw_inode *inode, struct tdw_page *page)
 {
     page->bits |= TDW_PAGE_LOST;
+    inode->pages.lost = true;
     tdw__versions_lose(inode->disk, page);
 }
 
@@ -740,6 +773,8 @@ void tdw__page_misdirect(struct tdw_inode *inode, uint64_t index, uint64_t to)
     page_dirty(&inode->pages, page, 0);
     lose(inode, page);
     tdw__page_set_kept(inode, page, block);
+    tdw__damage_heal(inode, to, 0xff);
+    inode->disk->shown++;
     lose(inode, from);
 }
 
@@ -796,7 +831,7 @@ void tdw__pages_revert(struct tdw_inode *inode)
         page_clean(inode, page);
     }
     pages->pattern_now = pages->pattern_kept;
-    pages->cut = false;
+    pages->cut = pages->lost = false;
     if (moved)
         tdw__pages_recount(inode);
     else

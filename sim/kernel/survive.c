@@ -60,39 +60,6 @@ static bool is_dirty(const struct tdw_inode *inode)
 
 /* ── The kept side of a page ───────────────────────────────────────────────────────────────── */
 
-/* `page` is after the cut as these bytes are. */
-static void keep_bytes(struct tdw_inode *inode, struct tdw_page *page,
-                       const uint8_t bytes[TDW_PAGE_BYTES])
-{
-    struct tdw_block *block = tdw__block_new(inode->disk);
-
-    if (!block)
-        return; /* this state is not offered, then */
-    memcpy(block->bytes, bytes, TDW_PAGE_BYTES);
-    tdw__page_set_kept(inode, page, block);
-    tdw__block_put(inode->disk, block);
-}
-
-/* The pages behind the kept size are gone, and the bytes behind it zero. */
-static void trim(struct tdw_inode *inode)
-{
-    const uint64_t size = inode->kept.size, tail = size / TDW_PAGE_BYTES;
-    uint8_t bytes[TDW_PAGE_BYTES];
-
-    for (struct tdw_page *page = inode->pages.dirty, *next; page; page = next) {
-        next = page->next;
-        if (page->index < tail || page->kept == TDW_HOLE)
-            continue;
-        if (page->index > tail || size % TDW_PAGE_BYTES == 0) {
-            tdw__page_set_kept(inode, page, TDW_HOLE);
-            continue;
-        }
-        tdw__page_copy(inode, page->index, page->kept, inode->pages.pattern_kept, bytes);
-        memset(bytes + size % TDW_PAGE_BYTES, 0, TDW_PAGE_BYTES - size % TDW_PAGE_BYTES);
-        keep_bytes(inode, page, bytes);
-    }
-}
-
 /* Take the sectors `mask` of a version. */
 static void overlay(const struct tdw_inode *inode, const struct tdw_page *page,
                     const struct tdw_version *version, uint8_t mask, uint8_t to[TDW_PAGE_BYTES])
@@ -113,7 +80,7 @@ static void keep_before(struct survivors *s, uint64_t change)
     for (struct tdw_inode *inode = s->disk->inodes_all; inode; inode = inode->next)
         if (is_dirty(inode)) {
             tdw__inode_keep_upto(inode, change);
-            trim(inode);
+            tdw__pages_trim(inode);
         }
 }
 
@@ -188,7 +155,7 @@ static void keep_torn(struct survivors *s, uint64_t change)
 {
     struct tdw_inode *inode = NULL;
     struct tdw_page *page = NULL;
-    uint8_t bytes[TDW_PAGE_BYTES];
+    uint8_t bytes[TDW_PAGE_BYTES], taken;
     const struct tdw_version *version;
     const struct tdw_size *size;
 
@@ -202,10 +169,12 @@ static void keep_torn(struct survivors *s, uint64_t change)
         if (size && size->change > version->change && size->bytes > inode->kept.size)
             inode->kept.size = size->bytes;
     }
+    taken = (uint8_t)(version->sectors & pick(s, "sectors", 256));
     tdw__page_copy(inode, page->index, page->kept, inode->pages.pattern_kept, bytes);
-    overlay(inode, page, version, (uint8_t)(version->sectors & pick(s, "sectors", 256)), bytes);
-    keep_bytes(inode, page, bytes);
-    trim(inode);
+    overlay(inode, page, version, taken, bytes);
+    tdw__damage_heal(inode, page->index, taken);
+    tdw__page_keep_bytes(inode, page, bytes);
+    tdw__pages_trim(inode);
 }
 
 /* ── Parts ─────────────────────────────────────────────────────────────────────────────────── */
@@ -284,7 +253,7 @@ static void keep_page(struct survivors *s, struct tdw_inode *inode, struct tdw_p
                       uint64_t size_change, uint8_t must)
 {
     const uint32_t how = pick(s, "page", must == 0xff ? 1 : 3);
-    uint8_t bytes[TDW_PAGE_BYTES];
+    uint8_t bytes[TDW_PAGE_BYTES], taken = 0;
 
     tdw__page_copy(inode, page->index, page->kept, inode->pages.pattern_kept, bytes);
     for (uint32_t n = page->versions; n-- > 0;) {
@@ -302,8 +271,10 @@ static void keep_page(struct survivors *s, struct tdw_inode *inode, struct tdw_p
         else
             mask = mask ? 0xff : 0;
         overlay(inode, page, version, mask, bytes);
+        taken |= mask;
     }
-    keep_bytes(inode, page, bytes);
+    tdw__damage_heal(inode, page->index, taken);
+    tdw__page_keep_bytes(inode, page, bytes);
 }
 
 static void keep_parts_of(struct survivors *s, struct tdw_inode *inode)
@@ -316,7 +287,7 @@ static void keep_parts_of(struct survivors *s, struct tdw_inode *inode)
         if (page->newest)
             keep_page(s, inode, page, size_change, shown(s, inode, page, old));
     }
-    trim(inode);
+    tdw__pages_trim(inode);
 }
 
 static void keep_parts(struct survivors *s)
@@ -331,6 +302,7 @@ static void keep_parts(struct survivors *s)
         switch (pick(s, "file", 3)) {
         case 1:
             tdw__inode_keep_upto(inode, UINT64_MAX);
+            tdw__pages_trim(inode); /* of a page that is lost no version is there */
             break;
         case 2:
             keep_parts_of(s, inode);
@@ -366,7 +338,7 @@ static void keep_flushed(struct survivors *s)
             tdw__size_keep(inode, size);
             tdw__sizes_drop(inode, size->change);
         }
-        trim(inode);
+        tdw__pages_trim(inode);
     }
     for (const struct tdw_name_op *op = s->disk->op_first; op; op = op->next)
         if (op->flushed)

@@ -475,6 +475,8 @@ static int do_utimensat(int dirfd, const char *path, const struct timespec times
                : find_fd(dirfd, &inode);
     if (err || !inode)
         return err;
+    if (tdw__disk_writable(inode->disk))
+        return -EROFS;
     set_time(&inode->now.atime_ns, &given[0], now());
     set_time(&inode->now.mtime_ns, &given[1], now());
     inode->now.ctime_ns = now();

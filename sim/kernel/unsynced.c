@@ -209,6 +209,8 @@ void tdw__version_keep(struct tdw_inode *inode, struct tdw_page *page,
     struct tdw_block *block = tdw__block_ref(inode->disk, version->block);
 
     tdw__versions_drop(inode->disk, page, version->change);
+    if (TDW_UNLIKELY(inode->damage != NULL))
+        tdw__damage_heal(inode, page->index, 0xff);
     tdw__page_set_kept(inode, page, block);
     tdw__block_put(inode->disk, block);
 }

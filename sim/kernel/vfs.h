@@ -124,6 +124,7 @@ struct tdw_pages {
     uint32_t height;
     bool borrowed; /* the tree is another disk's, which has to be copied before it is changed */
     bool cut;      /* some dirty page has the bit TDW_PAGE_CUT or TDW_PAGE_WHOLE */
+    bool lost;     /* … or has had TDW_PAGE_LOST */
 };
 
 struct tdw_inode;
@@ -170,7 +171,14 @@ void tdw__page_copy(const struct tdw_inode *inode, uint64_t index, const struct 
  * page `index` lands in the place of page `to`. Nothing happens where that means nothing. */
 void tdw__page_lose(struct tdw_inode *inode, uint64_t index);
 void tdw__page_misdirect(struct tdw_inode *inode, uint64_t index, uint64_t to);
-bool tdw__page_is_dirty(struct tdw_inode *inode, uint64_t index);
+/* Does a read of the page meet the disk? Not if it was written and is not durable, nor in a hole.
+ */
+bool tdw__page_on_disk(struct tdw_inode *inode, uint64_t index);
+/* `page` is after a power cut as these bytes are. */
+void tdw__page_keep_bytes(struct tdw_inode *inode, struct tdw_page *page,
+                          const uint8_t bytes[TDW_PAGE_BYTES]);
+/* What is kept of pages behind the kept size goes, and bytes behind it become zero. */
+void tdw__pages_trim(struct tdw_inode *inode);
 /* The pages that were recorded are lost, those that were written since excepted. */
 void tdw__pages_lose(struct tdw_inode *inode, const struct tdw_page_record *records);
 void tdw__pages_unrecord(struct tdw_inode *inode, struct tdw_page_record **records);
@@ -349,9 +357,8 @@ void tdw__damage_rot(struct tdw_inode *inode, uint64_t pos, void *to, size_t byt
 /* [pos, pos + bytes) has been written. */
 void tdw__damage_write(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
                        uint64_t pos, size_t bytes);
-/* A page has been written to the disk; what lies at or behind `size` is of no file any more. */
-void tdw__damage_heal(struct tdw_inode *inode, uint64_t index);
-void tdw__damage_cut(struct tdw_inode *inode, uint64_t size);
+/* Sectors of a page have been written to the disk (bits). */
+void tdw__damage_heal(struct tdw_inode *inode, uint64_t index, uint8_t sectors);
 /* An fsync is about to take effect: does it keep what it was for, say so without, fail and leave it
  * as it is, or fail and drop it? */
 enum tdw_sync_fate { TDW_SYNC_KEEPS, TDW_SYNC_LIES, TDW_SYNC_FAILS, TDW_SYNC_DROPS };

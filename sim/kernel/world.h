@@ -59,7 +59,7 @@ struct tdw_host {
     uint64_t shown_last;
     uint64_t stalled_until_ns; /* its disk answers nothing before */
     uint64_t bytes_per_s;      /* that its links carry at most; 0: no limit */
-    uint32_t slowdown;         /* multiplies every latency */
+    uint64_t slowdown;         /* multiplies every latency */
     uint32_t descriptors;      /* of a process; 0: as the kernel has them */
     uint32_t boots;
 };

@@ -480,6 +480,12 @@ static void a_slow_host_takes_its_time(void **state)
         calling_host);
     assert_true(longest(1) > 50 * before || longest(0) > 5 * MS);
     assert_true(took_ns[CALLS - 3] < 10 * before);
+    /* It is as slow as it was before when that is over. */
+    run("hosts: {server: {slow: 50}}\n"
+        "rules: [{point: tdw/host/slow, match: {host: server}, at: 20ms, action: {down: 10ms}}]",
+        calling_host);
+    assert_int_equal(fires[0], 1);
+    assert_true(took_ns[CALLS - 3] > 10 * before);
 }
 
 static void a_disk_that_hangs_answers_late(void **state)
@@ -509,6 +515,32 @@ static void a_disk_that_is_read_only_refuses_changes(void **state)
     assert_int_equal(test.boots, 2);
     assert_int_equal(answers[2], 1);
     assert_int_equal(answers[CALLS - 1], -EEXIST); /* made by the second boot */
+}
+
+static void heal_at_30ms(void *unused)
+{
+    (void)unused;
+    tdw_sleep(30 * MS);
+    tdw_heal(NULL);
+}
+
+static void calling_and_healed(void *unused)
+{
+    calling_host(unused);
+    tdw_spawn_stackful("heal", heal_at_30ms, NULL);
+}
+
+static void a_disk_is_healed_too(void **state)
+{
+    (void)state;
+    run("rules: [{point: tdw/disk/hang, match: {host: server}, at: 29ms, action: {down: 1h}}]",
+        calling_and_healed);
+    assert_int_equal(fires[0], 1);
+    assert_true(longest(0) < 100 * MS && longest(1) < 100 * MS);
+    run("rules: [{point: tdw/disk/read-only, match: {host: server}, at: 1ms}]", calling_and_healed);
+    assert_int_equal(answers[2], -EROFS);
+    assert_int_equal(answers[CALLS - 2], 1);
+    assert_int_equal(answers[CALLS - 3], 0);
 }
 
 static void opens_many(void *unused)
@@ -781,6 +813,7 @@ int tests_fate(void)
         cmocka_unit_test(a_slow_host_takes_its_time),
         cmocka_unit_test(a_disk_that_hangs_answers_late),
         cmocka_unit_test(a_disk_that_is_read_only_refuses_changes),
+        cmocka_unit_test(a_disk_is_healed_too),
         cmocka_unit_test(descriptors_come_to_an_end),
         cmocka_unit_test(a_full_backlog_hears_no_request),
         cmocka_unit_test(a_fair_schedule_passes_nobody_over),

@@ -563,6 +563,33 @@ static void rules_say_which_files_and_peers(void **state)
           reaches, peer_judge);
 }
 
+/* What is taken whole or not at all, and a socket, which is made of no descriptor. */
+static void takes_whole(void *unused)
+{
+    static _Alignas(4096) char block[8192];
+    const int counter = tdw_sys_eventfd(5, 0);
+    const int direct = tdw_open("file", O_RDWR | O_CREAT | O_DIRECT, 0644);
+    uint64_t value = 0;
+
+    (void)unused;
+    seen[0] = tdw_read(counter, &value, sizeof value);
+    seen[1] = direct < 0 ? (int)sizeof block : tdw_pwrite(direct, block, sizeof block, 0);
+    seen[2] = tdw_socket(AF_INET, SOCK_STREAM, 0) >= 0;
+    tdw_unlink("file");
+}
+
+static void takes_whole_judge(void)
+{
+    SAW(8, 8192, 1);
+}
+
+static void what_has_no_parts_is_never_short(void **state)
+{
+    (void)state;
+    under("rules: [{point: tdw/op/*/short}, {point: tdw/op/socket/error, match: {fd: '*'}}]",
+          takes_whole, takes_whole_judge);
+}
+
 static void looks_up(void *unused)
 {
     struct tdw_resolved to;
@@ -919,6 +946,7 @@ int tests_plan(void)
         TEST(rules_say_at_which_op_and_what),
         TEST(rules_say_which_files_and_peers),
         TEST(names_cannot_be_looked_up_for_a_while),
+        TEST(what_has_no_parts_is_never_short),
         TEST(a_short_op_leaves_its_entry),
         TEST(a_delay_is_waited_for),
         TEST(rules_say_when),

@@ -546,6 +546,37 @@ static void a_lost_page_that_is_cut_off_is_cut_off(void **state)
     }
 }
 
+/* The page that the new end lies in is lost: what was behind the end is gone all the same. */
+static void a_lost_page_has_nothing_behind_the_end(void **state)
+{
+    static uint8_t bytes[TDW_PAGE_BYTES];
+
+    (void)state;
+    for (int p = 0; p < TDW_PERSISTENCES; p++) {
+        int fd;
+
+        tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
+        fd = must_open("/file", O_RDWR | O_CREAT);
+        memset(bytes, 'a', sizeof bytes);
+        RIG(&rig, write, fd, bytes, sizeof bytes, 0);
+        sync_path("/file");
+        sync_path("/");
+        cut_off(fd, 100);
+        RIG(&rig, write, fd, "b", 1, 0);
+        tdw__page_lose(tdw__name_find(rig.disk->root, "file", 4)->now, 0);
+        assert_int_equal(RIG(&rig, fsync, fd, 0), 0);
+        cut_power(-1, true);
+        fd = must_open("/file", O_RDWR);
+        cut_off(fd, TDW_PAGE_BYTES);
+        assert_int_equal(RIG(&rig, read, fd, bytes, sizeof bytes, 0), (int)sizeof bytes);
+        assert_int_equal(bytes[99], 'a');
+        for (size_t i = 100; i < sizeof bytes; i++)
+            assert_int_equal(bytes[i], 0);
+        RIG(&rig, close, fd);
+        RIG(&rig, unlinkat, AT_FDCWD, "/file", 0);
+    }
+}
+
 /* A file that came with the disk is cut off, and grows: in many steps, or few. */
 static void what_was_seeded_does_not_come_back(void **state)
 {
@@ -854,6 +885,7 @@ int tests_power(void)
         TEST(a_sync_that_ends_late_takes_nothing_back),
         TEST(a_lost_write_takes_no_older_one_along),
         TEST(a_lost_page_that_is_cut_off_is_cut_off),
+        TEST(a_lost_page_has_nothing_behind_the_end),
         TEST(what_was_seeded_does_not_come_back),
         TEST(names_are_left_in_order_or_not),
         TEST(replace_by_rename_is_helped_by_one_file_system),

@@ -380,16 +380,17 @@ static uint64_t rate_of(const struct tdw_way *way)
     return rate;
 }
 
-int tdw__sim_host_bandwidth(struct tdw_host *host, uint64_t bytes_per_s)
+uint64_t tdw__sim_host_bandwidth(struct tdw_host *host, uint64_t bytes_per_s)
 {
     struct tdw_net *net = host->world->net;
+    const uint64_t was = host->bytes_per_s;
 
     host->bytes_per_s = bytes_per_s;
     for (uint32_t i = 0; i < net->ways_max; i++) /* what waits has left by the old rate */
         if (net->ways[i] && (net->ways[i]->from == host || net->ways[i]->to == host))
             net->ways[i]->busy_until_ns = 0;
     tdw__tcp_ways_changed(net);
-    return 0;
+    return was;
 }
 
 static uint64_t jitter_ns(struct tdw_world *world, const struct tdw_link *link, uint64_t actor,

@@ -371,6 +371,8 @@ struct tdw_protocol {
 extern const struct tdw_protocol tdw__tcp, tdw__udp, tdw__unix_stream, tdw__unix_dgram,
     tdw__unix_seqpacket;
 extern const struct tdw_file_kind tdw__kind_socket;
+/* Does it keep the boundaries of messages? */
+bool tdw__socket_moves_whole(const struct tdw_file *file);
 
 /* A socket without an open file; NULL when memory is exhausted. */
 struct tdw_socket *tdw__socket_new(struct tdw_host *host, const struct tdw_protocol *protocol,

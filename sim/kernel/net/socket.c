@@ -268,13 +268,9 @@ int tdw__start_socket(struct tdw_process *process, struct tdw_op *op, void **obj
     return tdw__socket_of(*object) ? 0 : -ENOTSOCK;
 }
 
-bool tdw__sim_moves_whole(const struct tdw_op *op)
+bool tdw__socket_moves_whole(const struct tdw_file *file)
 {
-    const struct tdw_process *process = tdw_of(op->task->ring, struct tdw_process, ring);
-    const struct tdw_file *file = tdw__op_file(process, op);
-    const struct tdw_socket *socket = file ? tdw__socket_of(file) : NULL;
-
-    return socket && socket->type != SOCK_STREAM;
+    return file->kind == &tdw__kind_socket && file->socket->type != SOCK_STREAM;
 }
 
 static int start_new(struct tdw_process *process, struct tdw_op *op, void **object)
