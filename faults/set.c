@@ -44,14 +44,12 @@ static struct fy_node *put(struct reader *r, size_t which, struct fy_node *in, c
         wrong("this is no value");
     if (fy_node_is_mapping(in)) {
         struct fy_node_pair *pair = pair_of(in, part);
+        struct fy_node *key = pair ? NULL : fy_node_create_scalar_copy(r->document, part, FY_NT);
 
-        if (pair && fy_node_pair_set_value(pair, node) == 0)
+        if (pair ? fy_node_pair_set_value(pair, node) == 0
+                 : key && fy_node_mapping_append(in, key, node) == 0)
             return node;
-        if (!pair && fy_node_mapping_append(
-                         in, fy_node_create_scalar_copy(r->document, part, FY_NT), node) == 0)
-            return node;
-        r->no_memory = true;
-        return NULL;
+        wrong("a part of the path is no key that YAML can have");
     }
     if (fy_node_sequence_append(in, node) < 0) {
         r->no_memory = true;

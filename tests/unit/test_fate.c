@@ -115,16 +115,28 @@ static void two_hosts(void (*server)(void *), void (*client)(void *))
     tdw_host_boot(test.client);
 }
 
-static void datagrams(void *unused)
+static struct {
+    void (*server)(void *), (*client)(void *);
+} mains;
+
+static void both_mains(void *unused)
 {
     (void)unused;
-    two_hosts(receiver, sender);
+    two_hosts(mains.server, mains.client);
+}
+
+/* A plan, and what the hosts "server" and "client" do. */
+static void run_hosts(const char *text, void (*server)(void *), void (*client)(void *))
+{
+    mains.server = server;
+    mains.client = client;
+    run(text, both_mains);
 }
 
 static void without_faults_all_arrive_once_and_in_order(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/net/*, match: {peer: nobody}}]", datagrams);
+    run_hosts("rules: [{point: tdw/net/*, match: {peer: nobody}}]", receiver, sender);
     assert_int_equal(test.got, DATAGRAMS);
     assert_int_equal(test.wrong + test.doubled + test.reordered, 0);
 }
@@ -132,7 +144,8 @@ static void without_faults_all_arrive_once_and_in_order(void **state)
 static void dropped_datagrams_do_not_arrive(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/net/drop, p: 20%, match: {host: client, peer: server}}]", datagrams);
+    run_hosts("rules: [{point: tdw/net/drop, p: 20%, match: {host: client, peer: server}}]",
+              receiver, sender);
     assert_true(fires[0] > 10);
     assert_int_equal(test.got, DATAGRAMS - fires[0]);
 }
@@ -140,7 +153,7 @@ static void dropped_datagrams_do_not_arrive(void **state)
 static void doubled_datagrams_arrive_twice(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/net/duplicate, p: 20%}]", datagrams);
+    run_hosts("rules: [{point: tdw/net/duplicate, p: 20%}]", receiver, sender);
     assert_true(fires[0] > 10);
     assert_int_equal(test.got, DATAGRAMS + fires[0]);
     assert_int_equal(test.doubled, fires[0]);
@@ -149,7 +162,7 @@ static void doubled_datagrams_arrive_twice(void **state)
 static void corrupt_datagrams_have_one_wrong_bit(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/net/corrupt, p: 20%}]", datagrams);
+    run_hosts("rules: [{point: tdw/net/corrupt, p: 20%}]", receiver, sender);
     assert_true(fires[0] > 10);
     assert_int_equal(test.got, DATAGRAMS);
     assert_int_equal(test.wrong, fires[0]);
@@ -158,7 +171,7 @@ static void corrupt_datagrams_have_one_wrong_bit(void **state)
 static void late_datagrams_are_overtaken(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/net/delay, p: 10%, action: {delay: 5ms}}]", datagrams);
+    run_hosts("rules: [{point: tdw/net/delay, p: 10%, action: {delay: 5ms}}]", receiver, sender);
     assert_true(fires[0] > 5);
     assert_int_equal(test.got, DATAGRAMS);
     assert_true(test.reordered > 0);
@@ -249,12 +262,13 @@ static void some_of_a_group_are_spared(void **state)
 static void a_partition_keeps_packets_away(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/net/partition, match: {host: server}, at: 50ms,"
-        "         action: {down: 50ms}}]",
-        datagrams);
+    run_hosts("rules: [{point: tdw/net/partition, match: {host: server}, at: 50ms,"
+              "         action: {down: 50ms}}]",
+              receiver, sender);
     assert_in_range(test.got, DATAGRAMS - 52, DATAGRAMS - 48);
-    run("rules: [{point: tdw/net/deaf, match: {host: client}, at: 50ms, action: {down: 50ms}}]",
-        datagrams);
+    run_hosts(
+        "rules: [{point: tdw/net/deaf, match: {host: client}, at: 50ms, action: {down: 50ms}}]",
+        receiver, sender);
     assert_int_equal(test.got, DATAGRAMS); /* who is deaf reaches others */
 }
 
@@ -262,14 +276,14 @@ static void a_partition_keeps_packets_away(void **state)
 static void a_partition_may_be_between_some(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/net/partition, match: {host: server, peer: other*}, at: 50ms,"
-        "         action: {down: 50ms}}]",
-        datagrams);
+    run_hosts("rules: [{point: tdw/net/partition, match: {host: server, peer: other*}, at: 50ms,"
+              "         action: {down: 50ms}}]",
+              receiver, sender);
     assert_int_equal(fires[0], 1);
     assert_int_equal(test.got, DATAGRAMS);
-    run("rules: [{point: tdw/net/deaf, match: {host: server, peer: cl*}, at: 50ms,"
-        "         action: {down: 50ms}}]",
-        datagrams);
+    run_hosts("rules: [{point: tdw/net/deaf, match: {host: server, peer: cl*}, at: 50ms,"
+              "         action: {down: 50ms}}]",
+              receiver, sender);
     assert_in_range(test.got, DATAGRAMS - 52, DATAGRAMS - 48);
 }
 
@@ -278,13 +292,13 @@ static void a_partition_may_be_between_some(void **state)
 static void a_slow_link_holds_packets_up(void **state)
 {
     (void)state;
-    run("links: {'client -> server': {queue: 100}}\n"
-        "rules: [{point: tdw/net/slow, match: {host: client}, at: 50ms,"
-        "         action: {down: 100ms, bandwidth: 1000}}]",
-        datagrams);
+    run_hosts("links: {'client -> server': {queue: 100}}\n"
+              "rules: [{point: tdw/net/slow, match: {host: client}, at: 50ms,"
+              "         action: {down: 100ms, bandwidth: 1000}}]",
+              receiver, sender);
     assert_in_range(test.got, DATAGRAMS - 100, DATAGRAMS - 80);
-    run("links: {'client <-> server': {latency: 50ms, drop: false, queue: 0, jitter: 0ns}}\n",
-        datagrams);
+    run_hosts("links: {'client <-> server': {latency: 50ms, drop: false, queue: 0, jitter: 0ns}}\n",
+              receiver, sender);
     assert_int_equal(test.got, DATAGRAMS);
     assert_in_range(test.first_ns, 50 * MS, 52 * MS);
 }
@@ -394,16 +408,11 @@ static void supervising(void *unused)
     tdw_daemon(tdw_spawn_stackful("supervise", supervise, NULL));
 }
 
-static void supervised(void *unused)
-{
-    (void)unused;
-    two_hosts(supervising, waiter);
-}
-
 static void processes_are_killed(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/process/kill, match: {host: server}, every: 10}]", supervised);
+    run_hosts("rules: [{point: tdw/process/kill, match: {host: server}, every: 10}]", supervising,
+              waiter);
     assert_in_range(fires[0], 8, 11);
     assert_in_range(test.broken, fires[0] - 1, fires[0]); /* the last is told of after the end */
 }
@@ -556,16 +565,10 @@ static void opening(void *unused)
     tdw_spawn_stackful("opens", opens_many, NULL);
 }
 
-static void opening_host(void *unused)
-{
-    (void)unused;
-    two_hosts(opening, waiter);
-}
-
 static void descriptors_come_to_an_end(void **state)
 {
     (void)state;
-    run("hosts: {server: {descriptors: 20}}", opening_host);
+    run_hosts("hosts: {server: {descriptors: 20}}", opening, waiter);
     assert_int_equal(test.got, 17);
 }
 
@@ -607,17 +610,12 @@ static void connecting(void *unused)
     tdw_spawn_stackful("connect", connects, NULL);
 }
 
-static void connections(void *unused)
-{
-    (void)unused;
-    two_hosts(accepting, connecting);
-}
-
 /* TCP asks again after a second. */
 static void a_full_backlog_hears_no_request(void **state)
 {
     (void)state;
-    run("rules: [{point: tdw/net/backlog, match: {host: client}, budget: 1}]", connections);
+    run_hosts("rules: [{point: tdw/net/backlog, match: {host: client}, budget: 1}]", accepting,
+              connecting);
     assert_int_equal(fires[0], 1);
     assert_int_equal(test.got, 1);
     assert_in_range(test.longest_ns, (uint64_t)1000 * MS, (uint64_t)1100 * MS);

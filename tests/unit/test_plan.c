@@ -346,6 +346,13 @@ static void keys_can_be_set(void **state)
             fail_msg("--set %s: %s", wrong[i][0], heard);
     }
     assert_int_equal(reads_as("", (const char *const[]){"rules.0.point=app/x"}, 1), 0);
+    heard[0] = '\0';
+    assert_int_equal(reads_as("rules: [{point: /x}]",
+                              (const char *const[]){" rules.0.mat\x9e\x97\xd1\x8c\x96\x85\x9a\xc2"
+                                                    ">=4k"},
+                              1),
+                     -EINVAL);
+    assert_true(heard[0]); /* it is no lack of memory */
 }
 
 /* ── Judging ───────────────────────────────────────────────────────────────────────────────── */

@@ -504,20 +504,26 @@ static void a_sync_that_ends_late_takes_nothing_back(void **state)
     assert_int_equal(first_byte("/old"), '2');
 }
 
+/* A file whose "a" is durable; then a "b" over it, which never reaches the disk. */
+static int lose_a_write(int profile)
+{
+    int fd;
+
+    tdw__disk_persistence(rig.disk, (enum tdw_persistence)profile);
+    fd = must_open("/file", O_RDWR | O_CREAT);
+    write_byte(fd, 'a');
+    sync_path("/file");
+    sync_path("/");
+    write_byte(fd, 'b');
+    tdw__page_lose(tdw__name_find(rig.disk->root, "file", 4)->now, 0);
+    return fd;
+}
+
 static void a_lost_write_takes_no_older_one_along(void **state)
 {
     (void)state;
     for (int p = 0; p < TDW_PERSISTENCES; p++) {
-        int fd;
-
-        tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
-        fd = must_open("/file", O_RDWR | O_CREAT);
-        write_byte(fd, 'a');
-        sync_path("/file");
-        sync_path("/");
-        write_byte(fd, 'b');
-        tdw__page_lose(tdw__name_find(rig.disk->root, "file", 4)->now, 0);
-        RIG(&rig, fsync, fd, 0);
+        RIG(&rig, fsync, lose_a_write(p), 0);
         cut_power(-1, true);
         assert_int_equal(first_byte("/file"), 'a');
         RIG(&rig, unlinkat, AT_FDCWD, "/file", 0);
@@ -528,15 +534,8 @@ static void a_lost_page_that_is_cut_off_is_cut_off(void **state)
 {
     (void)state;
     for (int p = 0; p < TDW_PERSISTENCES; p++) {
-        int fd;
+        const int fd = lose_a_write(p);
 
-        tdw__disk_persistence(rig.disk, (enum tdw_persistence)p);
-        fd = must_open("/file", O_RDWR | O_CREAT);
-        write_byte(fd, 'a');
-        sync_path("/file");
-        sync_path("/");
-        write_byte(fd, 'b');
-        tdw__page_lose(tdw__name_find(rig.disk->root, "file", 4)->now, 0);
         cut_off(fd, 0);
         cut_off(fd, 1);
         RIG(&rig, fsync, fd, 0);
