@@ -90,10 +90,15 @@ struct tdw_host *tdw__fate_nth(const struct tdw_fate *fate, size_t n, const char
 
 /* ── Spare ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* Something that is to be undone. */
+static bool is_hurt(const struct fated *f)
+{
+    return f->crashed || f->paused || f->slow || f->hung || f->choked || f->cut || f->deaf;
+}
+
 static bool is_whole(const struct fated *f)
 {
-    return tdw_host_running(f->host) && !f->crashed && !f->paused && !f->slow && !f->hung &&
-           !f->choked && !f->cut && !f->deaf;
+    return tdw_host_running(f->host) && !is_hurt(f);
 }
 
 bool tdw__fate_may_hurt(const struct tdw_fate *fate, const struct tdw_rule *rule, const char *host)
@@ -292,9 +297,7 @@ void tdw__fate_heal(struct tdw_fate *fate)
 static bool owes(const struct tdw_fate *fate)
 {
     for (size_t i = 0; i < fate->count; i++)
-        if (fate->hosts[i].crashed || fate->hosts[i].paused || fate->hosts[i].slow ||
-            fate->hosts[i].hung || fate->hosts[i].choked || fate->hosts[i].cut ||
-            fate->hosts[i].deaf)
+        if (is_hurt(&fate->hosts[i]))
             return true;
     return false;
 }

@@ -310,10 +310,10 @@ struct tdw_host *tdw__real_host_new(struct tdw_real *real, const char *name, voi
                                     void *arg, bool own);
 void tdw__real_hosts_free(struct tdw_real *real);
 /* The address of one of the loop's own hosts; false: it has none of that name. */
-void tdw__real_describe(const struct tdw_op *op, struct tdw_described *to); /* describe.c */
 bool tdw__real_host_named(const struct tdw_real *real, const char *name, struct tdw_resolved *to);
 int tdw__real_bind_on(const struct tdw_host *host, int fd, const struct sockaddr *address,
                       socklen_t bytes);
+void tdw__real_describe(const struct tdw_op *op, struct tdw_described *to); /* describe.c */
 /* Does the descriptor move messages whole? */
 bool tdw__fd_moves_whole(int fd);
 /* The system's addresses of a name: 0, -ENOENT, -EAGAIN, -ENOMEM. Any thread; waits. */

@@ -131,11 +131,16 @@ static int start_fsync(struct tdw_process *process, struct tdw_op *op, void **ob
     return err;
 }
 
+/* What comes of a sync; a failure is counted. */
 static enum tdw_sync_fate fate_of(struct tdw_process *process, const struct tdw_op *op,
                                   struct tdw_file *file)
 {
-    return TDW_UNLIKELY(process->ring.loop->gate != NULL) ? tdw__damage_sync(process, op, file)
-                                                          : TDW_SYNC_KEEPS;
+    const enum tdw_sync_fate fate = TDW_UNLIKELY(process->ring.loop->gate != NULL)
+                                        ? tdw__damage_sync(process, op, file)
+                                        : TDW_SYNC_KEEPS;
+
+    file->inode->sync_errors += fate == TDW_SYNC_DROPS || fate == TDW_SYNC_FAILS;
+    return fate;
 }
 
 /* Each open file is told once of what failed. */
@@ -150,21 +155,13 @@ static int32_t told(struct tdw_file *file)
 int32_t tdw__sync_write(struct tdw_process *process, const struct tdw_op *op, struct tdw_file *file,
                         uint64_t off, uint64_t end, bool data_only)
 {
-    switch (fate_of(process, op, file)) {
-    case TDW_SYNC_KEEPS:
+    const enum tdw_sync_fate fate = fate_of(process, op, file);
+
+    if (TDW_LIKELY(fate == TDW_SYNC_KEEPS))
         tdw__inode_keep(file->inode, off, end, data_only);
-        break;
-    case TDW_SYNC_DROPS:
+    else if (fate == TDW_SYNC_DROPS)
         for (uint64_t at = off / TDW_PAGE_BYTES; at * TDW_PAGE_BYTES < end; at++)
             tdw__page_lose(file->inode, at);
-        file->inode->sync_errors++;
-        break;
-    case TDW_SYNC_FAILS:
-        file->inode->sync_errors++;
-        break;
-    case TDW_SYNC_LIES:
-        break;
-    }
     return told(file);
 }
 
@@ -172,25 +169,16 @@ static int32_t effect_fsync(struct tdw_process *process, struct tdw_op *op, void
 {
     struct tdw_fsync *sync = object;
     struct tdw_file *file = sync->file;
+    enum tdw_sync_fate fate;
 
     if (tdw__disk_writable(file->disk))
         return -EROFS;
-    switch (fate_of(process, op, file)) {
-    case TDW_SYNC_KEEPS:
+    fate = fate_of(process, op, file);
+    if (TDW_LIKELY(fate == TDW_SYNC_KEEPS))
         while (under_way(sync))
             apply_first(file->inode);
-        break;
-    case TDW_SYNC_DROPS:
-        if (tdw__is_reg(file->inode))
-            tdw__pages_lose(file->inode, sync->pages);
-        file->inode->sync_errors++;
-        break;
-    case TDW_SYNC_FAILS:
-        file->inode->sync_errors++;
-        break;
-    case TDW_SYNC_LIES:
-        break;
-    }
+    else if (fate == TDW_SYNC_DROPS && tdw__is_reg(file->inode))
+        tdw__pages_lose(file->inode, sync->pages);
     return told(file);
 }
 

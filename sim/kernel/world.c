@@ -357,8 +357,7 @@ static uint64_t stalled(const struct tdw_op *op, const struct tdw_host *host, ui
 {
     const uint8_t class = tdw__opcodes[op->sqe.opcode].class;
     const uint64_t left = host->stalled_until_ns - host->world->loop.now_ns;
-    const struct tdw_file *file =
-        tdw__op_file(tdw_of(op->task->ring, struct tdw_process, ring), op);
+    const struct tdw_file *file = tdw__op_file(process_of(op), op);
     const bool asks = class == TDW_C_FLUSH || (class == TDW_C_READ && file && file->inode);
 
     return asks && ns < left ? left : ns;
