@@ -49,6 +49,8 @@ static struct fy_node *put(struct reader *r, size_t which, struct fy_node *in, c
         if (pair ? fy_node_pair_set_value(pair, node) == 0
                  : key && fy_node_mapping_append(in, key, node) == 0)
             return node;
+        fy_node_free(key); /* what is put nowhere is nobody else's */
+        fy_node_free(node);
         wrong("a part of the path is no key that YAML can have");
     }
     if (fy_node_sequence_append(in, node) < 0) {
